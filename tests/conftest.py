@@ -1,0 +1,43 @@
+"""What every test shares: coroutine tests run under Trio, with a clock that jumps where the test asks for one."""
+
+import inspect
+from collections.abc import Iterator
+
+import pytest
+import trio
+import trio.testing
+
+
+@pytest.fixture
+def autojump_clock() -> Iterator[trio.testing.MockClock]:
+    """A clock that jumps to the next deadline as soon as every task is blocked: for tests on memory streams only."""
+    yield trio.testing.MockClock(autojump_threshold=0)
+
+
+@pytest.fixture
+def mock_clock() -> Iterator[trio.testing.MockClock]:
+    """A clock that stands still until the test calls `jump`."""
+    yield trio.testing.MockClock()
+
+
+# A test that hangs must fail by itself: no test of this suite takes a tenth of this.
+HANGING = 120
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run `async def` tests in a Trio run of their own."""
+    if not inspect.iscoroutinefunction(pyfuncitem.obj):
+        return None
+    arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
+    clock = next((value for value in arguments.values() if isinstance(value, trio.abc.Clock)), None)
+
+    async def run() -> None:
+        if clock is not None:
+            await pyfuncitem.obj(**arguments)
+            return
+        with trio.fail_after(HANGING):
+            await pyfuncitem.obj(**arguments)
+
+    trio.run(run, clock=clock, strict_exception_groups=True)
+    return True
