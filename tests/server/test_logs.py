@@ -1,0 +1,71 @@
+"""Nothing that a peer wrote may command a terminal or forge a line of a log (security case 61 for logs)."""
+
+import logging
+import sys
+import unicodedata
+
+import pytest
+
+from wscore.server.logs import EscapingFormatter, escape
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain text", "plain text"),
+        ("Grüße, 日本語, สวัสดี, 😀", "Grüße, 日本語, สวัสดี, 😀"),
+        ("می‌خواهم", "می‌خواهم"),  # a zero-width non-joiner belongs to the word
+        ("\x1b[2J\x1b]0;title\x07", r"\x1b[2J\x1b]0;title\x07"),
+        ("one\r\ntwo\tthree\0", r"one\r\ntwo\tthree\x00"),
+        ("\x7f\x9b31m\x85", r"\x7f\x9b31m\x85"),
+        ("user\u202egnp.exe", r"user\u202egnp.exe"),
+        ("a\u2028b\u2066c\ufeff", r"a\u2028b\u2066c\ufeff"),
+        ("\ud800", r"\ud800"),
+        ("\U000e0041", r"\U000e0041"),
+        (r"a \ stays", r"a \ stays"),
+    ],
+)
+def test_harmful_characters_are_written_out_and_others_stay(text: str, shown: str) -> None:
+    assert escape(text) == shown
+
+
+def test_no_control_character_and_no_mark_of_direction_passes() -> None:
+    shown = escape("".join(map(chr, range(0x110000))), None)
+    assert not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in shown)
+    directions = {"RLO", "LRO", "RLE", "LRE", "PDF", "RLI", "LRI", "FSI", "PDI"}
+    assert not any(unicodedata.bidirectional(c) in directions for c in shown)
+
+
+def test_text_that_was_escaped_stays_as_it_is() -> None:
+    once = escape("a\x1b\\\n", None)
+    assert escape(once, None) == once
+
+
+def test_long_text_is_cut_and_says_so() -> None:
+    assert escape("a" * 300) == "a" * 200 + "…"
+    assert escape("abc", 3) == "abc"
+    assert escape("abcd", 3) == "abc…"
+    assert escape("a" * 300, None) == "a" * 300
+
+
+def formatted(message: str, error: Exception | None = None) -> str:
+    try:
+        if error:
+            raise error
+    except Exception:
+        information = sys.exc_info()
+    else:
+        information = None
+    record = logging.LogRecord("wscore", logging.ERROR, __file__, 1, message, (), information)
+    return EscapingFormatter("%(levelname)s %(message)s").format(record)
+
+
+def test_a_record_stays_on_one_line() -> None:
+    assert formatted("a\nERROR forged\x1b[0m") == r"ERROR a\nERROR forged\x1b[0m"
+
+
+def test_a_traceback_is_escaped_and_indented_so_that_no_line_of_it_passes_for_a_record() -> None:
+    lines = formatted("failed", ValueError("from the peer:\x1b[2J\nERROR forged")).split("\n")
+    assert lines[0] == "ERROR failed"
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert lines[-2:] == [r"    ValueError: from the peer:\x1b[2J", "    ERROR forged"]
