@@ -1,0 +1,169 @@
+"""Which layer may import what. One table, third-party packages included; whatever is not in it fails."""
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Set
+from graphlib import TopologicalSorter
+from importlib.util import resolve_name
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+INPUT_AND_OUTPUT = {"asyncio", "select", "selectors", "signal", "socket", "ssl", "subprocess"}
+CLOCKS_AND_LOGS = {"datetime", "logging", "sched", "time"}
+
+
+class Layer(NamedTuple):
+    below: Set[str]
+    """The folders of wscore it may import from, besides its own."""
+    outside: Set[str] = frozenset()
+    """The third-party packages that it may import."""
+    inside_functions: Set[str] = frozenset()
+    """The same, but never at the top of a module: what an extra brings."""
+    without: Set[str] = frozenset()
+    """The modules of the standard library that it does without."""
+
+
+LAYERS = {
+    "codec": Layer(set(), outside={"cython", "cpython", "libc"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS),
+    "protocol": Layer({"codec"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
+    "transport": Layer({"codec", "protocol"}, outside={"trio"}, without={"asyncio"}),
+    "server": Layer({"codec", "protocol", "transport"}, outside={"trio", "h11"}, without={"asyncio"}),
+    "client": Layer({"codec", "protocol", "transport"}, outside={"trio"}, without={"asyncio"}),
+    "cli": Layer(
+        {"codec", "protocol", "transport", "server", "client"},
+        outside={"trio"},
+        inside_functions={"rich", "msgspec"},
+        without={"asyncio"},
+    ),
+}
+# What every layer may import for type checkers alone, which bring it themselves.
+ONLY_FOR_TYPES = {"typing_extensions"}
+# The one module that may choose between the twins of the codec, and so the only one that may import them.
+SWITCH = "wscore.codec"
+TWINS = ("wscore.codec.pure", "wscore.codec.native")
+
+
+class Import(NamedTuple):
+    module: str
+    name: str
+    """What is imported from it; empty for a plain `import module`."""
+    depth: str
+    """ "top", "function" or "types" (under TYPE_CHECKING)."""
+
+
+def name_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.glob("wscore/**/*.py"))}
+COMPILED = {name_of(path): path for path in sorted(ROOT.glob("wscore/**/*.pyx"))}
+IN_LAYERS = sorted(path for ending in ("py", "pyx", "pxd") for path in ROOT.glob(f"wscore/*/**/*.{ending}"))
+
+
+def imports_below(node: ast.AST, package: str, depth: str) -> Iterator[Import]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Import):
+            yield from (Import(alias.name, "", depth) for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            module = resolve_name("." * child.level + (child.module or ""), package)
+            yield from (Import(module, alias.name, depth) for alias in child.names)
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            yield from imports_below(child, package, "function" if depth == "top" else depth)
+        elif isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            yield from imports_below(ast.Module(child.body, []), package, "types")
+            yield from imports_below(ast.Module(child.orelse, []), package, depth)
+        else:
+            yield from imports_below(child, package, depth)
+
+
+def imports_of(path: Path) -> list[Import]:
+    package = name_of(path.parent / "__init__.py")
+    if path.suffix == ".py":
+        return list(imports_below(ast.parse(path.read_text(encoding="utf-8")), package, "top"))
+    # Cython's files are no Python; every import of theirs stands on a line of its own.
+    found = re.findall(r"^ *(?:from +([\w.]+) +c?import|c?import +([\w.]+))", path.read_text(encoding="utf-8"), re.M)
+    return [Import(resolve_name(first or second, package), "", "top") for first, second in found]
+
+
+def target_of(an_import: Import) -> str:
+    """The module that is meant: `from wscore.codec import opcodes` imports `wscore.codec.opcodes`."""
+    longer = f"{an_import.module}.{an_import.name}"
+    if longer == "wscore.__version__":
+        return "wscore._version"
+    return longer if longer in {*MODULES, *COMPILED} else an_import.module
+
+
+def refused(module: str, layer: Layer, an_import: Import) -> bool:
+    top, *rest = target_of(an_import).split(".")
+    if top == "wscore":
+        return not rest or rest[0] not in {*layer.below, module.split(".")[1], "_version"}
+    if top in layer.outside or top in sys.stdlib_module_names - layer.without:
+        return False
+    if an_import.depth == "types":
+        return top not in ONLY_FOR_TYPES
+    return top not in layer.inside_functions or an_import.depth == "top"
+
+
+def test_every_module_has_a_layer() -> None:
+    folders = {name.split(".")[1] for name in {*MODULES, *COMPILED} if name.count(".")}
+    assert folders - {"__main__", "_version"} == set(LAYERS)
+
+
+@pytest.mark.parametrize("path", [path.relative_to(ROOT).as_posix() for path in IN_LAYERS])
+def test_imports_go_down_only(path: str) -> None:
+    module = name_of(ROOT / path)
+    layer = LAYERS[module.split(".")[1]]
+    assert [found for found in imports_of(ROOT / path) if refused(module, layer, found)] == []
+
+
+def test_package_itself_imports_only_its_version_by_itself() -> None:
+    loaded = [found.module for found in imports_of(MODULES["wscore"]) if found.depth == "top"]
+    assert [name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names] == ["wscore._version"]
+
+
+def test_only_the_switch_chooses_between_the_twins() -> None:
+    choosers = {
+        module
+        for module, path in MODULES.items()
+        if not module.startswith(TWINS) and any(target_of(found).startswith(TWINS) for found in imports_of(path))
+    }
+    assert choosers == {SWITCH}
+
+
+@pytest.mark.parametrize(("twin", "other"), [TWINS, TWINS[::-1]])
+def test_neither_twin_imports_the_other(twin: str, other: str) -> None:
+    paths = [path for module, path in {**MODULES, **COMPILED}.items() if module.startswith(twin)]
+    assert [found for path in paths for found in imports_of(path) if target_of(found).startswith(other)] == []
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    graph = {
+        module: {target_of(found) for found in imports_of(path) if found.depth == "top"} & MODULES.keys() - {module}
+        for module, path in MODULES.items()
+    }
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(MODULES)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import wscore",
+        "import wscore.codec",
+        "import wscore.protocol.handshake",
+        "from wscore import Connection, SERVER; Connection(SERVER, compression='dedicated').send('hello')",
+        "from wscore import Accept, Handshake, Headers, prepare",
+    ],
+)
+def test_codec_and_protocol_load_no_third_party_package(statement: str) -> None:
+    program = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
+    packages = {name.split(".")[0] for name in run.stdout.split()}
+    # Compiled modules register helpers that Cython shares between them; no package stands behind these.
+    strangers = {name for name in packages - sys.stdlib_module_names if not re.match("_?cython_", name)}
+    assert strangers == {"wscore"}
