@@ -1,11 +1,14 @@
 """What every test shares: coroutine tests run under Trio, with a clock that jumps where the test asks for one."""
 
 import inspect
+import os
 from collections.abc import Iterator
 
 import pytest
 import trio
 import trio.testing
+
+from wscore import codec
 
 
 @pytest.fixture
@@ -22,6 +25,21 @@ def mock_clock() -> Iterator[trio.testing.MockClock]:
 
 # A test that hangs must fail by itself: no test of this suite takes a tenth of this.
 HANGING = 120
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests of the compiled extension where it is not in use: no compiler, or WSCORE_PURE=1."""
+    if codec.IMPLEMENTATION == "native":
+        return
+    if chosen("WSCORE_REQUIRE_NATIVE"):
+        raise pytest.UsageError(f"the compiled codec is required, but not in use ({codec.LOAD_ERROR or 'not built'})")
+    native = [item for item in items if item.get_closest_marker("native")]
+    config.hook.pytest_deselected(items=native)
+    items[:] = [item for item in items if item not in set(native)]
+
+
+def chosen(name: str) -> bool:
+    return os.environ.get(name, "") not in ("", "0")
 
 
 @pytest.hookimpl(tryfirst=True)
