@@ -2,7 +2,6 @@
 
 import inspect
 import os
-from collections.abc import Iterator
 
 import pytest
 import trio
@@ -12,15 +11,15 @@ from wscore import codec
 
 
 @pytest.fixture
-def autojump_clock() -> Iterator[trio.testing.MockClock]:
+def autojump_clock() -> trio.testing.MockClock:
     """A clock that jumps to the next deadline as soon as every task is blocked: for tests on memory streams only."""
-    yield trio.testing.MockClock(autojump_threshold=0)
+    return trio.testing.MockClock(autojump_threshold=0)
 
 
 @pytest.fixture
-def mock_clock() -> Iterator[trio.testing.MockClock]:
+def mock_clock() -> trio.testing.MockClock:
     """A clock that stands still until the test calls `jump`."""
-    yield trio.testing.MockClock()
+    return trio.testing.MockClock()
 
 
 # A test that hangs must fail by itself: no test of this suite takes a tenth of this.
