@@ -1,0 +1,100 @@
+"""Every limit and switch of one connection, with its default.
+
+Whatever a peer can make grow is bounded by default; a value that would unbound it by accident is refused at once, in a
+sentence. Sizes are bytes, times seconds. What concerns a whole server stands with the server.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Literal, TypeAlias
+
+__all__ = ["Compression", "Options", "SlowConsumer"]
+
+Compression: TypeAlias = Literal["takeover", "shared", "dedicated"]
+SlowConsumer: TypeAlias = Literal["wait", "drop", "close"]
+
+_CHOICES = {"compression": (None, "takeover", "shared", "dedicated"), "slow_consumer": ("wait", "drop", "close")}
+_SWITCHES = {"pieces", "strict_checkpoints"}
+_TIMES = {"handshake_timeout", "send_timeout", "ping_interval", "ping_timeout", "close_timeout"}
+_MAY_BE_NONE = {"compression_threshold", "ping_interval", "ping_timeout"}
+_MAY_BE_ZERO = {"compression_threshold", "max_message_size"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How one connection behaves. Raises `ValueError` or `TypeError` for a value that cannot be meant."""
+
+    compression: Compression | None = None
+    """permessage-deflate (RFC 7692): None, or the policy that says who owns the compressors."""
+    compression_threshold: int | None = None
+    """Messages below this size are not compressed; None: what the policy has."""
+    pieces: bool = False
+    """Deliver messages as they come, to `receive_pieces`."""
+    max_message_size: int = 1 << 20
+    """A larger message, inflated, closes with 1009."""
+    max_fragments: int = 4096
+    """A message of more fragments closes with 1008; empty ones count."""
+    max_head_size: int = 16 << 10
+    """A larger head of the opening handshake is refused (431, 414)."""
+    max_headers: int = 128
+    """A head with more fields is refused (431)."""
+    handshake_timeout: float = 10.0
+    """TLS, request and answer together (408)."""
+    max_receive_queue: int = 1 << 20
+    """What waits to be received, 64 bytes a message on top of its size; reading pauses above."""
+    max_send_buffer: int = 1 << 20
+    """What waits to be sent; above, `slow_consumer` decides."""
+    slow_consumer: SlowConsumer = "wait"
+    """`send` waits for room; or drops the message; or closes with 1013."""
+    send_timeout: float = 30.0
+    """Waiting bytes of which none leaves for so long reset the connection."""
+    ping_interval: float | None = 20.0
+    """A Ping goes out so often; None: never."""
+    ping_timeout: float | None = 20.0
+    """A Ping unanswered for so long closes with 1011; None: it may."""
+    close_timeout: float = 10.0
+    """A closing handshake that takes longer ends in a reset."""
+    strict_checkpoints: bool = False
+    """Every call gives way to other tasks, as Trio's own do, not only once in 64 calls or 500 microseconds."""
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            _check(field.name, getattr(self, field.name))
+
+
+def _check(name: str, value: object) -> None:
+    if name in _CHOICES:
+        _check_choice(name, value)
+    elif name in _SWITCHES:
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, not {value!r}")
+    elif value is None and name in _MAY_BE_NONE:
+        pass
+    elif name in _TIMES:
+        _check_time(name, value)
+    else:
+        _check_size(name, value)
+
+
+def _check_choice(name: str, value: object) -> None:
+    if value not in _CHOICES[name]:
+        choices = ", ".join(map(repr, _CHOICES[name]))
+        raise ValueError(f"{name} must be one of {choices}, not {value!r}")
+
+
+def _check_time(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
+    if not 0 < value < math.inf:
+        never = " (None switches it off)" if name in _MAY_BE_NONE else ""
+        raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}{never}")
+
+
+def _check_size(name: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, not {value!r}")
+    least = 0 if name in _MAY_BE_ZERO else 1
+    if value < least:
+        raise ValueError(f"{name} must be at least {least}, not {value!r}")
