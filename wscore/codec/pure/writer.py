@@ -57,6 +57,12 @@ class Writer:
         self._text = False
         self._compressed = False
 
+    def compresses(self, size: int, compress: bool | None = None) -> bool:
+        """Whether `write` would compress a message of `size` bytes, given `compress`."""
+        if self._deflater is None:
+            return False
+        return size >= self._threshold if compress is None else compress
+
     def write(self, message: str | Buffer, compress: bool | None = None) -> None:
         """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
 
@@ -67,7 +73,7 @@ class Writer:
         if self.in_message:
             raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
         opcode, payload = _encode(message)
-        if self._compresses(len(payload), compress):
+        if self.compresses(len(payload), compress):
             assert self._deflater is not None
             self._frame(_FIN | _RSV1 | opcode, self._deflater.deflate(payload))
         else:
@@ -141,11 +147,6 @@ class Writer:
     def _clear(self) -> None:
         self._chunks.clear()
         self.pending = 0
-
-    def _compresses(self, size: int, compress: bool | None) -> bool:
-        if self._deflater is None:
-            return False
-        return size >= self._threshold if compress is None else compress
 
     def _frame(self, first: int, payload: bytes) -> None:
         if self._mask:

@@ -1,0 +1,461 @@
+"""The state of one WebSocket connection, after the opening handshake (RFC 6455 sections 5 to 7, RFC 7692 section 7).
+
+Decides all about control frames, states and closing; messages are the codec's, which it drives: it runs once per
+call of `receive_data` and once per control frame, never once per message. It knows nothing of sockets, clocks,
+threads or logs.
+
+The states, by the Close frames that have been seen:
+
+    OPEN              none                 `close` -> LOCAL_CLOSING; the peer's Close frame -> CLOSED
+    (REMOTE_CLOSING without
+                                           `auto_close`); a broken rule, `fail` or the end of the bytes -> CLOSED
+    LOCAL_CLOSING     ours                 still receives; the peer's Close frame, a broken rule or the end -> CLOSED
+    REMOTE_CLOSING    the peer's           still sends; `close` or the end -> CLOSED
+    CLOSED            whatever there was   neither; output that was not taken yet is still to be sent
+
+Exactly one `Close` event ends every connection, and nothing is read after it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+from ..codec import (
+    SERVER,
+    CloseCode,
+    DeflatePool,
+    Deflater,
+    Inflater,
+    LocalProtocolError,
+    Opcode,
+    Reader,
+    Role,
+    Stop,
+    Writer,
+    encode_frame,
+    is_sendable_close_code,
+    new_mask_key,
+)
+from ..codec.errors import CLOSE_CODE_INVALID, CLOSE_REASON_NOT_UTF8, CLOSE_TOO_SHORT, Defect, DefectError
+from .events import Close, Event, Ping, Pong
+from .prepared import PreparedMessage
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from .extensions import DeflateParameters
+
+__all__ = ["Connection", "State"]
+
+# A newer Pong replaces an older one (section 5.5.3), but not before this many wait: peers that send a handful of
+# Pings in one go expect as many Pongs (the Autobahn suite sends ten).
+MAX_PONGS_WAITING = 16
+
+MAX_CLOSE_REASON = 123
+
+# A message below this size does not gain from compression that starts anew each time.
+SHARED_THRESHOLD = 1024
+
+
+class State(enum.Enum):
+    """Which Close frames have been seen; the table stands at the top of this module."""
+
+    OPEN = "open"
+    LOCAL_CLOSING = "local closing"
+    REMOTE_CLOSING = "remote closing"
+    CLOSED = "closed"
+
+
+class CompressionPolicy(enum.Enum):
+    """Where compressors live, and how large they are: window bits and memory level of our direction.
+
+    A sender may use a smaller window than was agreed. What the settings cost in memory stands in the documentation.
+    """
+
+    TAKEOVER = ("takeover", 12, 5)
+    SHARED = ("shared", 12, 5)
+    DEDICATED = ("dedicated", 15, 8)
+
+    def __init__(self, label: str, window_bits: int, mem_level: int) -> None:
+        self.label = label
+        self.window_bits = window_bits
+        self.mem_level = mem_level
+
+    @classmethod
+    def named(cls, name: str) -> CompressionPolicy:
+        """The policy called `name`; raises ValueError with the names that there are."""
+        for policy in cls:
+            if policy.label == name:
+                return policy
+        raise ValueError('compression must be None, "takeover", "shared" or "dedicated"')
+
+
+class Connection:
+    """One end of a WebSocket connection, without I/O (RFC 6455).
+
+    Feed it what came from the network with `receive_data` (or `get_buffer` and `buffer_updated`), which returns
+    events: `str` and `bytes` are messages, the others are `Piece`, `Ping`, `Pong` and, once and last, `Close`. Call
+    `send`, `ping`, `close`, and after each call of any method send what `data_to_send` returns. Not for use from
+    several threads at once.
+
+    `role` is SERVER or CLIENT. `max_message_size` is in bytes after inflating, text counts as UTF-8; a larger
+    message closes with 1009, one of more than `max_fragments` with 1008. With `pieces=True` messages come as
+    `Piece`s and neither limit binds. Without `auto_pong` and `auto_close` the caller answers Pings and the peer's
+    Close frame.
+
+    `deflate` is what the handshake agreed on permessage-deflate (RFC 7692), None for nothing; `compression` is the
+    policy: "takeover" keeps its compressor in `compression_pool` (one of its own, of size 1, without), "shared"
+    keeps nothing between messages, "dedicated" keeps a compressor and an inflater of its own. Messages smaller than
+    `compression_threshold` bytes are not compressed (1,024 under "shared", else 0).
+    """
+
+    __slots__ = (
+        "_buffer",
+        "_deflater",
+        "_pongs",
+        "_reader",
+        "_rest",
+        "_rest_offset",
+        "_writer",
+        "auto_close",
+        "auto_pong",
+        "close_event",
+        "role",
+        "state",
+    )
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        max_message_size: int = 1 << 20,
+        max_fragments: int = 4096,
+        pieces: bool = False,
+        auto_pong: bool = True,
+        auto_close: bool = True,
+        compression: str | None = None,
+        compression_threshold: int | None = None,
+        compression_pool: DeflatePool | None = None,
+        deflate: DeflateParameters | None = None,
+    ) -> None:
+        if not isinstance(role, Role):
+            raise TypeError("role must be wscore.SERVER or wscore.CLIENT")
+        if max_message_size < 1 or max_fragments < 1:
+            raise ValueError("max_message_size and max_fragments must be at least 1")
+        self.role = role
+        self.auto_pong = auto_pong
+        self.auto_close = auto_close
+        self.state = State.OPEN
+        self.close_event: Close | None = None
+        self._deflater, inflater, threshold = _compression(role, compression, compression_pool, deflate)
+        if compression_threshold is not None:
+            threshold = compression_threshold
+        self._reader = Reader(
+            role, max_message_size=max_message_size, max_fragments=max_fragments, pieces=pieces, inflater=inflater
+        )
+        self._writer = Writer(role, deflater=self._deflater, compression_threshold=threshold)
+        self._pongs: list[bytes] = []
+        self._rest: bytes | bytearray = b""
+        self._rest_offset = 0
+        self._buffer: bytearray | None = None
+
+    # Receiving
+
+    def receive_data(self, data: Buffer, budget: int | None = None) -> list[Event]:
+        """Take the next bytes from the peer, and return what they mean. `data` is never written to, nor kept.
+
+        A broken rule raises nothing: it puts our Close frame in the output and ends the events with a `Close`. With
+        a `budget` (payload bytes after inflating, and 64 a message), reading stops after the message that uses it
+        up; `has_rest` is then true, and `receive_data(b"", budget)` goes on. After a `Close` event all bytes are
+        ignored.
+        """
+        events: list[Event] = []
+        if self.close_event is not None:
+            return events
+        offset = 0
+        if self._rest:
+            if memoryview(data).nbytes:
+                self._rest = self._rest[self._rest_offset :] + memoryview(data).cast("B")
+                self._rest_offset = 0
+            data, offset = self._rest, self._rest_offset
+        self._read(data, offset, budget, events)
+        return events
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether bytes are left that a budget kept from being read."""
+        return bool(self._rest)
+
+    def get_buffer(self, hint: int = 1 << 16) -> memoryview:
+        """Memory to receive into, of at least `hint` bytes: write to its start, then call `buffer_updated`."""
+        if self._buffer is None or len(self._buffer) < hint:
+            self._buffer = bytearray(max(hint, 1))
+        return memoryview(self._buffer)
+
+    def buffer_updated(self, size: int, budget: int | None = None) -> list[Event]:
+        """As `receive_data`, for the first `size` bytes of the memory that `get_buffer` returned last.
+
+        That memory must not be used any more. Raises LocalProtocolError if there is none, or less.
+        """
+        if self._buffer is None or not 0 <= size <= len(self._buffer):
+            raise LocalProtocolError("call get_buffer first, and do not report more bytes than it has room for")
+        # An idle connection owns no buffer.
+        buffer, self._buffer = self._buffer, None
+        return self.receive_data(memoryview(buffer)[:size], budget)
+
+    def receive_eof(self) -> list[Event]:
+        """Say that the peer sends no more: without its Close frame this is a loss, 1006 (RFC 6455 section 7.1.5)."""
+        events: list[Event] = []
+        if self.close_event is None:
+            self._end(Close(CloseCode.ABNORMAL, "", "lost"), events)
+        self.state = State.CLOSED
+        return events
+
+    def _read(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> None:
+        reader = self._reader
+        while self.close_event is None:
+            # Reader appends messages only; the list is one of events.
+            offset = reader.read(data, events, budget, offset)  # type: ignore[arg-type]
+            if reader.stop is Stop.NEED_DATA:
+                break
+            if budget is not None:
+                budget -= reader.spent
+            if reader.stop is Stop.CONTROL:
+                self._receive_control(events)
+            elif reader.stop is Stop.BUDGET:
+                self._keep_rest(data, offset)
+                return
+            else:
+                assert reader.defect is not None
+                self._fail(reader.defect, events)
+        self._rest = b""
+        self._rest_offset = 0
+
+    def _keep_rest(self, data: Buffer, offset: int) -> None:
+        if data is self._rest:
+            self._rest_offset = offset
+            return
+        self._rest = bytes(memoryview(data).cast("B")[offset:])
+        self._rest_offset = 0
+
+    def _receive_control(self, events: list[Event]) -> None:
+        assert self._reader.control is not None
+        opcode, payload = self._reader.control
+        if opcode == Opcode.PING:
+            events.append(Ping(payload))
+            if self.auto_pong and self.state is State.OPEN:
+                self._queue_pong(payload)
+        elif opcode == Opcode.PONG:
+            events.append(Pong(payload))
+        else:
+            self._receive_close(payload, events)
+
+    def _queue_pong(self, payload: bytes) -> None:
+        self._pongs.append(payload)
+        if len(self._pongs) > MAX_PONGS_WAITING:
+            del self._pongs[0]
+
+    def _receive_close(self, payload: bytes, events: list[Event]) -> None:
+        """The peer's Close frame (RFC 6455 section 5.5.1): answer it, or know that it answers ours."""
+        try:
+            code, reason = _parse_close(payload)
+        except DefectError as error:
+            self._fail(error.defect, events)
+            return
+        if self.state is State.LOCAL_CLOSING:
+            self._end(Close(code, reason, "local"), events)
+            return
+        self._end(Close(code, reason, "peer"), events)
+        if self.auto_close:
+            # The answer echoes the code that came, and no reason, which was meant for us.
+            self._writer.write_control(Opcode.CLOSE, payload[:2])
+        else:
+            self.state = State.REMOTE_CLOSING
+
+    def _fail(self, defect: Defect, events: list[Event]) -> None:
+        """_Fail the WebSocket Connection_ (RFC 6455 section 7.1.7)."""
+        if self.state is State.OPEN:
+            self._writer.write_control(Opcode.CLOSE, _close_payload(defect.code, defect.sentence))
+        self._end(Close(int(defect.code), defect.sentence, "local"), events)
+
+    def _end(self, close: Close, events: list[Event]) -> None:
+        self.state = State.CLOSED
+        self.close_event = close
+        events.append(close)
+
+    # Sending
+
+    def send(self, message: str | Buffer | PreparedMessage, compress: bool | None = None) -> None:
+        """Send one message: `str` as text, any buffer as binary, or what `prepare` made of either.
+
+        `compress=False` sends it uncompressed, True compresses it even if it is smaller than the threshold; without
+        permessage-deflate neither has an effect. Raises LocalProtocolError after `close`, after the end, and while
+        a fragmented message is being sent; UnicodeEncodeError for lone surrogates; TypeError for other types.
+        Nothing is sent then.
+        """
+        self._check_sending()
+        if isinstance(message, PreparedMessage):
+            self._send_prepared(message, compress)
+        else:
+            self._writer.write(message, compress)
+
+    def send_fragment(self, data: str | Buffer, *, fin: bool, compress: bool | None = None) -> None:
+        """Send the next fragment of a message, the last one with `fin=True` (RFC 6455 section 5.4).
+
+        The first fragment decides whether the message is text or binary, and whether it is compressed. Raises as
+        `send`, and LocalProtocolError if text and binary are mixed.
+        """
+        self._check_sending()
+        self._writer.write_fragment(data, fin, compress)
+
+    @property
+    def sending_message(self) -> bool:
+        """Whether a fragmented message has begun and not ended."""
+        return self._writer.in_message
+
+    def ping(self, payload: Buffer = b"") -> None:
+        """Ask the peer for a Pong with the same payload, at most 125 bytes (RFC 6455 section 5.5.2).
+
+        Raises LocalProtocolError for a longer payload, after `close` and after the end.
+        """
+        self._send_control(Opcode.PING, payload)
+
+    def pong(self, payload: Buffer = b"") -> None:
+        """Send a Pong, for those who switched `auto_pong` off, or as a heartbeat (section 5.5.3). Raises as `ping`."""
+        self._send_control(Opcode.PONG, payload)
+
+    def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
+        """Start the closing handshake, or answer the peer's without `auto_close` (RFC 6455 section 7.1.2).
+
+        `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, or None for a Close frame without a code; `reason` has
+        at most 123 bytes of UTF-8. Messages still come until the `Close` event. Raises LocalProtocolError for other
+        codes, longer reasons, and if a Close frame was sent already.
+        """
+        payload = _close_payload(code, reason)
+        if self.state is State.OPEN:
+            self.state = State.LOCAL_CLOSING
+        elif self.state is State.REMOTE_CLOSING:
+            self.state = State.CLOSED
+        else:
+            raise LocalProtocolError("the connection is closing or closed already")
+        self._writer.write_control(Opcode.CLOSE, payload)
+
+    def fail(self, code: int, reason: str = "") -> list[Event]:
+        """Break the connection off: send a Close frame unless one was sent, read no more, and return the `Close` event.
+
+        For what this class cannot see, such as a peer that no longer answers. Returns nothing after the end. Raises
+        LocalProtocolError as `close` does for a wrong code or reason.
+        """
+        _close_payload(code, reason)
+        events: list[Event] = []
+        if self.close_event is None:
+            self._fail(Defect(code, reason), events)
+        return events
+
+    def _check_sending(self) -> None:
+        if self.state is not State.OPEN and self.state is not State.REMOTE_CLOSING:
+            raise LocalProtocolError("the connection is closing or closed: nothing can be sent any more")
+
+    def _send_control(self, opcode: Opcode, payload: Buffer) -> None:
+        self._check_sending()
+        try:
+            self._writer.write_control(opcode, payload)
+        except ValueError:
+            raise LocalProtocolError("the payload of a Ping or Pong has at most 125 bytes") from None
+
+    def _send_prepared(self, message: PreparedMessage, compress: bool | None) -> None:
+        window_bits = None
+        if self._writer.compresses(len(message.payload), compress):
+            assert self._deflater is not None
+            window_bits = self._deflater.window_bits
+        if self.role is SERVER:
+            self._writer.write_raw(message.frame(window_bits))
+        else:
+            self._writer.write_raw(message.masked_frame(window_bits, new_mask_key()))
+        if window_bits is not None:
+            # The peer's window now holds this message and our compressor's does not.
+            assert self._deflater is not None
+            self._deflater.drop()
+
+    # Output
+
+    @property
+    def bytes_to_send(self) -> int:
+        """How many bytes `data_to_send` would return, at least (Pongs that wait are counted without header)."""
+        return self._writer.pending + sum(map(len, self._pongs))
+
+    def data_to_send(self) -> bytes:
+        """All output that was not taken yet, to be sent in this order; b"" if there is none. Pongs go first."""
+        if self._pongs:
+            return self._take_pongs() + self._writer.take()
+        return self._writer.take()
+
+    def buffers_to_send(self) -> list[bytes]:
+        """As `data_to_send`, as a list for a gathering write: large unmasked payloads are not copied."""
+        if self._pongs:
+            return [self._take_pongs(), *self._writer.take_buffers()]
+        return self._writer.take_buffers()
+
+    def _take_pongs(self) -> bytes:
+        """The frames of the Pongs that wait; control frames may stand before any frame (section 5.4)."""
+        pongs, self._pongs = self._pongs, []
+        return b"".join(
+            encode_frame(Opcode.PONG, payload, key=None if self.role is SERVER else new_mask_key()) for payload in pongs
+        )
+
+
+def _compression(
+    role: Role, name: str | None, pool: DeflatePool | None, agreed: DeflateParameters | None
+) -> tuple[Deflater | None, Inflater | None, int]:
+    """The compressor, the inflater and the threshold of a connection."""
+    policy = None if name is None else CompressionPolicy.named(name)
+    if agreed is None:
+        return None, None, 0
+    if policy is None:
+        raise ValueError("permessage-deflate was agreed: say which compression policy to use")
+    if pool is None:
+        pool = DeflatePool(1)
+    bits = (agreed.server_max_window_bits, agreed.client_max_window_bits)
+    takeover = (not agreed.server_no_context_takeover, not agreed.client_no_context_takeover)
+    ours, theirs = (0, 1) if role is SERVER else (1, 0)
+    dedicated = policy is CompressionPolicy.DEDICATED
+    deflater = Deflater(
+        min(bits[ours], policy.window_bits),
+        context_takeover=takeover[ours] and policy is not CompressionPolicy.SHARED,
+        mem_level=policy.mem_level,
+        pool=None if dedicated else pool,
+    )
+    inflater = Inflater(bits[theirs], context_takeover=takeover[theirs], pool=None if dedicated else pool)
+    return deflater, inflater, SHARED_THRESHOLD if policy is CompressionPolicy.SHARED else 0
+
+
+def _close_payload(code: int | None, reason: str) -> bytes:
+    """The payload of a Close frame (RFC 6455 section 5.5.1). Raises LocalProtocolError if it must not be sent."""
+    if not isinstance(reason, str):
+        raise TypeError("the reason of a close must be a str")
+    encoded = reason.encode()
+    if len(encoded) > MAX_CLOSE_REASON:
+        raise LocalProtocolError("the reason of a close has at most 123 bytes of UTF-8")
+    if code is None:
+        if encoded:
+            raise LocalProtocolError("a close with a reason needs a code")
+        return b""
+    if not is_sendable_close_code(code):
+        raise LocalProtocolError("this code must not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
+    return int(code).to_bytes(2, "big") + encoded
+
+
+def _parse_close(payload: bytes) -> tuple[int, str]:
+    """Code and reason of the peer's Close frame. Raises DefectError."""
+    if not payload:
+        return CloseCode.NO_STATUS.value, ""
+    if len(payload) == 1:
+        raise DefectError(CLOSE_TOO_SHORT)
+    code = int.from_bytes(payload[:2], "big")
+    if not is_sendable_close_code(code):
+        raise DefectError(CLOSE_CODE_INVALID)
+    try:
+        return code, str(payload[2:], "utf-8")
+    except UnicodeDecodeError:
+        raise DefectError(CLOSE_REASON_NOT_UTF8) from None
