@@ -1,1 +1,30 @@
-""""""
+"""The program: `wscore serve`, `wscore connect` and `wscore --version`.
+
+Here stands only what every command needs to give up politely.
+"""
+
+import sys
+
+from wscore.server.logs import escape
+
+
+class Failure(Exception):
+    """Ends the program: one sentence for standard error, and an exit status (1, or 2 for a wrong command line)."""
+
+    def __init__(self, sentence: str, status: int = 1) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+        self.status = status
+
+
+def complain(sentence: str) -> None:
+    """Print one line about the program itself on standard error."""
+    print(f"wscore: {escape(sentence, None)}", file=sys.stderr, flush=True)
+
+
+def reason(error: Exception) -> str:
+    """Return in a few words what went wrong, without error numbers; of several attempts, what the first one met."""
+    if isinstance(error.__cause__, ExceptionGroup):
+        return reason(error.__cause__.exceptions[0])
+    words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return words.strip().rstrip(".") or type(error).__name__

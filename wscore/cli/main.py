@@ -1,0 +1,97 @@
+"""Where the program starts: which command, and which exit status.
+
+Decides what is printed when something cannot be done: one sentence on standard error, status 1, or 2 if the command
+line was wrong; never a traceback for what a user or a peer did.
+
+Refuses to know the commands: each is imported when it is called, so that `--help` and `--version` start fast.
+"""
+
+import argparse
+import os
+import platform
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from wscore._version import __version__
+from wscore.cli import Failure, complain
+from wscore.cli.options import CONNECT, SERVE, Parser, add_options, settings_of
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the program with `arguments` (by default those of the process) and return its exit status."""
+    parser = _parser()
+    typed = parser.parse_args(arguments)
+    if typed.command is None:
+        parser.error("say what to do: serve, or connect URL")
+    try:
+        return _serve(typed) if typed.command == "serve" else _connect(typed)
+    except Failure as failure:
+        complain(failure.sentence)
+        return failure.status
+    except KeyboardInterrupt:
+        return 130
+
+
+def _serve(typed: argparse.Namespace) -> int:
+    try:
+        settings = settings_of(typed, SERVE, os.environ)
+    except ValueError as error:
+        raise Failure(str(error), 2) from None
+    from wscore.cli import serve
+
+    return serve.run(settings)
+
+
+def _connect(typed: argparse.Namespace) -> int:
+    from wscore.cli import connect
+
+    return connect.run(typed.url, settings_of(typed, CONNECT))
+
+
+def _parser() -> Parser:
+    parser = Parser(prog="wscore", description="WebSocket server and client.", allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, help="print version, implementation and kernel")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    serve = commands.add_parser(
+        "serve",
+        help="run a server: an echo on /echo and a page to try it",
+        description="Echo on /echo, serve a page to try it on / and a health check on /healthz. "
+        "SIGTERM and SIGINT close all connections properly; a second one ends at once. "
+        "Each option may also be given by the environment variable named in brackets.",
+        allow_abbrev=False,
+    )
+    add_options(serve, SERVE, environment=True)
+    connect = commands.add_parser(
+        "connect",
+        help="talk to a server from the terminal",
+        description="Send each line of standard input as a text message and print what comes back, a message a line. "
+        "Ctrl-D (or the end of the input) and Ctrl-C close the connection properly.",
+        allow_abbrev=False,
+    )
+    connect.add_argument("url", metavar="URL", help="ws://… or wss://…")
+    add_options(connect, CONNECT, environment=False)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints what runs: the codec is asked only now."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **keywords: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **keywords)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        parser.exit(0, version())
+
+
+def version() -> str:
+    """Return what `--version` prints: a line, and a second one if the extension is there but did not load."""
+    from wscore import codec
+
+    python = f"{platform.python_implementation().replace('CPython', 'Python')} {platform.python_version()}"
+    line = f"wscore {__version__}, {codec.IMPLEMENTATION}, kernel {codec.KERNEL}, {python}\n"
+    return line + (f"The extension did not load: {codec.LOAD_ERROR}\n" if codec.LOAD_ERROR else "")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

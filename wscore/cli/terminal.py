@@ -1,0 +1,67 @@
+"""The terminal: lines in, lines out, complaints, and nothing of a peer's that a terminal would obey.
+
+Decides how a message looks on one line. Text has its harmful characters written out (`wscore.server.logs.escape`), line
+feeds among them, so that a line printed is a message received; bytes are shown in hexadecimal, the first 64 of them.
+
+Standard input and output may be a terminal, a pipe or a file, and each may block for ever. So bytes are read and
+written in threads, straight on the descriptors: a thread left waiting in `os.read` holds no lock that the interpreter
+wants when it exits, as one inside `sys.stdin` would.
+
+Refuses to know sockets and protocols.
+"""
+
+import os
+import sys
+from collections.abc import AsyncGenerator
+
+import trio
+
+from wscore.cli import Failure
+from wscore.server.logs import escape
+
+_CHUNK = 65536
+_SHOWN_BYTES = 64
+
+
+def show(message: str | bytes) -> str:
+    """Return a message as one harmless line, without a line feed."""
+    if isinstance(message, str):
+        return escape(message, None)
+    more = " …" if len(message) > _SHOWN_BYTES else ""
+    return f"binary, {len(message)} bytes: {message[:_SHOWN_BYTES].hex(' ')}{more}"
+
+
+async def read_lines(descriptor: int) -> AsyncGenerator[str, None]:
+    """Yield each line of UTF-8 text without its ending, a last one without a line feed too; cancelling loses nothing.
+
+    Raises `Failure` at the first line that is not UTF-8.
+    """
+    rest = b""
+    while data := await trio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True):
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield _decoded(line)
+    if rest:
+        yield _decoded(rest)
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.removesuffix(b"\r").decode()
+    except UnicodeDecodeError:
+        raise Failure("standard input is not UTF-8 text; the line that is not was not sent") from None
+
+
+async def write_line(descriptor: int, line: str) -> None:
+    """Write a line, in whatever encoding the terminal has; waits while a pipe is full, and cancelling leaves it there.
+
+    Raises `BrokenPipeError` when nobody reads any more.
+    """
+    data = (line + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+    await trio.to_thread.run_sync(_write_all, descriptor, data, abandon_on_cancel=True)
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
