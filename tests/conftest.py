@@ -1,13 +1,15 @@
 """What every test shares: coroutine tests run under Trio, with a clock that jumps where the test asks for one."""
 
+import importlib
 import inspect
 import os
+from types import SimpleNamespace
 
 import pytest
 import trio
 import trio.testing
 
-from wscore import codec
+from wscore.codec import IMPLEMENTATION, LOAD_ERROR
 
 
 @pytest.fixture
@@ -22,16 +24,27 @@ def mock_clock() -> trio.testing.MockClock:
     return trio.testing.MockClock()
 
 
+CODEC_MODULES = ("masking", "utf8", "frames", "reader", "writer", "deflate")
+
+
+@pytest.fixture(scope="session", params=["pure", pytest.param("native", marks=pytest.mark.native)])
+def codec(request: pytest.FixtureRequest) -> SimpleNamespace:
+    """The names of one twin of the codec, and `twin`, its package: a test that asks for this runs on both twins."""
+    twin = f"wscore.codec.{request.param}"
+    modules = [importlib.import_module(f"{twin}.{name}") for name in CODEC_MODULES]
+    return SimpleNamespace(twin=twin, **{name: getattr(module, name) for module in modules for name in module.__all__})
+
+
 # A test that hangs must fail by itself: no test of this suite takes a tenth of this.
 HANGING = 120
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out tests of the compiled extension where it is not in use: no compiler, or WSCORE_PURE=1."""
-    if codec.IMPLEMENTATION == "native":
+    if IMPLEMENTATION == "native":
         return
     if chosen("WSCORE_REQUIRE_NATIVE"):
-        raise pytest.UsageError(f"the compiled codec is required, but not in use ({codec.LOAD_ERROR or 'not built'})")
+        raise pytest.UsageError(f"the compiled codec is required, but not in use ({LOAD_ERROR or 'not built'})")
     native = [item for item in items if item.get_closest_marker("native")]
     config.hook.pytest_deselected(items=native)
     items[:] = [item for item in items if item not in set(native)]
