@@ -1,0 +1,140 @@
+"""Header fields: the collection, the grammar of names, values and token lists (RFC 9110 section 5).
+
+Decides what a field name, a field value and a token list are, and refuses whatever could smuggle a further line into a
+head that we send. Does not know what any field means.
+
+Names are compared without regard to letter case; received ones are in lower case. Values are latin-1 text: what HTTP
+permits, and enough to carry any byte.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, KeysView, Mapping
+from typing import TypeAlias
+
+from ..codec.errors import LocalProtocolError
+
+HeadersLike: TypeAlias = "Headers | Mapping[str, str] | Iterable[tuple[str, str]]"
+
+# RFC 9110 section 5.6.2, as the set of bytes to delete: what is left of a token is nothing.
+TOKEN_BYTES = b"!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Tab, visible ASCII, space and the upper half of latin-1; everything else could end the line or the field.
+_SENDABLE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+
+
+class Headers:
+    """The fields of a head: an immutable sequence of (name, value) pairs, in the order of the wire.
+
+    ``"Host" in headers``, ``get`` and ``get_all`` take names in any letter case. Received names are in lower case
+    already. Made from a mapping or from pairs of ``str``; nothing is checked here.
+    """
+
+    __slots__ = ("_first", "_pairs")
+
+    def __init__(self, pairs: HeadersLike = ()) -> None:
+        self._pairs = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        self._first = {name.lower(): value for name, value in reversed(self._pairs)}
+
+    @classmethod
+    def from_parser(cls, pairs: list[tuple[str, str]]) -> "Headers":
+        """Take over a list whose names are in lower case: the short way for the parser of heads."""
+        headers = cls.__new__(cls)
+        headers._pairs = pairs
+        headers._first = dict(reversed(pairs))
+        return headers
+
+    @property
+    def names(self) -> KeysView[str]:
+        """The distinct names, in lower case."""
+        return self._first.keys()
+
+    def get(self, name: str) -> str | None:
+        """The value of the first field of that name, or ``None``."""
+        return self._first.get(name.lower())
+
+    def get_all(self, name: str) -> list[str]:
+        """The values of all fields of that name, in order; empty where there is none."""
+        name = name.lower()
+        if name not in self._first:
+            return []
+        if len(self._first) == len(self._pairs):
+            return [self._first[name]]
+        return [value for each, value in self._pairs if each.lower() == name]
+
+    def get_single(self, name: str) -> str:
+        """The value of the one field of that name; ``ValueError`` where there is none, or more than one."""
+        (value,) = self.get_all(name)
+        return value
+
+    def __contains__(self, name: str) -> bool:
+        return name.lower() in self._first
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._pairs)
+
+    def __getitem__(self, index: int) -> tuple[str, str]:
+        return self._pairs[index]
+
+    def __eq__(self, other: object) -> bool:
+        return self._pairs == other._pairs if isinstance(other, Headers) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(tuple(self._pairs))
+
+    def __repr__(self) -> str:
+        return f"Headers({self._pairs!r})"
+
+
+def is_token(text: str) -> bool:
+    """Whether the text is a token (RFC 9110 section 5.6.2)."""
+    return _TOKEN.fullmatch(text) is not None
+
+
+def split_list(values: Iterable[str]) -> list[str]:
+    """The elements of a comma-separated list that may be spread over several fields, empty ones left out.
+
+    (RFC 9110 section 5.6.1.2: a recipient parses and ignores empty elements.) Linear in the length.
+    """
+    return [element for part in ",".join(values).split(",") if (element := part.strip(" \t"))]
+
+
+def has_token(values: Iterable[str], token: str) -> bool:
+    """Whether a list such as ``keep-alive, Upgrade`` names the token (in lower case), in any letter case."""
+    return token in [element.lower() for element in split_list(values)]
+
+
+def unique_tokens(values: Iterable[str]) -> list[str]:
+    """The elements of a list of distinct tokens, such as subprotocols; raises ``ValueError`` where it is none."""
+    elements = split_list(values)
+    if not elements or not all(map(is_token, elements)):
+        raise ValueError("The list of subprotocols is empty, or an element of it is no token.")
+    if len(set(elements)) != len(elements):
+        raise ValueError("The list of subprotocols names one of them twice.")
+    return elements
+
+
+def sendable_headers(headers: HeadersLike, reserved: frozenset[str] = frozenset()) -> Headers:
+    """Check fields that are to be sent; ``reserved`` names (in lower case) belong to the handshake itself.
+
+    Raises ``LocalProtocolError`` for a name that is no token, for a value with control characters (CR, LF and NUL among
+    them) or outside latin-1, and for a reserved name; ``TypeError`` for what is no pair of ``str``.
+    """
+    checked = headers if isinstance(headers, Headers) else Headers(headers)
+    for name, value in checked:
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise TypeError("Header names and values are str.")
+        if not is_token(name):
+            raise LocalProtocolError(f"{name!r} is no header name.")
+        if not _SENDABLE_VALUE.fullmatch(value):
+            raise LocalProtocolError(f"The value of the header {name} has characters that a header cannot carry.")
+        if name.lower() in reserved:
+            raise LocalProtocolError(f"The header {name} is set by the handshake itself.")
+    return checked
+
+
+def encode_headers(headers: Iterable[tuple[str, str]]) -> str:
+    """The fields as lines of a head, each with its line end."""
+    return "".join([f"{name}: {value}\r\n" for name, value in headers])

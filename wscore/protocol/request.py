@@ -1,0 +1,204 @@
+"""The server's half of the opening handshake: the request, its checks, and the three answers (RFC 6455 section 4.2).
+
+Decides whether a request for an upgrade keeps the rules, and what an acceptance or a refusal looks like on the wire.
+Does not know where bytes come from, nor whether this client is welcome: origins, routes and credentials are the
+caller's.
+
+No sentence of a refusal repeats what the peer sent.
+"""
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import sha1
+from http import HTTPStatus
+from typing import Any
+
+from ..codec.errors import LocalProtocolError
+from .extensions import parse_extensions
+from .head import HeadError
+from .headers import Headers, HeadersLike, encode_headers, has_token, sendable_headers, unique_tokens
+
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+# Canonical base64 of 16 bytes: the last four bits of the 22nd digit are padding, and zero.
+_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+
+FRAMING_HEADERS = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
+_ACCEPT_RESERVED = FRAMING_HEADERS | {
+    f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "protocol", "version")
+}
+# What a status must come with, unless the caller's headers say it themselves (RFC 9110 sections 15.5.6 and 15.5.22).
+_STATUS_HEADERS = {405: {"Allow": "GET"}, 426: {"Sec-WebSocket-Version": "13"}}
+_WITHOUT_BODY = frozenset({204, 304})
+
+_set = object.__setattr__
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a client asked for. `method` and `target` stand as they came; `http_version` is "1.0" or "1.1".
+
+    Text is latin-1, free of control characters.
+    """
+
+    method: str
+    target: str
+    headers: Headers = field(default_factory=Headers)
+    http_version: str = "1.1"
+
+    @property
+    def path(self) -> str:
+        """The target's path, percent-encoded as it came, without the query; of an absolute target, too."""
+        path = self.target.partition("?")[0]
+        if path.startswith("/") or "://" not in path:
+            return path
+        return "/" + path.partition("://")[2].partition("/")[2]
+
+    @property
+    def query(self) -> str:
+        """What stands behind the target's first "?", as it came; "" where there is none."""
+        return self.target.partition("?")[2]
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether the client asks for WebSocket: the Upgrade header names it (RFC 6455 section 4.2.1)."""
+        return has_token(self.headers.get_all("upgrade"), "websocket")
+
+    @property
+    def subprotocols(self) -> list[str]:
+        """The subprotocols that the client offers, its favourite first.
+
+        Empty where the list is malformed, which can be seen only on requests that are no upgrade: of the others, the
+        handshake refuses it.
+        """
+        try:
+            return unique_tokens(self.headers.get_all("sec-websocket-protocol"))
+        except ValueError:
+            return []
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Accept:
+    """Open the WebSocket. `user` is whatever the application wants to find again as `ws.user`.
+
+    `subprotocol` must be one that the client offered; `None` leaves the choice to the handshake, which takes the
+    first of its own that was offered, if any. Raises `LocalProtocolError` for headers that cannot be sent, or that
+    the handshake sets itself.
+    """
+
+    subprotocol: str | None
+    headers: Headers
+    user: Any
+
+    def __init__(self, subprotocol: str | None = None, headers: HeadersLike = (), user: Any = None) -> None:
+        _set(self, "subprotocol", subprotocol)
+        _set(self, "headers", sendable_headers(headers, _ACCEPT_RESERVED))
+        _set(self, "user", user)
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Refuse:
+    """Answer with an HTTP status (200 to 599) and a body instead of a WebSocket, and close.
+
+    A `str` is sent as UTF-8 text; `bytes` need a Content-Type among the headers to be understood. Statuses 405 and
+    426 get the headers they must have, where `headers` lacks them. Raises `LocalProtocolError` for another status,
+    for headers that cannot be sent, and for those that frame the message.
+    """
+
+    status: int
+    sentence: str | bytes
+    headers: Headers
+
+    def __init__(self, status: int, sentence: str | bytes, headers: HeadersLike = ()) -> None:
+        if not 200 <= status <= 599:
+            raise LocalProtocolError("A request is refused with an HTTP status from 200 to 599.")
+        _set(self, "status", int(status))
+        _set(self, "sentence", sentence)
+        _set(self, "headers", sendable_headers(headers, FRAMING_HEADERS))
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Let the HTTP server of the face answer this request; the handshake has no part in it."""
+
+
+def check_upgrade(request: Request) -> None:
+    """Hold a request that asks for WebSocket to RFC 6455 section 4.2.1; `HeadError` says how it is refused.
+
+    That the Host header is there once and well-formed has been seen to with the head.
+    """
+    headers = request.headers
+    if request.method != "GET":
+        raise HeadError(405, "A WebSocket is opened with the method GET.")
+    if request.http_version != "1.1":
+        raise HeadError(505, "A WebSocket is opened with HTTP/1.1.")
+    if "transfer-encoding" in headers or int(headers.get("content-length") or 0):
+        raise HeadError(413, "A request that opens a WebSocket has no body.")
+    if not has_token(headers.get_all("connection"), "upgrade"):
+        raise HeadError(400, "The Connection header does not name Upgrade.")
+    if headers.get_all("sec-websocket-version") != ["13"]:
+        raise HeadError(426, "The WebSocket version spoken here is 13.")
+    keys = headers.get_all("sec-websocket-key")
+    if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
+        raise HeadError(400, "Sec-WebSocket-Key is not 16 bytes in base64, given once.")
+    _check_lists(headers)
+
+
+def _check_lists(headers: Headers) -> None:
+    try:
+        if "sec-websocket-protocol" in headers:
+            unique_tokens(headers.get_all("sec-websocket-protocol"))
+        parse_extensions(headers.get_all("sec-websocket-extensions"))
+    except ValueError as error:
+        raise HeadError(400, str(error)) from None
+
+
+def select_subprotocol(offered: Sequence[str], supported: Sequence[str]) -> str | None:
+    """The first of the server's own subprotocols that the client offers, too (the server's preference), or `None`."""
+    return next((name for name in supported if name in offered), None)
+
+
+def accept_key(key: str) -> str:
+    """The Sec-WebSocket-Accept that proves that a key was understood (RFC 6455 section 4.2.2)."""
+    return b64encode(sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()).decode("ascii")
+
+
+def encode_accept(key: str, subprotocol: str | None, extensions: str | None, headers: Headers) -> bytes:
+    """The response that opens a WebSocket (RFC 6455 section 4.2.2)."""
+    head = (
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n"
+    )
+    if subprotocol is not None:
+        head += f"Sec-WebSocket-Protocol: {subprotocol}\r\n"
+    if extensions is not None:
+        head += f"Sec-WebSocket-Extensions: {extensions}\r\n"
+    return f"{head}{encode_headers(headers)}\r\n".encode("latin-1")
+
+
+def encode_refuse(refuse: Refuse, method: str = "GET") -> bytes:
+    """The response that refuses a request. It closes the connection: nothing behind it is read as a further request.
+
+    (A client that sent a body, or frames, would otherwise have them taken for one.)
+    """
+    status, sentence = refuse.status, refuse.sentence
+    body = sentence.encode("utf-8") if isinstance(sentence, str) else sentence
+    # RFC 9110 section 7.8: whoever sends Upgrade names it in Connection.
+    connection = "Upgrade: websocket\r\nConnection: Upgrade, close\r\n" if status == 426 else "Connection: close\r\n"
+    head = f"HTTP/1.1 {status} {_phrase(status)}\r\n{connection}"
+    defaults = {} if status in _WITHOUT_BODY else {"Content-Type": "text/plain; charset=utf-8"}
+    defaults |= _STATUS_HEADERS.get(status, {})
+    head += encode_headers(pair for pair in defaults.items() if pair[0] not in refuse.headers)
+    head += encode_headers(refuse.headers)
+    if status in _WITHOUT_BODY:
+        return f"{head}\r\n".encode("latin-1")
+    head += f"Content-Length: {len(body)}\r\n\r\n"
+    return head.encode("latin-1") + (b"" if method == "HEAD" else body)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return ""
