@@ -10,7 +10,6 @@ of fragments, size of the message. With the payload, as it comes: DEFLATE, size 
 
 from __future__ import annotations
 
-import codecs
 from typing import TYPE_CHECKING
 
 from .. import errors
@@ -19,6 +18,7 @@ from ..messages import MESSAGE_OVERHEAD, Piece, Stop
 from ..opcodes import SERVER, Opcode, Role
 from .frames import MAX_CONTROL_PAYLOAD
 from .masking import flat_view, mask
+from .utf8 import TextDecoder
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -34,7 +34,6 @@ PIECE_SIZE = 1 << 16
 
 _MAX_HEADER = 14
 _CONTROL_BIT = 0x08
-_new_decoder = codecs.getincrementaldecoder("utf-8")
 
 
 def compressed_limit(max_message_size: int) -> int:
@@ -113,7 +112,7 @@ class Reader:
         self._control_payload = bytearray()
         # The message that is being read.
         self._message = bytearray()
-        self._decoder = _new_decoder()
+        self._decoder = TextDecoder()
         self._text = False
         self._compressed = False
         self._first = True  # no piece of it was delivered yet

@@ -6,7 +6,7 @@ split.
 
 from __future__ import annotations
 
-import codecs
+from encodings.utf_8 import IncrementalDecoder
 from typing import TYPE_CHECKING
 
 from .masking import flat_view
@@ -16,7 +16,18 @@ if TYPE_CHECKING:
 
 __all__ = ["Utf8Validator", "is_valid_utf8"]
 
-_new_decoder = codecs.getincrementaldecoder("utf-8")
+
+class TextDecoder(IncrementalDecoder):
+    """Python's decoder of text in parts, but without its patience with surrogates: ED A0 to ED BF cannot become valid,
+    and Python waits for a third byte all the same.
+    """
+
+    def decode(self, data: Buffer, final: bool = False) -> str:
+        """The code points that `data` completes; raises UnicodeDecodeError at the first byte that is wrong."""
+        text = super().decode(data, final)
+        if self.buffer[:1] == b"\xed" and self.buffer[1:2] >= b"\xa0":
+            raise UnicodeDecodeError("utf-8", self.buffer, 0, 1, "surrogates are not allowed")
+        return text
 
 
 def is_valid_utf8(data: Buffer) -> bool:
@@ -34,7 +45,7 @@ class Utf8Validator:
     __slots__ = ("_decoder", "_failed")
 
     def __init__(self) -> None:
-        self._decoder = _new_decoder()
+        self._decoder = TextDecoder()
         self._failed = False
 
     def validate(self, data: Buffer) -> bool:
