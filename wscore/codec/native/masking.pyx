@@ -1,0 +1,117 @@
+"""Masking (RFC 6455 section 5.3) and the keys for it (section 10.3), compiled.
+
+Decides how keys stay unpredictable at the price of a copy: they come from a pool per thread that the operating
+system's generator fills a block at a time. Knows nothing of frames.
+"""
+
+import os
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from wscore.codec.native.masking cimport key_words, xor_copy, xor_inplace
+
+__all__ = ["mask", "mask_inplace", "new_mask_key"]
+
+cdef extern from *:
+    """
+    #if defined(_MSC_VER)
+    #define WSCORE_THREAD_LOCAL __declspec(thread)
+    #else
+    #define WSCORE_THREAD_LOCAL __thread
+    #endif
+
+    /* One call of the operating system's generator fills this many bytes; more makes no key cheaper, and more would
+       lie about. */
+    #define WSCORE_KEY_BLOCK 4096
+
+    /* Unused key bytes of this thread. */
+    static WSCORE_THREAD_LOCAL unsigned char wscore_keys[WSCORE_KEY_BLOCK];
+    static WSCORE_THREAD_LOCAL Py_ssize_t wscore_keys_left = 0;
+    """
+    Py_ssize_t KEY_BLOCK "WSCORE_KEY_BLOCK"
+    uint8_t* keys "wscore_keys"
+    Py_ssize_t keys_left "wscore_keys_left"
+
+
+def mask(data, key, Py_ssize_t offset=0):
+    """XOR `data` with the 4 bytes of `key`, repeated, and return the result as new bytes (RFC 6455 section 5.3).
+
+    `offset` is the position of `data` in the payload, in bytes; masking twice gives back the data.
+    Raises ValueError if `key` is not 4 bytes long, TypeError if `data` is no buffer.
+    """
+    cdef Py_buffer view
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        words = _words(key, offset)
+        masked = PyBytes_FromStringAndSize(NULL, view.len)
+        xor_copy(<uint8_t*>PyBytes_AS_STRING(masked), <const uint8_t*>view.buf, view.len, words)
+        return masked
+    finally:
+        PyBuffer_Release(&view)
+
+
+def mask_inplace(buffer, key, Py_ssize_t offset=0):
+    """XOR `buffer`, which must be writable, with the 4 bytes of `key`, repeated (RFC 6455 section 5.3).
+
+    Raises BufferError if `buffer` is read-only, else as `mask`.
+    """
+    cdef Py_buffer view
+    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    try:
+        xor_inplace(<uint8_t*>view.buf, view.len, _words(key, offset))
+    finally:
+        PyBuffer_Release(&view)
+
+
+cdef uint64_t _words(object key, Py_ssize_t offset) except? 0:
+    cdef Py_buffer view
+    if type(key) is bytes and PyBytes_GET_SIZE(key) == 4:
+        return key_words(<const uint8_t*>PyBytes_AS_STRING(key), <size_t>offset)
+    PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
+    try:
+        if view.len != 4:
+            raise ValueError("a mask key has 4 bytes")
+        return key_words(<const uint8_t*>view.buf, <size_t>offset)
+    finally:
+        PyBuffer_Release(&view)
+
+
+def new_mask_key():
+    """4 bytes that no peer can predict (RFC 6455 section 10.3), never handed out before."""
+    cdef uint8_t key[4]
+    take_mask_key(key)
+    return PyBytes_FromStringAndSize(<const char*>key, 4)
+
+
+cdef int take_mask_key(uint8_t* key) except -1:
+    global keys_left
+    if keys_left == 0:
+        _fill_keys()
+    keys_left -= 4
+    memcpy(key, keys + keys_left, 4)
+    memset(keys + keys_left, 0, 4)
+    return 0
+
+
+cdef int _fill_keys() except -1:
+    # Another thread, or a signal handler that takes a key of this one, may run inside `urandom`.
+    global keys_left
+    cdef bytes block = os.urandom(KEY_BLOCK)
+    memcpy(keys, PyBytes_AS_STRING(block), KEY_BLOCK)
+    # Nobody else has seen this object: its copy of the keys is erased, too.
+    memset(PyBytes_AS_STRING(block), 0, KEY_BLOCK)
+    keys_left = KEY_BLOCK
+    return 0
+
+
+def _forget_keys():
+    # A forked child would otherwise use the very keys that its parent uses.
+    global keys_left
+    keys_left = 0
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_keys)
