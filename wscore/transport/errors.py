@@ -25,7 +25,8 @@ class ConnectionClosed(trio.EndOfChannel):
         self.by_peer = by_peer
 
     def __str__(self) -> str:
-        return f"{'the peer' if self.by_peer else 'this side'} closed the connection with {described(self.code, self.reason)}"
+        side = "the peer" if self.by_peer else "this side"
+        return f"{side} closed the connection with {described(self.code, self.reason)}"
 
 
 class ConnectionLost(trio.BrokenResourceError):
@@ -47,4 +48,4 @@ class ConnectionLost(trio.BrokenResourceError):
 
 def described(code: int, reason: str) -> str:
     """The code, and the reason as a literal: a peer chose it, so it must not reach a terminal as it is."""
-    return f"{code} {ascii(reason)}" if reason else str(code)
+    return f"{code} {reason!a}" if reason else str(code)

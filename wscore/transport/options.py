@@ -19,7 +19,6 @@ _CHOICES = {"compression": (None, "takeover", "shared", "dedicated"), "slow_cons
 _SWITCHES = {"pieces", "strict_checkpoints"}
 _TIMES = {"handshake_timeout", "send_timeout", "ping_interval", "ping_timeout", "close_timeout"}
 _MAY_BE_NONE = {"compression_threshold", "ping_interval", "ping_timeout"}
-_MAY_BE_ZERO = {"compression_threshold", "max_message_size"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +94,6 @@ def _check_time(name: str, value: object) -> None:
 def _check_size(name: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
-    least = 0 if name in _MAY_BE_ZERO else 1
+    least = 0 if name == "compression_threshold" else 1
     if value < least:
         raise ValueError(f"{name} must be at least {least}, not {value!r}")

@@ -1,0 +1,228 @@
+"""What waits between the network and `receive`, counted in bytes, and the task that waits for it.
+
+Decides what a message weighs, when reading pauses and goes on, how pieces become messages again, and that one task at a
+time receives. The weight is that of the codec's budget. It does not read, and does not know why a connection ends.
+"""
+
+from __future__ import annotations
+
+import io
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+
+import trio
+
+from ..codec import MESSAGE_OVERHEAD, LocalProtocolError, Piece
+from .trio_glue import Manners, Signal
+
+__all__ = ["Inbox", "Joiner", "Pieces", "ReceiveQueue", "payload_size"]
+
+
+def payload_size(data: str | bytes) -> int:
+    """Its size on the wire: text counts as UTF-8."""
+    if isinstance(data, str) and not data.isascii():
+        return len(data.encode())
+    return len(data)
+
+
+class ReceiveQueue:
+    """Messages or pieces in the order they came; full once they weigh `limit`, so that one always fits."""
+
+    __slots__ = ("_items", "_limit", "_weights", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.size = 0
+        self._limit = limit
+        self._items: deque[str | bytes | Piece] = deque()
+        self._weights: deque[int] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: str | bytes | Piece) -> None:
+        """Add what has come."""
+        weight = payload_size(item.data if isinstance(item, Piece) else item) + MESSAGE_OVERHEAD
+        self._items.append(item)
+        self._weights.append(weight)
+        self.size += weight
+
+    def get(self) -> str | bytes | Piece:
+        """Take what came first; IndexError if there is nothing."""
+        item = self._items.popleft()
+        self.size -= self._weights.popleft()
+        return item
+
+    def clear(self) -> None:
+        """Throw everything away."""
+        self._items.clear()
+        self._weights.clear()
+        self.size = 0
+
+    @property
+    def budget(self) -> int:
+        """How much more may be put in; the message that uses it up may be larger."""
+        return self._limit - self.size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading has to pause."""
+        return self.size >= self._limit
+
+    @property
+    def has_room(self) -> bool:
+        """Whether paused reading may go on: half empty, so that reader and receiver do not take turns by message."""
+        return self.size <= self._limit // 2
+
+
+class Joiner:
+    """Puts pieces together again, for `receive` on a connection that delivers pieces."""
+
+    __slots__ = ("_buffer", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._buffer: io.StringIO | io.BytesIO | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a message is half-way."""
+        return self._buffer is not None
+
+    def add(self, piece: Piece) -> None:
+        """Append a piece; `size` is the size of the message so far, text as UTF-8."""
+        if self._buffer is None:
+            self._buffer = io.StringIO(newline="") if isinstance(piece.data, str) else io.BytesIO()
+        self._buffer.write(piece.data)  # type: ignore[arg-type]
+        self.size += payload_size(piece.data)
+
+    def take(self) -> str | bytes:
+        """The message that the pieces make; the next piece begins another."""
+        assert self._buffer is not None
+        message = self._buffer.getvalue()
+        self.clear()
+        return message
+
+    def clear(self) -> None:
+        """Throw away what there is."""
+        self._buffer = None
+        self.size = 0
+
+
+class Inbox:
+    """A queue, and the calls that take from it.
+
+    `check` raises once nothing will come any more, `has_room` is called when paused reading may go on, `too_big` when
+    joined pieces exceed `max_message_size`; it ends the connection.
+    """
+
+    __slots__ = (
+        "_arrival",
+        "_check",
+        "_has_room",
+        "_is_waiting",
+        "_joiner",
+        "_manners",
+        "_max_message_size",
+        "_mid_pieces",
+        "_too_big",
+        "queue",
+    )
+
+    def __init__(
+        self,
+        limit: int,
+        max_message_size: int,
+        manners: Manners,
+        *,
+        check: Callable[[], None],
+        has_room: Callable[[], None],
+        too_big: Callable[[], None],
+    ) -> None:
+        self.queue = ReceiveQueue(limit)
+        self._max_message_size = max_message_size
+        self._manners = manners
+        self._check = check
+        self._has_room = has_room
+        self._too_big = too_big
+        self._joiner = Joiner()
+        self._arrival = Signal()
+        self._is_waiting = False
+        self._mid_pieces = False
+
+    def put(self, item: str | bytes | Piece) -> None:
+        """Add what has come, and wake who waits for it."""
+        self.queue.put(item)
+        self._arrival.give()
+
+    def wake(self) -> None:
+        """Let who waits see that nothing more will come."""
+        self._arrival.give()
+
+    def clear(self) -> None:
+        """Throw everything away."""
+        self.queue.clear()
+        self._joiner.clear()
+
+    async def receive(self) -> str | bytes:
+        """Take the next message, joined from its pieces where they come as such. Cancelled, nothing is lost."""
+        if self._mid_pieces:
+            raise LocalProtocolError("receive_pieces is in the middle of a message: let it finish first")
+        while True:
+            item = await self._take()
+            if not isinstance(item, Piece):
+                return item
+            self._joiner.add(item)
+            if self._joiner.size > self._max_message_size:
+                self.clear()
+                self._too_big()
+            elif item.last:
+                return self._joiner.take()
+
+    async def receive_piece(self) -> Piece:
+        """Take the next piece of a message."""
+        if self._joiner.has_begun:
+            raise LocalProtocolError("a cancelled receive is in the middle of a message: call receive first")
+        piece = await self._take()
+        assert isinstance(piece, Piece)
+        self._mid_pieces = not piece.last
+        return piece
+
+    async def _take(self) -> str | bytes | Piece:
+        await self._manners.enter()
+        if self._is_waiting:
+            raise trio.BusyResourceError("another task is receiving from this WebSocket")
+        if self.queue:
+            item = self._pop()
+            await self._manners.leave()
+            return item
+        self._is_waiting = True
+        try:
+            while not self.queue:
+                self._check()
+                await self._arrival.wait()
+        finally:
+            self._is_waiting = False
+        return self._pop()
+
+    def _pop(self) -> str | bytes | Piece:
+        item = self.queue.get()
+        if self.queue.has_room:
+            self._has_room()
+        return item
+
+
+class Pieces(AsyncIterator[str | bytes]):
+    """The pieces of one message, or what is left of them."""
+
+    __slots__ = ("_ended", "_inbox")
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._ended = False
+
+    async def __anext__(self) -> str | bytes:
+        if self._ended:
+            raise StopAsyncIteration
+        piece = await self._inbox.receive_piece()
+        self._ended = piece.last
+        return piece.data

@@ -1,0 +1,395 @@
+"""The stream transport: a `WebSocket` over any `trio.abc.Stream`.
+
+Each connection has two tasks of its own, which no caller's cancellation reaches: the reader feeds what comes to the
+`Connection` and delivers its events, the writer sends what the `Connection` has to say and looks at the clock. Callers
+touch queues only, so a cancelled call leaves no half-written frame behind.
+
+Decides how bytes move, when reading pauses, when a peer is given up, and in which order a connection is taken down:
+what is left is written, reading stops, the stream lingers (RFC 9112 section 9.6) and is closed. A peer that takes
+nothing or does not finish closing is reset instead. It refuses to know what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import trio
+from trio.lowlevel import RunVar
+
+from ..codec import CloseCode, DeflatePool, Role
+from ..protocol.connection import Connection, State
+from ..protocol.extensions import DeflateParameters
+from .errors import ConnectionClosed, ConnectionLost
+from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
+from .options import Options
+from .records import Opening, Statistics
+from .sending import weight_of
+from .timers import Timers
+from .trio_glue import Signal, unwrapped
+from .websocket import WebSocket
+
+__all__ = ["ErrorHook", "MessageHook", "StreamWebSocket", "new_connection", "open_websocket", "run_websocket"]
+
+MessageHook = Callable[[WebSocket, str | bytes], object]
+ErrorHook = Callable[[WebSocket, Exception], object]
+
+RECEIVE_SIZE = 1 << 16
+
+# One slice is written at a time, and only a whole one counts as progress: a peer that takes less than this in
+# `send_timeout` takes nothing.
+SLICE = 1 << 14
+
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+
+logger = logging.getLogger("wscore")
+
+_deflate_pool: RunVar[DeflatePool] = RunVar("wscore_deflate_pool")
+
+
+def new_connection(role: Role, options: Options, deflate: DeflateParameters | None = None) -> Connection:
+    """A `Connection` with these options; its compressors live in one pool for the whole Trio run.
+
+    `deflate` is what the handshake has agreed on.
+    """
+    pool = _deflate_pool.get(None)  # type: ignore[arg-type]
+    if pool is None:
+        pool = DeflatePool()
+        _deflate_pool.set(pool)
+    return Connection(
+        role,
+        max_message_size=options.max_message_size,
+        max_fragments=options.max_fragments,
+        pieces=options.pieces,
+        compression=options.compression,
+        compression_threshold=options.compression_threshold,
+        compression_pool=pool,
+        deflate=deflate,
+    )
+
+
+def log_error(ws: WebSocket, error: Exception) -> None:
+    """What becomes of a handler's exception if nobody says otherwise."""
+    logger.error("the handler of a connection failed; it is closed with 1011", exc_info=error)
+
+
+@asynccontextmanager
+async def open_websocket(
+    stream: trio.abc.Stream,
+    connection: Connection,
+    options: Options,
+    opening: Opening,
+    *,
+    on_message: MessageHook | None = None,
+    on_error: ErrorHook = log_error,
+) -> AsyncIterator[StreamWebSocket]:
+    """Run `connection` over `stream`, after the opening handshake, for the time of the block.
+
+    The stream is closed when the block has been left, in whatever way. A block that ends closes with 1000 and waits for
+    the peer, one that raises an Exception closes with 1011 first; cancelled, or left by any other exception, it closes
+    at once. What the block raises is raised as it is, never in a group. `on_message` and `on_error` are those of
+    `run_websocket`.
+    """
+    if on_message is not None and options.pieces:
+        raise ValueError("on_message wants whole messages: leave pieces off")
+    ws = StreamWebSocket(stream, connection, options, opening, on_message, on_error)
+    error: BaseException | None = None
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.run, nursery.cancel_scope)
+            try:
+                yield ws
+                await ws.aclose()
+            except BaseException as raised:
+                error = raised
+                if isinstance(raised, Exception):
+                    ws._fail(CloseCode.INTERNAL_ERROR, "")
+                    await ws.wait_closed()
+                nursery.cancel_scope.cancel()
+                raise
+    except BaseException as raised:
+        error = error or unwrapped(raised)
+    # Raised out here, neither has the nursery's group as its context.
+    if ws.crash is not None:
+        raise ws.crash
+    if error is not None:
+        raise error
+
+
+async def run_websocket(
+    stream: trio.abc.Stream,
+    connection: Connection,
+    options: Options,
+    opening: Opening,
+    handler: Callable[[WebSocket], Awaitable[object]],
+    *,
+    on_message: MessageHook | None = None,
+    on_error: ErrorHook = log_error,
+) -> Statistics:
+    """Run `connection` over `stream`, after the opening handshake, until `handler(ws)` has returned; close with 1000.
+
+    `ConnectionClosed` or `ConnectionLost` out of the handler, once its own connection has ended, is a normal end. Any
+    other Exception closes with 1011 and goes to `on_error(ws, error)`. What is no Exception, and what `on_error`
+    raises, is raised here. Cancelled, the stream is closed at once.
+
+    With `on_message`, messages go there, and `receive` gets none: `on_message(ws, message)` is called by the task that
+    reads, in this context, and must not wait; its Exceptions count as the handler's. Before each call reading waits
+    until an answer as large as the message would fit into the send buffer.
+
+    Returns the counts at the end.
+    """
+    async with open_websocket(stream, connection, options, opening, on_message=on_message, on_error=on_error) as ws:
+        try:
+            await handler(ws)
+        except Exception as error:
+            ws._handler_failed(error)
+    return ws.statistics()
+
+
+def _is_an_end(error: Exception) -> bool:
+    """Whether it says no more than that a connection has ended; a handler with a nursery raises groups."""
+    if isinstance(error, ExceptionGroup):
+        return error.split((ConnectionClosed, ConnectionLost))[1] is None
+    return isinstance(error, ConnectionClosed | ConnectionLost)
+
+
+class StreamWebSocket(WebSocket):
+    """A `WebSocket` whose bytes two tasks move over a stream."""
+
+    __slots__ = (
+        "_discarded",
+        "_keepalive",
+        "_on_error",
+        "_on_message",
+        "_output",
+        "_patience",
+        "_reading",
+        "_room",
+        "_scope",
+        "_stream",
+        "_timers",
+        "_writing",
+        "crash",
+    )
+
+    def __init__(
+        self,
+        stream: trio.abc.Stream,
+        connection: Connection,
+        options: Options,
+        opening: Opening,
+        on_message: MessageHook | None,
+        on_error: ErrorHook,
+    ) -> None:
+        super().__init__(connection, options, opening)
+        self.crash: BaseException | None = None
+        self._stream = stream
+        self._on_message = on_message
+        self._on_error = on_error
+        self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
+        self._keepalive: bytes | None = None  # the payload of our own Ping, while it is under way
+        self._output = Signal()  # wakes the writer
+        self._room = Signal()  # wakes the reader
+        self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
+        self._writing = trio.CancelScope()
+        self._patience = trio.CancelScope()
+        self._discarded = 0
+
+    async def run(self, around: trio.CancelScope) -> None:
+        """Move bytes until the connection is over, then close the stream. An error of ours cancels `around`."""
+        try:
+            with self._scope:
+                await self._pump()
+        except BaseException as error:
+            cause = unwrapped(error)
+            if isinstance(cause, trio.Cancelled):
+                raise cause from None
+            self.crash = cause
+            around.cancel()
+        finally:
+            await close_now(self._stream)
+            self._lose()
+            self._over.set()
+
+    async def _pump(self) -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._write)
+            await self._read()
+        if self._has_reset:
+            reset(self._stream)
+        elif self._end is not None and self._end.origin != "lost":
+            await linger(self._stream, limit=DISCARD_LIMIT - self._discarded)
+
+    def _lose(self) -> None:
+        """No byte will come any more: unless the connection has ended, that is how it ends."""
+        for event in self._connection.receive_eof():
+            self._deliver(event)
+
+    def _handler_failed(self, error: Exception) -> None:
+        if self._sending_error() is not None and _is_an_end(error):
+            return
+        self._failed = True
+        self._fail(CloseCode.INTERNAL_ERROR, "")
+        self._on_error(self, error)
+
+    # Reading
+
+    async def _read(self) -> None:
+        with self._reading:
+            try:
+                await self._take_in(self._opening.rest)
+                await self._read_until_end()
+            except _GONE:
+                pass
+        self._lose()
+
+    async def _read_until_end(self) -> None:
+        while self._end is None:
+            await self._wait_for_room()
+            data = await self._stream.receive_some(RECEIVE_SIZE)
+            if not data:
+                return
+            await self._take_in(data)
+        # The peer may have to get rid of an upload before it reads why we end.
+        self._discarded = await discard(self._stream)
+
+    async def _take_in(self, data: bytes | bytearray) -> None:
+        self._bytes_received += len(data)
+        events = self._connection.receive_data(data, self._budget())
+        while True:
+            for event in events:
+                if self._on_message is not None and isinstance(event, str | bytes):
+                    await self._call(self._on_message, event)
+                else:
+                    self._deliver(event)
+            if not self._connection.has_rest:
+                return
+            await self._wait_for_room()
+            events = self._connection.receive_data(b"", self._budget())
+
+    def _budget(self) -> int | None:
+        return None if self._discards else self._inbox.queue.budget
+
+    async def _wait_for_room(self) -> None:
+        """While too much waits to be received, do not read; our own deadline for a Pong stands still."""
+        if not self._inbox.queue.is_full or self._discards:
+            return
+        self._timers.pause()
+        while self._inbox.queue.is_full and not self._discards:
+            await self._room.wait()
+        self._resume()
+
+    async def _call(self, on_message: MessageHook, message: str | bytes) -> None:
+        """Hand a message to `on_message`, once an answer of its size would fit into the send buffer."""
+        weight = weight_of(message)
+        if not self._line.fits(weight):
+            self._timers.pause()
+            while not self._line.fits(weight) and not self._discards:
+                await self._progress.park()
+            self._resume()
+        if self._discards:
+            return
+        self._messages_received += 1
+        try:
+            on_message(self, message)
+        except Exception as error:
+            self._handler_failed(error)
+        await self._manners.leave()
+
+    def _resume(self) -> None:
+        self._timers.resume(trio.current_time())
+        self._output.give()  # its deadline may have changed
+
+    # Writing
+
+    async def _write(self) -> None:
+        try:
+            with self._writing:
+                while not self._has_said_all():
+                    if self._connection.bytes_to_send:
+                        await self._flush()
+                    else:
+                        await self._idle()
+                    self._look_at_the_clock()
+        except _GONE:
+            self._cannot_send()
+        else:
+            self._reading.cancel()
+
+    def _has_said_all(self) -> bool:
+        return self._has_reset or (self._connection.state is State.CLOSED and not self._connection.bytes_to_send)
+
+    async def _flush(self) -> None:
+        """Write what there is; nothing else is written meanwhile, so a tick's frames leave together."""
+        data = self._connection.data_to_send()
+        self._in_flight = len(data)
+        with trio.CancelScope() as self._patience, memoryview(data) as view:
+            for start in range(0, len(data), SLICE):
+                deadline = trio.current_time() + self._options.send_timeout
+                self._patience.deadline = min(deadline, self._timers.close_by)
+                part = view[start : start + SLICE]
+                await self._stream.send_all(part)
+                self._has_written(len(part))
+        if self._in_flight:
+            self._give_up()
+        else:
+            self._has_flushed()
+
+    def _has_flushed(self) -> None:
+        now = trio.current_time()
+        if self._keepalive in self._pings.left(now):
+            self._timers.pinged(now)
+
+    async def _idle(self) -> None:
+        with trio.CancelScope(deadline=self._timers.next()):
+            await self._output.wait()
+
+    def _look_at_the_clock(self) -> None:
+        now = trio.current_time()
+        if now >= self._timers.close_by:
+            self._give_up()
+        elif now >= self._timers.pong_by:
+            self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
+        elif self._timers.ping_is_due(now) and self._connection.state is State.OPEN:
+            self._keepalive = self._pings.new_payload()
+            self._pings.add(self._keepalive)
+            self._connection.ping(self._keepalive)
+
+    def _give_up(self) -> None:
+        """The peer takes nothing, or does not close: end without it."""
+        if not self._has_said_all():
+            self._has_reset = True
+            self._reading.cancel()
+
+    def _cannot_send(self) -> None:
+        """The stream broke. The peer may have said why before it went: what has come is still read."""
+        self._sending_broke = True
+        self._connection.data_to_send()
+        self._in_flight = 0
+        self._reading.deadline = trio.current_time() + self._options.close_timeout
+        self._shut()
+
+    # What the common face asks for
+
+    def _ponged(self, payload: bytes) -> None:
+        super()._ponged(payload)
+        if self._keepalive is not None and self._keepalive not in self._pings:
+            self._keepalive = None
+            self._timers.answered()
+
+    def _output_waits(self) -> None:
+        self._output.give()
+
+    def _input_has_room(self) -> None:
+        self._room.give()
+
+    def _closing_begins(self) -> None:
+        self._timers.closing(trio.current_time(), self._options.close_timeout)
+        self._patience.deadline = min(self._patience.deadline, self._timers.close_by)
+        if self._end is not None and self._end.origin == "lost":
+            self._writing.cancel()
+
+    def _cut(self) -> None:
+        self._scope.cancel()

@@ -1,0 +1,147 @@
+"""What the transport knows of Trio beyond its everyday interface, and the policy that needs it.
+
+The policy of checkpoints. A call that need not wait does not always give way to other tasks: it does so at least once
+in 64 such calls, or 500 microseconds, since Trio's loop last turned. Count and clock are those of the whole run, so
+that many busy connections together keep to it. That departs from Trio's rule of one yield a call, and is worth a factor
+of four where messages arrive in bursts; `strict_checkpoints` keeps Trio's rule. Cancellation is noticed by every call.
+
+Private knowledge of Trio stands here and nowhere else: whether a task is cancelled is read from an attribute, for a
+tenth of what asking costs. Each run checks first that the attribute says what Trio's public calls say; where it does
+not, these are asked.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import trio
+from trio.lowlevel import Abort, RunVar, Task, cancel_shielded_checkpoint, checkpoint, current_task
+
+__all__ = ["Manners", "Pace", "Signal", "pace_of_this_run", "unwrapped"]
+
+READY_CALLS = 64
+READY_TIME = 500e-6
+
+
+def is_cancelled_by_attribute() -> bool:
+    """Whether the next checkpoint of this task would raise `trio.Cancelled`."""
+    return current_task()._cancel_status.effectively_cancelled
+
+
+def is_cancelled_by_question() -> bool:
+    """The same, by Trio's public interface."""
+    return trio.current_effective_deadline() == -math.inf
+
+
+def attribute_tells_the_truth() -> bool:
+    """Whether the private attribute exists, and follows a scope that is cancelled around this task."""
+    try:
+        before = is_cancelled_by_attribute() == is_cancelled_by_question()
+        with trio.CancelScope() as scope:  # noqa: ASYNC100 - it is only looked at
+            scope.cancel()
+            inside = is_cancelled_by_attribute()
+    except AttributeError:
+        return False
+    return before and inside
+
+
+class Pace(trio.abc.Instrument):
+    """How much one Trio run has done since its loop last turned. One for each run: `pace_of_this_run`."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.is_cancelled = is_cancelled_by_attribute if attribute_tells_the_truth() else is_cancelled_by_question
+        self._ready_calls = 0
+        self._turned_at = clock()
+
+    def after_io_wait(self, timeout: float) -> None:
+        """Trio's loop has turned: the count starts anew."""
+        self._ready_calls = 0
+        self._turned_at = self.clock()
+
+    def is_due(self) -> bool:
+        """Count one call that need not wait; whether it has to give way all the same.
+
+        Once it is due, it stays so until the loop turns: of many busy tasks, each gives way at its next call.
+        """
+        self._ready_calls += 1
+        return self._ready_calls >= READY_CALLS or self.clock() - self._turned_at >= READY_TIME
+
+
+_pace: RunVar[Pace] = RunVar("wscore_pace")
+
+
+def pace_of_this_run() -> Pace:
+    """The pace that all connections of this Trio run share. Raises `RuntimeError` outside of one."""
+    pace = _pace.get(None)  # type: ignore[arg-type]
+    if pace is None:
+        pace = Pace()
+        _pace.set(pace)
+        trio.lowlevel.add_instrument(pace)
+    return pace
+
+
+class Manners:
+    """When the calls of one connection give way: by the run's pace, or strictly, each of them."""
+
+    __slots__ = ("_pace", "_strict")
+
+    def __init__(self, strict: bool) -> None:
+        self._pace = pace_of_this_run()
+        self._strict = strict
+
+    async def enter(self) -> None:
+        """To be awaited first by every call: raises `trio.Cancelled` if the caller is cancelled, else does nothing."""
+        if self._pace.is_cancelled():
+            await checkpoint()
+
+    async def leave(self) -> None:
+        """To be awaited last by a call that did not wait. Never raises: what was done stays done."""
+        if self._pace.is_due() or self._strict:
+            await cancel_shielded_checkpoint()
+
+
+class Signal:
+    """One task waits until another calls; a call that nobody waits for is kept for the next to wait."""
+
+    __slots__ = ("_given", "_task")
+
+    def __init__(self) -> None:
+        self._given = False
+        self._task: Task | None = None
+
+    @property
+    def has_waiter(self) -> bool:
+        """Whether a task is waiting now."""
+        return self._task is not None
+
+    def give(self) -> None:
+        """Wake the task that waits, or let the next one through."""
+        if self._task is None:
+            self._given = True
+        else:
+            task, self._task = self._task, None
+            trio.lowlevel.reschedule(task)
+
+    async def wait(self) -> None:
+        """Wait for the signal and use it up. Cancelled, it is not used up. For one task at a time."""
+        if self._given:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            self._given = False
+            return
+        self._task = current_task()
+        await trio.lowlevel.wait_task_rescheduled(self._abort)
+
+    def _abort(self, _raise_cancel: object) -> Abort:
+        self._task = None
+        return Abort.SUCCEEDED
+
+
+def unwrapped(error: BaseException) -> BaseException:
+    """The one exception that counts in a nursery's group: the first that is not `trio.Cancelled`, if there is one."""
+    while isinstance(error, BaseExceptionGroup):
+        inner = [unwrapped(each) for each in error.exceptions]
+        error = next((each for each in inner if not isinstance(each, trio.Cancelled)), inner[0])
+    return error
