@@ -1,9 +1,10 @@
 """What every test shares: coroutine tests run under Trio, with a clock that jumps where the test asks for one."""
 
 import importlib
+import importlib.util
 import inspect
 import os
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import pytest
 import trio
@@ -33,6 +34,33 @@ def codec(request: pytest.FixtureRequest) -> SimpleNamespace:
     twin = f"wscore.codec.{request.param}"
     modules = [importlib.import_module(f"{twin}.{name}") for name in CODEC_MODULES]
     return SimpleNamespace(twin=twin, **{name: getattr(module, name) for module in modules for name in module.__all__})
+
+
+def load_anew(name: str, twin: str, replaced: SimpleNamespace) -> ModuleType:
+    """Load a module of wscore a second time, under another name, and give it other objects for some of its names."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.origin is not None
+    second = importlib.util.spec_from_file_location(f"{name}_on_{twin.rpartition('.')[2]}", spec.origin)
+    assert second is not None
+    assert second.loader is not None
+    module = importlib.util.module_from_spec(second)
+    second.loader.exec_module(module)
+    vars(module).update({key: value for key, value in vars(replaced).items() if hasattr(module, key)})
+    return module
+
+
+@pytest.fixture(scope="session")
+def protocol(codec: SimpleNamespace) -> SimpleNamespace:
+    """`Connection` and `prepare` on one twin of the codec, and all public names beside them."""
+    prepared = importlib.import_module("wscore.protocol.prepared")
+    connection = importlib.import_module("wscore.protocol.connection")
+    if connection.Reader is not codec.Reader:
+        prepared = load_anew(prepared.__name__, codec.twin, codec)
+        names = SimpleNamespace(**vars(codec), PreparedMessage=prepared.PreparedMessage)
+        connection = load_anew(connection.__name__, codec.twin, names)
+    own = {name: getattr(module, name) for module in (prepared, connection) for name in module.__all__}
+    return SimpleNamespace(codec=codec, connection=connection, **own)
 
 
 # A test that hangs must fail by itself: no test of this suite takes a tenth of this.
