@@ -29,7 +29,7 @@ import trio
 from ..codec import CloseCode, LocalProtocolError, Piece
 from ..codec.errors import MESSAGE_TOO_BIG
 from ..protocol.connection import Connection, State
-from ..protocol.events import Close, Event, Pong
+from ..protocol.events import Close, Event, Ping, Pong
 from ..protocol.prepared import PreparedMessage
 from .errors import ConnectionClosed, ConnectionLost
 from .options import Options
@@ -443,6 +443,8 @@ class WebSocket(trio.abc.Channel[str | bytes]):
             if not self._discards:
                 self._messages_received += not isinstance(event, Piece) or event.last
                 self._inbox.put(event)
+        elif isinstance(event, Ping):
+            self._output_waits()
         elif isinstance(event, Pong):
             self._ponged(event.payload)
         elif isinstance(event, Close):
