@@ -24,7 +24,8 @@ decompressor is given 9 or more.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from .headers import is_token, split_list
 
@@ -42,8 +43,7 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 Parameters = dict[str, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class DeflateParameters:
+class DeflateParameters(NamedTuple):
     """What both sides agreed on: windows in bits (9 to 15), and which side forgets its window after each message."""
 
     server_no_context_takeover: bool = False
@@ -53,7 +53,7 @@ class DeflateParameters:
 
 
 def check_policy(policy: str | None) -> str | None:
-    """Give back a compression policy (``None``: no compression), or raise ``ValueError`` for what is none."""
+    """Give back a compression policy (`None`: no compression), or raise `ValueError` for what is none."""
     if policy is not None and policy not in POLICIES:
         raise ValueError('compression is None, "takeover", "shared" or "dedicated".')
     return policy
@@ -70,15 +70,21 @@ def deflate_offer(policy: str) -> str:
     return plain
 
 
-def accept_deflate(header_values: Sequence[str], policy: str) -> tuple[str, DeflateParameters] | None:
+def accept_deflate(header_values: Sequence[str], policy: str | None) -> tuple[str, DeflateParameters] | None:
     """As a server, accept the first offer that we can honour (RFC 7692 section 7.1).
 
-    Returns the value of the answer's Sec-WebSocket-Extensions and what was agreed, or ``None`` to go without. An
-    offer with an unknown parameter, a parameter twice, or a bad value is declined. Raises ``ValueError`` where the
-    header itself is malformed.
+    Returns the value of the answer's Sec-WebSocket-Extensions and what was agreed, or `None` to go without, as always
+    under the policy `None`. An offer with an unknown parameter, a parameter twice, or a bad value is declined. Raises
+    `ValueError` where the header itself is malformed.
     """
-    for name, pairs in parse_extensions(header_values):
-        offer = _collect(pairs) if name == _NAME else None
+    return _negotiate(", ".join(header_values), policy) if header_values else None
+
+
+# Browsers and libraries send one of a handful of values. A peer can fill this, with 64 heads at most, and gains nothing.
+@lru_cache(maxsize=64)
+def _negotiate(offers: str, policy: str | None) -> tuple[str, DeflateParameters] | None:
+    for name, pairs in parse_extensions([offers]):
+        offer = _collect(pairs) if name == _NAME and policy is not None else None
         if offer is not None and _can_honour(offer):
             agreed = _agree(offer, policy)
             return _format_answer(agreed, offer), agreed
@@ -88,7 +94,7 @@ def accept_deflate(header_values: Sequence[str], policy: str) -> tuple[str, Defl
 def check_deflate(header_values: Sequence[str], policy: str | None) -> DeflateParameters | None:
     """As a client, find out what the server's Sec-WebSocket-Extensions means (RFC 6455 4.1, RFC 7692 7.1).
 
-    Returns ``None`` where the server accepted nothing. Raises ``ValueError`` where it answers what was not offered,
+    Returns `None` where the server accepted nothing. Raises `ValueError` where it answers what was not offered,
     what is not defined, or what we cannot keep to.
     """
     if not header_values:
@@ -114,7 +120,7 @@ def check_deflate(header_values: Sequence[str], policy: str | None) -> DeflatePa
 def parse_extensions(header_values: Sequence[str]) -> list[tuple[str, list[tuple[str, str | None]]]]:
     """Names and parameters of a Sec-WebSocket-Extensions list (RFC 6455 section 9.1), in order, values unquoted.
 
-    Raises ``ValueError`` where it does not conform. Linear: a quoted value, too, must be a token once it is unquoted,
+    Raises `ValueError` where it does not conform. Linear: a quoted value, too, must be a token once it is unquoted,
     so that no comma and no semicolon of a valid header stands inside quotes.
     """
     extensions = [_parse_extension(element) for element in split_list(header_values)]
@@ -146,7 +152,7 @@ def _token(text: str) -> str:
 
 
 def _collect(pairs: list[tuple[str, str | None]]) -> Parameters | None:
-    """The parameters by name; ``None`` where one is unknown, stands twice or has a bad value (RFC 7692 section 7.1)."""
+    """The parameters by name; `None` where one is unknown, stands twice or has a bad value (RFC 7692 section 7.1)."""
     parameters = dict(pairs)
     if len(parameters) < len(pairs) or not all(map(_is_valid, parameters, parameters.values())):
         return None
@@ -170,7 +176,7 @@ def _can_honour(offer: Parameters) -> bool:
     return _bits(offer, "server_max_window_bits") >= _MIN_BITS
 
 
-def _agree(offer: Parameters, policy: str) -> DeflateParameters:
+def _agree(offer: Parameters, policy: str | None) -> DeflateParameters:
     client_bits = _bits(offer, "client_max_window_bits")
     return DeflateParameters(
         server_no_context_takeover="server_no_context_takeover" in offer or policy == "shared",

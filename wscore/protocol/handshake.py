@@ -20,7 +20,7 @@ from typing import Any, Literal, overload
 
 from ..codec.errors import LocalProtocolError
 from ..codec.opcodes import Role
-from .extensions import DeflateParameters, accept_deflate, check_policy, deflate_offer
+from .extensions import DeflateParameters, check_policy, deflate_offer
 from .head import (
     DEFAULT_MAX_HEAD_SIZE,
     DEFAULT_MAX_HEADERS,
@@ -36,6 +36,7 @@ from .request import (
     Page,
     Refuse,
     Request,
+    check_offers,
     check_upgrade,
     encode_accept,
     encode_refuse,
@@ -131,7 +132,7 @@ class ServerHandshake(Handshake):
     of the answer.
     """
 
-    __slots__ = ("_deflate_offer", "_subprotocols", "request", "status")
+    __slots__ = ("_agreed", "_key", "_subprotocols", "request", "status")
 
     def __init__(
         self,
@@ -144,7 +145,8 @@ class ServerHandshake(Handshake):
     ) -> None:
         self._prepare(compression, max_head_size, max_headers)
         self._subprotocols = unique_tokens(subprotocols) if subprotocols else []
-        self._deflate_offer: tuple[str, DeflateParameters] | None = None
+        self._agreed: tuple[str, DeflateParameters] | None = None
+        self._key = ""
         self.request: Request | None = None
         self.status: int | None = None
 
@@ -195,10 +197,8 @@ class ServerHandshake(Handshake):
         method, target, version, headers = parse_request_head(head, self._max_headers)
         request = Request(method, target, headers, version)
         if request.is_upgrade:
-            check_upgrade(request)
-            if self._compression is not None:
-                offers = headers.get_all("sec-websocket-extensions")
-                self._deflate_offer = accept_deflate(offers, self._compression)
+            self._key = check_upgrade(request)
+            self._agreed = check_offers(request, self._compression)
         self.request = request
         return request
 
@@ -209,11 +209,10 @@ class ServerHandshake(Handshake):
             subprotocol = select_subprotocol(offered, self._subprotocols)
         elif subprotocol not in offered:
             raise LocalProtocolError("Accept a subprotocol that the request offers (request.subprotocols), or none.")
-        extensions, self.deflate = self._deflate_offer or (None, None)
+        extensions, self.deflate = self._agreed or (None, None)
         self.subprotocol = subprotocol
         self.status = 101
-        key = request.headers.get_single("sec-websocket-key")
-        self._output = encode_accept(key, subprotocol, extensions, answer.headers)
+        self._output = encode_accept(self._key, subprotocol, extensions, answer.headers)
 
     def _refuse(self, refuse: Refuse) -> Refuse:
         self.status = refuse.status

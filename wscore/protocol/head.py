@@ -150,16 +150,20 @@ def _split_lines(head: bytes | bytearray, max_headers: int) -> list[str]:
 
 def _parse_fields(lines: list[str]) -> Headers:
     """The fields behind the first line; their names are checked all at once."""
+    fields = {}
     try:
-        split = [line.split(":", 1) for line in lines[1:]]
-        headers = Headers.from_parser([(name.lower(), value.strip(" \t")) for name, value in split])
+        for line in lines[1:]:
+            name, value = line.split(":", 1)
+            fields[name.lower()] = value.strip(" \t")
     except ValueError:
         raise HeadError(400, "A header line has no colon.") from None
-    names = headers.names
     # Folded lines and spaces in front of the colon show here, as names that are no token.
-    if "" in names or "".join(names).encode("latin-1").translate(None, TOKEN_BYTES):
+    if "" in fields or "".join(fields).encode("latin-1").translate(None, TOKEN_BYTES):
         raise HeadError(400, "The name of a header field is no token.")
-    return headers
+    if len(fields) == len(lines) - 1:
+        return Headers.from_distinct(fields)
+    split = [line.split(":", 1) for line in lines[1:]]
+    return Headers((name.lower(), value.strip(" \t")) for name, value in split)
 
 
 def _version(protocol: str) -> str:
@@ -173,17 +177,17 @@ def _version(protocol: str) -> str:
 
 def _check_host(target: str, headers: Headers, version: str) -> None:
     """One well-formed Host, and a target that does not contradict it (RFC 9112 sections 3.2 and 3.2.2)."""
-    host = headers.get("host")
-    if host is None:
-        if version == "1.1":
-            raise HeadError(400, "A request has a Host header.")
+    hosts = headers.get_all("host")
+    if len(hosts) != 1:
+        if hosts or version == "1.1":
+            raise HeadError(400, "A request has exactly one Host header.")
         return
     try:
-        split_host_port(headers.get_single("host"))
+        split_host_port(hosts[0])
     except ValueError:
-        raise HeadError(400, "There is more than one Host header, or it is no host with an optional port.") from None
+        raise HeadError(400, "The Host header is no host with an optional port.") from None
     # Were they different, one part of a site would judge by the one and another by the other.
-    if target[:1] != "/" and "://" in target and _authority(target) != host.lower():
+    if target[:1] != "/" and "://" in target and _authority(target) != hosts[0].lower():
         raise HeadError(400, "The target of the request names another host than the Host header.")
 
 
@@ -197,7 +201,7 @@ def _check_framing(headers: Headers, version: str) -> None:
     """No two readers may find the end of the body at different places (RFC 9112 section 6.3)."""
     length = headers.get("content-length")
     if "transfer-encoding" in headers:
-        chunked = [value.lower() for value in headers.get_all("transfer-encoding")] == ["chunked"]
+        chunked = [coding.lower() for coding in headers.get_all("transfer-encoding")] == ["chunked"]
         if not chunked or version == "1.0" or length is not None:
             raise HeadError(400, "The end of the body is not told by chunks alone, or not by HTTP/1.1.")
     elif length is not None and not _is_single_number(headers.get_all("content-length")):

@@ -8,7 +8,7 @@ permits, and enough to carry any byte.
 """
 
 import re
-from collections.abc import Iterable, Iterator, KeysView, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from ..codec.errors import LocalProtocolError
@@ -23,33 +23,32 @@ _SENDABLE_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 
 
 class Headers:
-    """The fields of a head: an immutable sequence of (name, value) pairs, in the order of the wire.
+    """The fields of a head: an immutable collection of (name, value) pairs, in the order of the wire.
 
-    ``"Host" in headers``, ``get`` and ``get_all`` take names in any letter case. Received names are in lower case
-    already. Made from a mapping or from pairs of ``str``; nothing is checked here.
+    `"Host" in headers`, `get` and `get_all` take names in any letter case. Made from a mapping or from pairs of `str`;
+    nothing is checked here.
     """
 
     __slots__ = ("_first", "_pairs")
 
+    # The first value of each name in lower case, and all pairs.
+    _first: dict[str, str]
+    _pairs: Collection[tuple[str, str]]
+
     def __init__(self, pairs: HeadersLike = ()) -> None:
-        self._pairs = list(pairs.items() if isinstance(pairs, Mapping) else pairs)
+        self._pairs = tuple(pairs.items() if isinstance(pairs, Mapping) else pairs)
         self._first = {name.lower(): value for name, value in reversed(self._pairs)}
 
     @classmethod
-    def from_parser(cls, pairs: list[tuple[str, str]]) -> "Headers":
-        """Take over a list whose names are in lower case: the short way for the parser of heads."""
+    def from_distinct(cls, fields: dict[str, str]) -> "Headers":
+        """Take over a dictionary whose names are in lower case: the short way for the parser of heads."""
         headers = cls.__new__(cls)
-        headers._pairs = pairs
-        headers._first = dict(reversed(pairs))
+        headers._first = fields
+        headers._pairs = fields.items()
         return headers
 
-    @property
-    def names(self) -> KeysView[str]:
-        """The distinct names, in lower case."""
-        return self._first.keys()
-
     def get(self, name: str) -> str | None:
-        """The value of the first field of that name, or ``None``."""
+        """The value of the first field of that name, or `None`."""
         return self._first.get(name.lower())
 
     def get_all(self, name: str) -> list[str]:
@@ -61,11 +60,6 @@ class Headers:
             return [self._first[name]]
         return [value for each, value in self._pairs if each.lower() == name]
 
-    def get_single(self, name: str) -> str:
-        """The value of the one field of that name; ``ValueError`` where there is none, or more than one."""
-        (value,) = self.get_all(name)
-        return value
-
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._first
 
@@ -75,17 +69,14 @@ class Headers:
     def __iter__(self) -> Iterator[tuple[str, str]]:
         return iter(self._pairs)
 
-    def __getitem__(self, index: int) -> tuple[str, str]:
-        return self._pairs[index]
-
     def __eq__(self, other: object) -> bool:
-        return self._pairs == other._pairs if isinstance(other, Headers) else NotImplemented
+        return list(self) == list(other) if isinstance(other, Headers) else NotImplemented
 
     def __hash__(self) -> int:
         return hash(tuple(self._pairs))
 
     def __repr__(self) -> str:
-        return f"Headers({self._pairs!r})"
+        return f"Headers({list(self._pairs)!r})"
 
 
 def is_token(text: str) -> bool:
@@ -103,7 +94,7 @@ def split_list(values: Iterable[str]) -> list[str]:
 
 def has_token(values: Iterable[str], token: str) -> bool:
     """Whether a list such as ``keep-alive, Upgrade`` names the token (in lower case), in any letter case."""
-    return token in [element.lower() for element in split_list(values)]
+    return token in [element.strip(" \t") for element in ",".join(values).lower().split(",")]
 
 
 def unique_tokens(values: Iterable[str]) -> list[str]:

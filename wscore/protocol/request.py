@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from ..codec.errors import LocalProtocolError
-from .extensions import parse_extensions
+from .extensions import DeflateParameters, accept_deflate
 from .head import HeadError
 from .headers import Headers, HeadersLike, encode_headers, has_token, sendable_headers, unique_tokens
 
@@ -72,6 +72,8 @@ class Request:
         Empty where the list is malformed, which can be seen only on requests that are no upgrade: of the others, the
         handshake refuses it.
         """
+        if "sec-websocket-protocol" not in self.headers:
+            return []
         try:
             return unique_tokens(self.headers.get_all("sec-websocket-protocol"))
         except ValueError:
@@ -123,8 +125,10 @@ class Page:
     """Let the HTTP server of the face answer this request; the handshake has no part in it."""
 
 
-def check_upgrade(request: Request) -> None:
-    """Hold a request that asks for WebSocket to RFC 6455 section 4.2.1; `HeadError` says how it is refused.
+def check_upgrade(request: Request) -> str:
+    """Hold a request that asks for WebSocket to RFC 6455 section 4.2.1; returns its key.
+
+    Raises `HeadError`, which says how it is refused.
 
     That the Host header is there once and well-formed has been seen to with the head.
     """
@@ -142,14 +146,19 @@ def check_upgrade(request: Request) -> None:
     keys = headers.get_all("sec-websocket-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise HeadError(400, "Sec-WebSocket-Key is not 16 bytes in base64, given once.")
-    _check_lists(headers)
+    return keys[0]
 
 
-def _check_lists(headers: Headers) -> None:
+def check_offers(request: Request, policy: str | None) -> tuple[str, DeflateParameters] | None:
+    """Hold the lists of subprotocols and extensions to their grammar, and negotiate compression under our policy.
+
+    Returns what `accept_deflate` does; raises `HeadError` for a malformed list (RFC 6455 section 9.1 has it fail).
+    """
+    headers = request.headers
     try:
         if "sec-websocket-protocol" in headers:
             unique_tokens(headers.get_all("sec-websocket-protocol"))
-        parse_extensions(headers.get_all("sec-websocket-extensions"))
+        return accept_deflate(headers.get_all("sec-websocket-extensions"), policy)
     except ValueError as error:
         raise HeadError(400, str(error)) from None
 

@@ -65,7 +65,7 @@ def encode_request(uri: Uri, key: str, subprotocols: Sequence[str], extensions: 
 
 
 def basic_authorization(uri: Uri) -> str | None:
-    """The Authorization for the user and password of a URL (RFC 7617 section 2), or ``None`` where it has none."""
+    """The Authorization for the user and password of a URL (RFC 7617 section 2), or `None` where it has none."""
     if uri.username is None:
         return None
     return "Basic " + b64encode(f"{uri.username}:{uri.password}".encode()).decode("ascii")
@@ -74,7 +74,7 @@ def basic_authorization(uri: Uri) -> str | None:
 def check_switch(head: ResponseHead, key: str, subprotocols: Sequence[str]) -> str | None:
     """Hold a response of status 101 to RFC 6455 section 4.1; returns the subprotocol that the server chose, if any.
 
-    Raises ``ValueError`` with a sentence.
+    Raises `ValueError` with a sentence.
     """
     headers = head.headers
     if head.http_version != "1.1":
@@ -92,7 +92,7 @@ def check_switch(head: ResponseHead, key: str, subprotocols: Sequence[str]) -> s
 
 
 def check_extensions(head: ResponseHead, policy: str | None) -> DeflateParameters | None:
-    """What the server accepted of our offers; raises ``ValueError`` with a sentence."""
+    """What the server accepted of our offers; raises `ValueError` with a sentence."""
     return check_deflate(head.headers.get_all("sec-websocket-extensions"), policy)
 
 

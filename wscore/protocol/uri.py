@@ -1,4 +1,4 @@
-"""Addresses: ``ws://`` and ``wss://`` URLs, and the ``host[:port]`` of a Host header (RFC 6455 section 3, RFC 3986).
+"""Addresses: `ws://` and `wss://` URLs, and the `host[:port]` of a Host header (RFC 6455 section 3, RFC 3986).
 
 Decides what a WebSocket address may look like and what of it goes on the wire. Knows nothing of requests, sockets or
 TLS.
@@ -12,16 +12,17 @@ Fragments are refused (RFC 6455 section 3: they are meaningless), and so are spa
 they could end the request line. User and password never become part of the resource name.
 """
 
-import ipaddress
 import re
 from dataclasses import dataclass
+from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes
 
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
 
 # Narrower than RFC 3986's reg-name: sub-delims and percent-encoding are legal in a URI, but no DNS name, no browser and
 # no IP address has them, and a comma is what some proxies put between two Host headers.
-_HOST = re.compile(r"[A-Za-z0-9._~-]+")
+_HOST_PORT = re.compile(r"([A-Za-z0-9._~-]+)(?::([0-9]{0,5}))?")
+_IPV6_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
 _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
@@ -29,10 +30,10 @@ _PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
 
 @dataclass(frozen=True, slots=True)
 class Uri:
-    """A parsed ``ws://`` or ``wss://`` URL.
+    """A parsed `ws://` or `wss://` URL.
 
-    ``host`` is ASCII in lower case, an IPv6 address without its brackets: fit for ``connect()`` and for TLS.
-    ``resource`` is what the request line carries: path and query, percent-encoded, beginning with ``/``.
+    `host` is ASCII in lower case, an IPv6 address without its brackets: fit for `connect()` and for TLS.
+    `resource` is what the request line carries: path and query, percent-encoded, beginning with `/`.
     """
 
     secure: bool
@@ -50,10 +51,10 @@ class Uri:
 
 
 def parse_uri(url: str) -> Uri:
-    """Take a ``ws://`` or ``wss://`` URL apart (RFC 6455 section 3).
+    """Take a `ws://` or `wss://` URL apart (RFC 6455 section 3).
 
     International host names become ASCII by IDNA, other characters outside ASCII are percent-encoded as UTF-8.
-    Raises ``ValueError``, with a sentence, for whatever is no such URL.
+    Raises `ValueError`, with a sentence, for whatever is no such URL.
     """
     if _SPACE_OR_CONTROL.search(url):
         raise ValueError("A WebSocket URL contains no spaces and no control characters.")
@@ -74,41 +75,28 @@ def parse_uri(url: str) -> Uri:
 
 
 def split_host_port(text: str) -> tuple[str, int | None]:
-    """Take ``host``, ``host:port``, ``[IPv6]`` or ``[IPv6]:port`` apart, as in a Host header (RFC 9110 section 7.2).
+    """Take `host`, `host:port`, `[IPv6]` or `[IPv6]:port` apart, as in a Host header (RFC 9110 section 7.2).
 
-    Returns the host in lower case and without brackets, and the port, or ``None`` where none (or an empty one) stands.
-    Raises ``ValueError`` for anything else; never another error, whatever a peer sends.
+    Returns the host in lower case and without brackets, and the port, or `None` where none (or an empty one) stands.
+    Raises `ValueError` for anything else; never another error, whatever a peer sends.
     """
-    if text.startswith("["):
-        literal, bracket, tail = text[1:].partition("]")
-        colon, port = tail[:1], tail[1:]
-        if not bracket or colon not in ("", ":"):
-            raise ValueError("An IPv6 address stands in brackets, with at most a port behind them.")
-        host = _check_ipv6(literal)
-    else:
-        host, _, port = text.partition(":")
-        if not _HOST.fullmatch(host):
-            raise ValueError("The host is missing, or no host name and no IP address.")
-    return host.lower(), _parse_port(port)
-
-
-def _parse_port(text: str) -> int | None:
-    if not text:
-        return None
-    # The length comes first: an overlong number is never converted.
-    if len(text) > 5 or not (text.isascii() and text.isdigit()) or int(text) > 0xFFFF:
+    match = _IPV6_PORT.fullmatch(text) if text[:1] == "[" else _HOST_PORT.fullmatch(text)
+    if match is None:
+        raise ValueError("The host is missing or not well-formed, or the port is no number.")
+    host, port = match.groups()
+    # Overlong numbers are never converted: the pattern ends after five digits.
+    if port and int(port) > 0xFFFF:
         raise ValueError("A port is a number from 0 to 65535.")
-    return int(text)
+    if text[:1] == "[":
+        _check_ipv6(host)
+    return host.lower(), int(port) if port else None
 
 
-def _check_ipv6(text: str) -> str:
+def _check_ipv6(text: str) -> None:
     try:
-        if "%" in text:
-            raise ValueError("zone")
-        ipaddress.IPv6Address(text)
+        IPv6Address(text)
     except ValueError:
-        raise ValueError("What stands in brackets is no IPv6 address (zones are not supported).") from None
-    return text
+        raise ValueError("What stands in brackets is no IPv6 address.") from None
 
 
 def _cut_authority(rest: str) -> tuple[str, str]:
