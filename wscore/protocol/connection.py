@@ -10,7 +10,7 @@ The states, by the Close frames that have been seen:
     (REMOTE_CLOSING without
                                            `auto_close`); a broken rule, `fail` or the end of the bytes -> CLOSED
     LOCAL_CLOSING     ours                 still receives; the peer's Close frame, a broken rule or the end -> CLOSED
-    REMOTE_CLOSING    the peer's           still sends; `close` or the end -> CLOSED
+    REMOTE_CLOSING    the peer's           still sends; `close`, `fail` or the end -> CLOSED
     CLOSED            whatever there was   neither; output that was not taken yet is still to be sent
 
 Exactly one `Close` event ends every connection, and nothing is read after it.
@@ -282,6 +282,9 @@ class Connection:
     def _end(self, close: Close, events: list[Event]) -> None:
         self.state = State.CLOSED
         self.close_event = close
+        # Nothing is read any more: whoever goes on while there is a rest must come to an end.
+        self._rest = b""
+        self._rest_offset = 0
         events.append(close)
 
     # Sending
@@ -330,7 +333,8 @@ class Connection:
 
         `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, or None for a Close frame without a code; `reason` has
         at most 123 bytes of UTF-8. Messages still come until the `Close` event. Raises LocalProtocolError for other
-        codes, longer reasons, and if a Close frame was sent already.
+        codes, longer reasons, and if a Close frame was sent already; TypeError for a code that is no int and a reason
+        that is no str.
         """
         payload = _close_payload(code, reason)
         if self.state is State.OPEN:
@@ -344,13 +348,17 @@ class Connection:
     def fail(self, code: int, reason: str = "") -> list[Event]:
         """Break the connection off: send a Close frame unless one was sent, read no more, and return the `Close` event.
 
-        For what this class cannot see, such as a peer that no longer answers. Returns nothing after the end. Raises
-        LocalProtocolError as `close` does for a wrong code or reason.
+        For what this class cannot see, such as a peer that no longer answers. Returns nothing after the `Close` event.
+        Raises as `close` does for a wrong code or reason.
         """
+        if code is None:
+            raise TypeError("breaking a connection off needs a code")
         _close_payload(code, reason)
         events: list[Event] = []
         if self.close_event is None:
             self._fail(Defect(code, reason), events)
+        elif self.state is State.REMOTE_CLOSING:
+            self.close(code, reason)
         return events
 
     def _check_sending(self) -> None:
@@ -432,8 +440,8 @@ def _compression(
 
 def _close_payload(code: int | None, reason: str) -> bytes:
     """The payload of a Close frame (RFC 6455 section 5.5.1). Raises LocalProtocolError if it must not be sent."""
-    if not isinstance(reason, str):
-        raise TypeError("the reason of a close must be a str")
+    if not isinstance(code, int | None) or not isinstance(reason, str):
+        raise TypeError("the code of a close must be an int or None, its reason a str")
     encoded = reason.encode()
     if len(encoded) > MAX_CLOSE_REASON:
         raise LocalProtocolError("the reason of a close has at most 123 bytes of UTF-8")
