@@ -5,6 +5,7 @@ Whoever wants to send what our own codec refuses to write, or to see what it wro
 
 from dataclasses import dataclass
 from itertools import cycle
+from operator import xor as exclusive_or
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 KEY = b"\x37\xfa\x21\x3d"
@@ -23,7 +24,7 @@ class Frame:
 
 def xor(data: bytes, key: bytes) -> bytes:
     """Mask, or unmask, one byte after the other (section 5.3)."""
-    return bytes(byte ^ octet for byte, octet in zip(data, cycle(key), strict=False))
+    return bytes(map(exclusive_or, data, cycle(key)))
 
 
 def header(frame: Frame, length: int, field_size: int | None = None) -> bytes:
