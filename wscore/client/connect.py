@@ -1,0 +1,201 @@
+"""`connect`: a WebSocket client for Trio programs.
+
+Decides how a server is reached (name, TCP, TLS, the opening handshake), how long that may take, and which errors come
+of it. No redirect is followed: headers such as Authorization are meant for the server that was named (RFC 6455 section
+4.1, RFC 9110 section 15.4).
+"""
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import cache
+
+import trio
+
+from wscore.codec import CLIENT
+from wscore.protocol.handshake import ClientHandshake, HandshakeError, HeadersLike, Response
+from wscore.protocol.uri import Uri
+from wscore.transport.addresses import addresses_of
+from wscore.transport.linger import close_now
+from wscore.transport.options import Compression, Options, SlowConsumer
+from wscore.transport.records import Opening
+from wscore.transport.stream import new_connection, open_websocket
+from wscore.transport.tls import start_tls
+from wscore.transport.trio_glue import unwrapped
+from wscore.transport.websocket import WebSocket
+
+__all__ = ["connect"]
+
+_RECEIVE_SIZE = 1 << 16
+
+
+@asynccontextmanager
+async def connect(
+    url: str,
+    *,
+    stream: trio.abc.Stream | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    subprotocols: Sequence[str] = (),
+    headers: HeadersLike = (),
+    compression: Compression | None = None,
+    compression_threshold: int | None = None,
+    pieces: bool = False,
+    max_message_size: int = 1 << 20,
+    max_fragments: int = 4096,
+    max_head_size: int = 16 << 10,
+    max_headers: int = 128,
+    connect_timeout: float = 10.0,
+    handshake_timeout: float = 10.0,
+    max_receive_queue: int = 1 << 20,
+    max_send_buffer: int = 1 << 20,
+    slow_consumer: SlowConsumer = "wait",
+    send_timeout: float = 30.0,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    close_timeout: float = 10.0,
+    strict_checkpoints: bool = False,
+) -> AsyncIterator[WebSocket]:
+    """Connect to `url`, `ws://` or `wss://`: `async with wscore.connect(url) as ws` (RFC 6455 section 4.1).
+
+    The end of the block closes with 1000, an Exception that leaves it with 1011; it is left when the connection is
+    closed. Cancelled, the connection is closed at once.
+
+    `stream` is used instead of a TCP connection, to a proxy for example, and belongs to the WebSocket. For `wss://`,
+    `ssl_context` decides whom to trust, by default the system's authorities. User and password of the URL become HTTP
+    Basic authentication; `headers` are sent beside those of the handshake. `subprotocols` are offered, the favourite
+    first; `ws.subprotocol` is the server's choice. Redirects are not followed.
+
+    Finding and reaching the server may take `connect_timeout` seconds, TLS and the opening handshake another
+    `handshake_timeout`. The other limits are those of `serve`.
+
+    Raises, on entering, `OSError` if the server cannot be reached or breaks off (`ssl.SSLError` included, such as
+    `ssl.SSLCertVerificationError`), `HandshakeError` if it refuses or does not speak WebSocket (`.response` has its
+    answer), `trio.TooSlowError`; and `ValueError`, `TypeError` or `LocalProtocolError` for senseless arguments.
+    """
+    options = Options(
+        compression=compression,
+        compression_threshold=compression_threshold,
+        pieces=pieces,
+        max_message_size=max_message_size,
+        max_fragments=max_fragments,
+        max_head_size=max_head_size,
+        max_headers=max_headers,
+        handshake_timeout=handshake_timeout,
+        max_receive_queue=max_receive_queue,
+        max_send_buffer=max_send_buffer,
+        slow_consumer=slow_consumer,
+        send_timeout=send_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        strict_checkpoints=strict_checkpoints,
+    )
+    handshake = ClientHandshake(
+        CLIENT,
+        url,
+        subprotocols=subprotocols,
+        headers=headers,
+        compression=compression,
+        max_head_size=max_head_size,
+        max_headers=max_headers,
+    )
+    context = _context_for(handshake.uri, ssl_context)
+    below = stream or await _reach(handshake.uri, connect_timeout)
+    try:
+        top, opening = await _open(below, handshake, context, handshake_timeout)
+        connection = new_connection(CLIENT, options, handshake.deflate)
+        async with open_websocket(top, connection, options, opening) as ws:
+            yield ws
+    finally:
+        await close_now(below)
+
+
+def _context_for(uri: Uri, given: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """What decides about TLS, or None if there is to be none."""
+    if uri.secure:
+        return given or _default_context()
+    if given is not None:
+        raise ValueError("an ssl_context is of no use for ws://: write wss://")
+    return None
+
+
+@cache
+def _default_context() -> ssl.SSLContext:
+    """Trusts the system's authorities, and asks for HTTP/1.1. Reading them takes milliseconds, so it is done once."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+async def _reach(uri: Uri, timeout: float) -> trio.SocketStream:
+    """Connect to whichever of the host's addresses answers first (RFC 8305)."""
+    try:
+        with trio.fail_after(timeout):
+            return await trio.open_tcp_stream(uri.host, uri.port)
+    except OSError as error:
+        raise _telling(error) from None
+    except BaseExceptionGroup as group:
+        raise unwrapped(group) from None
+
+
+def _telling(error: OSError) -> OSError:
+    """Why no address answered: the one reason of all attempts, if it is one, as `ConnectionRefusedError`."""
+    attempts = error.__cause__
+    if isinstance(attempts, ExceptionGroup):
+        reasons = {each.errno: each for each in attempts.exceptions if isinstance(each, OSError)}
+        if len(reasons) == 1:
+            return reasons.popitem()[1]
+    return error
+
+
+async def _open(
+    stream: trio.abc.Stream, handshake: ClientHandshake, context: ssl.SSLContext | None, timeout: float
+) -> tuple[trio.abc.Stream, Opening]:
+    """Shake hands, first on TLS, then on WebSocket; return the stream to go on with, and what was settled."""
+    try:
+        with trio.fail_after(timeout):
+            if context is not None:
+                stream = await start_tls(stream, context, server_hostname=handshake.uri.host)
+            response = await _ask(stream, handshake)
+    except trio.TooSlowError:
+        _raise_refusal(handshake)
+        raise
+    except trio.BrokenResourceError as error:
+        _raise_refusal(handshake)
+        raise _as_os_error(error) from None
+    local, remote = addresses_of(stream)
+    return stream, Opening(
+        response=response,
+        subprotocol=handshake.subprotocol,
+        local_address=local,
+        remote_address=remote,
+        rest=handshake.rest,
+    )
+
+
+async def _ask(stream: trio.abc.Stream, handshake: ClientHandshake) -> Response:
+    # A server may refuse, and close, before it has read the request: what it said is read all the same.
+    with suppress(trio.BrokenResourceError):
+        await stream.send_all(handshake.data_to_send())
+    while True:
+        data = await stream.receive_some(_RECEIVE_SIZE)
+        if not data:
+            handshake.receive_eof()
+        response = handshake.receive_data(data)
+        if response is not None:
+            return response
+
+
+def _raise_refusal(handshake: ClientHandshake) -> None:
+    """If the server has refused, say so, even if its answer broke off."""
+    try:
+        handshake.receive_eof()
+    except HandshakeError as error:
+        if error.response is not None:
+            raise error from None
+
+
+def _as_os_error(error: trio.BrokenResourceError) -> OSError:
+    if isinstance(error.__cause__, OSError):
+        return error.__cause__
+    return ConnectionResetError("the server broke off during the opening handshake")

@@ -1,0 +1,123 @@
+"""One connection of a server from its first byte to its last, and what keeps its misfortunes from the others.
+
+Decides what happens to exceptions: a connection's own errors end that connection, are logged and counted; what is no
+`Exception` (`trio.Cancelled`, `KeyboardInterrupt` and the like) goes on to the caller. Refuses to know where
+connections come from.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import TypeAlias
+
+import trio
+
+from wscore.codec import SERVER, CloseCode
+from wscore.server.admission import Admission, Visit
+from wscore.server.logs import escape, logger
+from wscore.server.statistics import Tally
+from wscore.transport.linger import close_now, linger, reset
+from wscore.transport.options import Options
+from wscore.transport.stream import ErrorHook, MessageHook, new_connection, run_websocket
+from wscore.transport.websocket import WebSocket
+
+__all__ = ["Conversations", "Handler"]
+
+Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
+
+
+class Conversations:
+    """The connections of one server: `websockets` are those whose opening handshake has succeeded.
+
+    Raises `ValueError` unless either `handler` or `on_message` is given; the latter wants whole messages.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        admission: Admission,
+        tally: Tally,
+        *,
+        handler: Handler | None,
+        on_message: MessageHook | None,
+        on_error: ErrorHook | None,
+    ) -> None:
+        if (handler is None) == (on_message is None):
+            raise ValueError("give either a handler or on_message: it says what to do with messages")
+        if on_message is not None and options.pieces:
+            raise ValueError("on_message wants whole messages: leave pieces off")
+        self._options = options
+        self._admission = admission
+        self._tally = tally
+        self._handler = handler or WebSocket.wait_closed
+        self._on_message = on_message
+        self._on_error = on_error or log_error
+        self._streams: set[trio.abc.Stream] = set()
+        self._is_closing = False
+        self.websockets: set[WebSocket] = set()
+
+    async def hold(
+        self, stream: trio.abc.Stream, *, server_is_full: bool = False, opened: Callable[[], None] | None = None
+    ) -> None:
+        """Serve one connection, and close its stream; `opened` is called when its handshake is over."""
+        self._streams.add(stream)
+        try:
+            visit = await self._admission.admit(stream, server_is_full=server_is_full)
+            if opened is not None:
+                opened()
+            if visit.opening is None:
+                await linger(visit.stream)
+            else:
+                await self._run(visit)
+        except Exception:
+            self._tally.errors += 1
+            logger.exception("a connection failed, and is closed")
+        finally:
+            self._streams.discard(stream)
+            await close_now(stream)
+
+    def close(self) -> None:
+        """Close every connection with 1001, and refuse those that are about to open."""
+        self._is_closing = True
+        self._admission.close()
+        for ws in self.websockets:
+            ws.close_nowait(CloseCode.GOING_AWAY)
+
+    def reset(self) -> None:
+        """Let what is closed from now on be reset: the peers had their time."""
+        for stream in self._streams:
+            self._tally.resets += 1
+            reset(stream)
+
+    async def _run(self, visit: Visit) -> None:
+        assert visit.opening is not None
+        self._tally.accepted += 1
+        ws: WebSocket | None = None
+
+        async def handle(opened: WebSocket) -> None:
+            nonlocal ws
+            ws = opened
+            self.websockets.add(ws)
+            if self._is_closing:
+                ws.close_nowait(CloseCode.GOING_AWAY)
+            await self._handler(ws)
+
+        connection = new_connection(SERVER, self._options, visit.handshake.deflate)
+        try:
+            await run_websocket(
+                visit.stream,
+                connection,
+                self._options,
+                visit.opening,
+                handle,
+                on_message=self._on_message,
+                on_error=self._on_error,
+            )
+        finally:
+            if ws is not None:
+                self.websockets.discard(ws)
+                self._tally.ended(ws)
+
+
+def log_error(ws: WebSocket, error: Exception) -> None:
+    """What becomes of an exception out of a handler or `on_message`, unless `on_error` says otherwise."""
+    path = escape(ws.request.path) if ws.request else "a stream"
+    logger.error("the handler of a connection to %s failed; it is closed with 1011", path, exc_info=error)

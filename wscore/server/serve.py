@@ -1,0 +1,337 @@
+"""`serve` and `serve_stream`: a WebSocket server for Trio programs.
+
+Decides what a server is made of, and how it ends: `Server.aclose` drains, cancellation closes at once. What a
+connection goes through stands in `admission` and `conversation`, who may come in `limits` and `origin`.
+"""
+
+import gc
+import ssl
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Literal
+
+import trio
+
+from wscore.protocol.prepared import PreparedMessage, prepare
+from wscore.server.accept import Listener, accept_from, addresses_of, open_listeners
+from wscore.server.admission import Admission, OnRequest
+from wscore.server.conversation import Conversations, Handler
+from wscore.server.limits import Limits, Place
+from wscore.server.origin import SitePolicy
+from wscore.server.pages import Pages
+from wscore.server.statistics import ServerStatistics, Tally
+from wscore.transport.errors import ConnectionLost
+from wscore.transport.linger import close_now
+from wscore.transport.options import Compression, Options, SlowConsumer
+from wscore.transport.sending import Sendable
+from wscore.transport.stream import ErrorHook, MessageHook
+from wscore.transport.trio_glue import unwrapped
+from wscore.transport.websocket import WebSocket
+
+__all__ = ["Server", "serve", "serve_stream"]
+
+
+async def serve(
+    handler: Handler | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    on_message: MessageHook | None = None,
+    on_error: ErrorHook | None = None,
+    on_request: OnRequest | None = None,
+    pages: Pages | None = None,
+    listeners: Sequence[Listener] | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    transport: Literal["auto", "reactor", "stream"] = "auto",
+    subprotocols: Sequence[str] = (),
+    compression: Compression | None = None,
+    compression_threshold: int | None = None,
+    pieces: bool = False,
+    max_message_size: int = 1 << 20,
+    max_fragments: int = 4096,
+    max_head_size: int = 16 << 10,
+    max_headers: int = 128,
+    handshake_timeout: float = 10.0,
+    max_handshakes: int = 1024,
+    max_connections: int | None = None,
+    max_receive_queue: int = 1 << 20,
+    max_send_buffer: int = 1 << 20,
+    slow_consumer: SlowConsumer = "wait",
+    send_timeout: float = 30.0,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    close_timeout: float = 10.0,
+    allowed_origins: Iterable[str] | None = None,
+    allowed_hosts: Iterable[str] | None = None,
+    strict_checkpoints: bool = False,
+    gc_freeze: bool = False,
+    task_status: trio.TaskStatus["Server"] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve WebSockets (RFC 6455) until cancelled, or until `Server.aclose`; `nursery.start` returns the `Server`.
+
+    For each connection `await handler(ws)` runs in a task of its own; when it returns, the connection is closed with
+    1000. Or else `on_message(ws, message)` is called for each message, in the context in which `serve` was called; it
+    must not wait, and may send with `ws.send_nowait`. An Exception out of either closes that connection with 1011, and
+    goes to `on_error(ws, error)`, which by default logs it to the logger "wscore".
+
+    Where: `host` and `port` (host None: every interface; port 0: the system chooses), or `listeners`, which are closed
+    in the end. With `ssl_context`, everything is TLS.
+
+    Who: `on_request(request)` returns, or is awaited to return, `Accept`, `Refuse` or `Page`; without it, every
+    WebSocket is accepted. `Page` answers with one of `pages`, which map paths to functions that return a
+    `wscore.server.pages.Document`. `subprotocols` are ours, our favourite first. A browser may connect from pages of
+    the same host and port, and of `allowed_origins` (`["https://example.org"]`, or `["*"]` for any). On a server that
+    is bound to loopback alone, Host must be localhost, 127.0.0.1, [::1], or one of `allowed_hosts`; on others
+    `allowed_hosts`, if given, are all that is served.
+
+    How much: sizes are bytes, times seconds. A message is at most `max_message_size` (1009) in `max_fragments`
+    (1008), a request at most `max_head_size` with `max_headers` (431, 414), opened within `handshake_timeout`, TLS
+    included (408). While `max_handshakes` are under way, accepting pauses. Above `max_connections` (by default the
+    limit of open files less 64, for all servers of this Trio run together) connections are refused with 503, and some
+    more are not accepted. `max_receive_queue` is what waits for `receive` before reading pauses, `max_send_buffer` what
+    waits to be sent before `slow_consumer` decides: "wait", "drop" the message, or "close" with 1013. Bytes of which
+    none leaves for `send_timeout` reset the connection. A Ping goes out every `ping_interval` and is answered within
+    `ping_timeout` (1011); None switches either off. The closing handshake takes at most `close_timeout`.
+
+    `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
+    `pieces=True` lets `receive_pieces` read messages that are larger than memory. `transport` is "auto" or "stream".
+    With `strict_checkpoints` every call yields to other tasks, as Trio's own do. `gc_freeze` exempts what exists at the
+    start from garbage collection.
+
+    Raises `OSError` if it cannot listen; `ValueError`, `TypeError` or `LocalProtocolError` for arguments that make no
+    sense; and what is no Exception, as a handler raised it. Cancelled, it closes all connections at once.
+    """
+    _check_transport(transport)
+    options = Options(
+        compression=compression,
+        compression_threshold=compression_threshold,
+        pieces=pieces,
+        max_message_size=max_message_size,
+        max_fragments=max_fragments,
+        max_head_size=max_head_size,
+        max_headers=max_headers,
+        handshake_timeout=handshake_timeout,
+        max_receive_queue=max_receive_queue,
+        max_send_buffer=max_send_buffer,
+        slow_consumer=slow_consumer,
+        send_timeout=send_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        strict_checkpoints=strict_checkpoints,
+    )
+    tally = Tally()
+    sites = SitePolicy(allowed_origins, allowed_hosts)
+    admission = Admission(
+        options,
+        ssl_context=ssl_context,
+        subprotocols=subprotocols,
+        sites=sites,
+        on_request=on_request,
+        pages=pages,
+        tally=tally,
+    )
+    conversations = Conversations(options, admission, tally, handler=handler, on_message=on_message, on_error=on_error)
+    limits = Limits(max_connections, max_handshakes)
+    server = Server(await open_listeners(host, port, listeners), conversations, limits, tally)
+    sites.bind(server.addresses)
+    await server._run(gc_freeze, task_status)
+
+
+async def serve_stream(
+    handler: Handler | None,
+    stream: trio.abc.Stream,
+    *,
+    on_message: MessageHook | None = None,
+    on_error: ErrorHook | None = None,
+    on_request: OnRequest | None = None,
+    pages: Pages | None = None,
+    ssl_context: ssl.SSLContext | None = None,
+    subprotocols: Sequence[str] = (),
+    compression: Compression | None = None,
+    compression_threshold: int | None = None,
+    pieces: bool = False,
+    max_message_size: int = 1 << 20,
+    max_fragments: int = 4096,
+    max_head_size: int = 16 << 10,
+    max_headers: int = 128,
+    handshake_timeout: float = 10.0,
+    max_receive_queue: int = 1 << 20,
+    max_send_buffer: int = 1 << 20,
+    slow_consumer: SlowConsumer = "wait",
+    send_timeout: float = 30.0,
+    ping_interval: float | None = 20.0,
+    ping_timeout: float | None = 20.0,
+    close_timeout: float = 10.0,
+    allowed_origins: Iterable[str] | None = None,
+    allowed_hosts: Iterable[str] | None = None,
+    strict_checkpoints: bool = False,
+) -> None:
+    """Serve the one connection on `stream`, on which nothing was read or written yet, and close it.
+
+    Everything is as in `serve`, but that no Host is refused unless `allowed_hosts` are given. Returns when the stream
+    is closed, whatever came of it. Cancelled, it closes it at once.
+    """
+    options = Options(
+        compression=compression,
+        compression_threshold=compression_threshold,
+        pieces=pieces,
+        max_message_size=max_message_size,
+        max_fragments=max_fragments,
+        max_head_size=max_head_size,
+        max_headers=max_headers,
+        handshake_timeout=handshake_timeout,
+        max_receive_queue=max_receive_queue,
+        max_send_buffer=max_send_buffer,
+        slow_consumer=slow_consumer,
+        send_timeout=send_timeout,
+        ping_interval=ping_interval,
+        ping_timeout=ping_timeout,
+        close_timeout=close_timeout,
+        strict_checkpoints=strict_checkpoints,
+    )
+    tally = Tally()
+    admission = Admission(
+        options,
+        ssl_context=ssl_context,
+        subprotocols=subprotocols,
+        sites=SitePolicy(allowed_origins, allowed_hosts),
+        on_request=on_request,
+        pages=pages,
+        tally=tally,
+    )
+    conversations = Conversations(options, admission, tally, handler=handler, on_message=on_message, on_error=on_error)
+    await conversations.hold(stream)
+
+
+class Connections(Collection[WebSocket]):
+    """The WebSockets that are open now. Going through them may take its time: it is a copy that is gone through."""
+
+    __slots__ = ("_websockets",)
+
+    def __init__(self, websockets: set[WebSocket]) -> None:
+        self._websockets = websockets
+
+    def __contains__(self, ws: object) -> bool:
+        return ws in self._websockets
+
+    def __iter__(self) -> Iterator[WebSocket]:
+        return iter(tuple(self._websockets))
+
+    def __len__(self) -> int:
+        return len(self._websockets)
+
+
+class Server:
+    """A running server, as `await nursery.start(wscore.serve, ...)` returns it."""
+
+    def __init__(
+        self, listeners: Sequence[Listener], conversations: Conversations, limits: Limits, tally: Tally
+    ) -> None:
+        self._listeners = listeners
+        self._conversations = conversations
+        self._limits = limits
+        self._tally = tally
+        self._addresses = tuple(addresses_of(listeners))
+        self._connections = Connections(conversations.websockets)
+        self._accepting = trio.CancelScope()
+        self._everything = trio.CancelScope()
+        self._ended = trio.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def addresses(self) -> tuple[object, ...]:
+        """Where it listens: what `getsockname` says of each listening socket."""
+        return self._addresses
+
+    @property
+    def connections(self) -> Collection[WebSocket]:
+        """A view of the WebSockets that are open now."""
+        return self._connections
+
+    def broadcast(self, message: Sendable, to: Iterable[WebSocket] | None = None) -> int:
+        """Send `message` to all connections, or those in `to`, without waiting for any; return how many took it.
+
+        It is framed, and compressed, once. A connection whose send buffer has no room for it goes without (or is closed
+        with 1013, as `slow_consumer` says), one that is closing or lost is passed over. Raises TypeError or
+        UnicodeEncodeError for what cannot be sent.
+        """
+        prepared = message if isinstance(message, PreparedMessage) else prepare(message)
+        return sum(_offer(ws, prepared) for ws in (self._connections if to is None else to))
+
+    async def aclose(self, *, drain: float = 10.0) -> None:
+        """Stop: accept no more, close every connection with 1001, wait, and let `serve` return.
+
+        Connections, and their handlers, have `drain` seconds to end; what is left then is reset, and its handler
+        cancelled. Called again, it waits for its own time. Cancelled, the rest is cut off at once.
+        """
+        self._accepting.cancel()
+        self._conversations.close()
+        try:
+            with trio.move_on_after(drain):
+                await self._ended.wait()
+        finally:
+            if not self._ended.is_set():
+                self._conversations.reset()
+                self._everything.cancel()
+        await self._ended.wait()
+
+    def statistics(self) -> ServerStatistics:
+        """Counts as they are now."""
+        return self._tally.snapshot(self._connections, self._limits.handshakes)
+
+    async def _run(self, gc_freeze: bool, task_status: trio.TaskStatus["Server"]) -> None:
+        """Serve until the end. What counts is raised as it is, never in a nursery's group."""
+        failure: BaseException | None = None
+        try:
+            with self._everything:
+                await self._accept_all(gc_freeze, task_status)
+        except BaseException as error:
+            failure = unwrapped(error)
+        finally:
+            for listener in self._listeners:
+                await close_now(listener)
+            self._ended.set()
+        failure = self._failure or failure
+        if failure is not None:
+            raise failure
+
+    async def _accept_all(self, gc_freeze: bool, task_status: trio.TaskStatus["Server"]) -> None:
+        async with trio.open_nursery() as nursery:
+
+            def take(stream: trio.abc.Stream) -> None:
+                nursery.start_soon(self._hold, stream, self._limits.enter())
+
+            if gc_freeze:
+                gc.collect()
+                gc.freeze()
+            task_status.started(self)
+            with self._accepting:
+                async with trio.open_nursery() as accepting:
+                    for listener in self._listeners:
+                        accepting.start_soon(accept_from, listener, self._limits, take)
+
+    async def _hold(self, stream: trio.abc.Stream, place: Place) -> None:
+        try:
+            await self._conversations.hold(stream, server_is_full=place.is_above, opened=place.opened)
+        except trio.Cancelled:
+            raise
+        except BaseException as error:
+            # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
+            self._failure = self._failure or error
+            self._everything.cancel()
+        finally:
+            place.leave()
+
+
+def _offer(ws: WebSocket, message: PreparedMessage) -> bool:
+    with suppress(ConnectionLost, trio.ClosedResourceError):
+        return ws.send_nowait(message)
+    return False
+
+
+def _check_transport(transport: str) -> None:
+    if transport == "reactor":
+        raise ValueError('the reactor is not part of this version: transport is "auto" or "stream"')
+    if transport not in ("auto", "stream"):
+        raise ValueError(f'transport must be "auto", "reactor" or "stream", not {transport!r}')
