@@ -43,7 +43,7 @@ def feed(connection, data, sizes):
 
 @pytest.mark.parametrize("size", [1, 2, 3, 50, 1000])
 def test_however_bytes_are_portioned_they_mean_the_same(side, size):
-    data = conversation(side, size * 2000)
+    data = conversation(side, size * 200)
     whole, portioned = side.open(), side.open()
     events = whole.receive_data(data)
     assert len(events) == 7
@@ -267,7 +267,7 @@ def test_text_is_cut_at_code_points(side):
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_pieces_make_up_the_messages_however_they_came(side, size):
-    data = conversation(side, size * 2000)
+    data = conversation(side, size * 200)
     messages = [event for event in side.open().receive_data(data) if isinstance(event, str | bytes)]
     connection = side.open(pieces=True)
     events = feed(connection, data, [size] * (len(data) // size))
