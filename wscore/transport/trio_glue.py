@@ -17,7 +17,15 @@ import time
 from collections.abc import Callable
 
 import trio
-from trio.lowlevel import Abort, RunVar, Task, cancel_shielded_checkpoint, checkpoint, current_task
+from trio.lowlevel import (
+    Abort,
+    RunVar,
+    Task,
+    cancel_shielded_checkpoint,
+    checkpoint,
+    checkpoint_if_cancelled,
+    current_task,
+)
 
 __all__ = ["Manners", "Pace", "Signal", "pace_of_this_run", "unwrapped"]
 
@@ -94,7 +102,9 @@ class Manners:
 
     async def enter(self) -> None:
         """To be awaited first by every call: raises `trio.Cancelled` if the caller is cancelled, else does nothing."""
-        if self._pace.is_cancelled():
+        if self._strict:
+            await checkpoint_if_cancelled()
+        elif self._pace.is_cancelled():
             await checkpoint()
 
     async def leave(self) -> None:
@@ -112,11 +122,6 @@ class Signal:
         self._given = False
         self._task: Task | None = None
 
-    @property
-    def has_waiter(self) -> bool:
-        """Whether a task is waiting now."""
-        return self._task is not None
-
     def give(self) -> None:
         """Wake the task that waits, or let the next one through."""
         if self._task is None:
@@ -128,7 +133,7 @@ class Signal:
     async def wait(self) -> None:
         """Wait for the signal and use it up. Cancelled, it is not used up. For one task at a time."""
         if self._given:
-            await trio.lowlevel.checkpoint_if_cancelled()
+            await checkpoint_if_cancelled()
             self._given = False
             return
         self._task = current_task()

@@ -1,0 +1,74 @@
+"""The deadlines of a connection, without a clock."""
+
+from math import inf
+
+from wscore.transport.timers import Timers
+
+
+def test_a_ping_is_due_once_an_interval_has_passed() -> None:
+    timers = Timers(20, 5, now=100)
+    assert timers.next() == 120
+    assert not timers.ping_is_due(119)
+    assert timers.ping_is_due(120)
+    assert timers.next() == 140
+
+
+def test_its_answer_is_due_from_when_it_has_left() -> None:
+    timers = Timers(20, 5, now=100)
+    assert timers.ping_is_due(120)
+    assert timers.pong_by == inf
+    timers.pinged(123)
+    assert timers.pong_by == 128
+    timers.answered()
+    assert timers.next() == 140
+
+
+def test_no_second_ping_is_due_while_the_first_is_unanswered() -> None:
+    timers = Timers(20, 60, now=0)
+    assert timers.ping_is_due(20)
+    timers.pinged(20)
+    assert not timers.ping_is_due(40)
+    timers.answered()
+    assert timers.ping_is_due(60)
+
+
+def test_while_reading_pauses_no_answer_is_due() -> None:
+    timers = Timers(20, 5, now=0)
+    timers.pinged(20)
+    timers.pause()
+    assert timers.pong_by == inf
+    timers.resume(90)
+    assert timers.pong_by == 95
+
+
+def test_a_ping_that_leaves_during_a_pause_is_due_after_it() -> None:
+    timers = Timers(20, 5, now=0)
+    timers.pause()
+    timers.pinged(20)
+    assert timers.pong_by == inf
+    timers.resume(30)
+    assert timers.pong_by == 35
+
+
+def test_going_on_without_a_pause_changes_nothing() -> None:
+    timers = Timers(20, 5, now=0)
+    timers.pinged(20)
+    timers.resume(24)
+    assert timers.pong_by == 25
+
+
+def test_switched_off_nothing_is_ever_due() -> None:
+    timers = Timers(None, None, now=0)
+    assert timers.next() == inf
+    timers.pinged(1)
+    assert timers.next() == inf
+
+
+def test_closing_ends_the_pings_and_sets_a_last_deadline() -> None:
+    timers = Timers(20, 5, now=0)
+    timers.pinged(1)
+    timers.closing(3, 10)
+    assert timers.next() == timers.close_by == 13
+    timers.closing(5, 10)
+    timers.resume(6)
+    assert timers.next() == 13
