@@ -1,0 +1,523 @@
+"""Compressing and inflating messages (RFC 7692 section 7.2), compiled, on zlib's C interface.
+
+Decides when a compressor's or an inflater's memory is needed, and how much may come out of an inflater. What was
+negotiated is told to it; it knows nothing of frames.
+
+Who owns the memory. A sender may drop its compressor between any two messages: the next one then refers to nothing
+earlier, and any inflater follows. So compressors may live in a `DeflatePool` that many connections share; the one
+that was not used for longest is dropped. A receiver may drop its inflater only if the peer has promised not to
+refer to earlier messages. Streams that nobody needs any more are kept, a few, for whoever needs one next: resetting
+one is much cheaper than making one.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.stdint cimport uint8_t
+from libc.string cimport memset
+
+from wscore.codec.errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
+
+from wscore.codec.native.buffers cimport (
+    PY_SSIZE_T_MAX, Growing, discard_grown, grown_capacity, grown_data, reserve, set_capacity, take_grown,
+)
+
+__all__ = ["DeflatePool", "Deflater", "Inflater"]
+
+cdef extern from "zlib.h" nogil:
+    ctypedef unsigned char Bytef
+    ctypedef struct z_stream:
+        Bytef* next_in
+        unsigned int avail_in
+        Bytef* next_out
+        unsigned int avail_out
+    int Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_MEM_ERROR
+    int Z_NO_FLUSH, Z_SYNC_FLUSH, Z_DEFLATED, Z_DEFAULT_STRATEGY
+    int deflateInit2(z_stream*, int level, int method, int bits, int mem_level, int strategy)
+    int deflate(z_stream*, int flush)
+    int deflateReset(z_stream*)
+    int deflateEnd(z_stream*)
+    int inflateInit2(z_stream*, int bits)
+    int inflate(z_stream*, int flush)
+    int inflateReset(z_stream*)
+    int inflateEnd(z_stream*)
+    int inflateGetDictionary(z_stream*, Bytef* window, unsigned int* size)
+    int inflateSetDictionary(z_stream*, const Bytef* window, unsigned int size)
+
+# A stream and the settings that it was made with. zlib's state points back at it: it must not move.
+cdef struct Stream:
+    z_stream z
+    int bits
+    int level
+    int mem_level
+    Stream* next  # idle streams are chained
+
+# What a sync flush ends with, and what the sender leaves out (section 7.2.1).
+cdef const uint8_t* TAIL = <const uint8_t*><const char*>b"\x00\x00\xff\xff"
+cdef enum:
+    TAIL_SIZE = 4
+    # A sender needs one final block a message (section 7.2.3.4); each costs us a new window, so a peer gets a few, not
+    # thousands.
+    MAX_FINAL_BLOCKS = 64
+    # How many streams of each kind a pool keeps at most although nobody needs them now.
+    MAX_IDLE = 8
+    # What a call of zlib is given at most: it counts in 32 bits.
+    MAX_STEP = 1 << 30
+    MIN_OUTPUT = 1 << 15
+    MAX_OUTPUT_KEPT = 1 << 17
+
+# An empty message is one empty uncompressed block without its tail (section 7.2.3.6).
+cdef const uint8_t* EMPTY = <const uint8_t*><const char*>b"\x00"
+
+# Every deflater writes here. Nothing between writing and reading it lets another thread run.
+cdef Growing _output
+
+
+cdef int _check_window(int window_bits, int least) except -1:
+    if not least <= window_bits <= 15:
+        raise ValueError(f"window_bits must be between {least} and 15")
+    return window_bits
+
+
+# Streams
+
+cdef Stream* _new_stream(int bits, int level, int mem_level) except NULL:
+    """A compressor; an inflater if `mem_level` is 0."""
+    cdef int code
+    cdef Stream* stream = <Stream*>PyMem_Malloc(sizeof(Stream))
+    if stream == NULL:
+        raise MemoryError
+    memset(stream, 0, sizeof(Stream))
+    stream.bits, stream.level, stream.mem_level = bits, level, mem_level
+    if mem_level:
+        code = deflateInit2(&stream.z, level, Z_DEFLATED, -bits, mem_level, Z_DEFAULT_STRATEGY)
+    else:
+        code = inflateInit2(&stream.z, -bits)
+    if code == Z_OK:
+        return stream
+    PyMem_Free(stream)
+    if code == Z_MEM_ERROR:
+        raise MemoryError
+    raise RuntimeError(f"zlib refuses to start: error {code}")
+
+
+cdef void _end_stream(void* pointer) noexcept:
+    cdef Stream* stream = <Stream*>pointer
+    if stream.mem_level:
+        deflateEnd(&stream.z)
+    else:
+        inflateEnd(&stream.z)
+    PyMem_Free(stream)
+
+
+cdef void _end_chain(void* pointer) noexcept:
+    cdef Stream* stream = <Stream*>pointer
+    while stream != NULL:
+        pointer, stream = stream, stream.next
+        _end_stream(pointer)
+
+
+cdef void _make_idle(void** chain, void* pointer, Py_ssize_t limit) noexcept:
+    """Keep the stream at the head of `chain`, and end those at its end that are too many."""
+    cdef Stream** link = <Stream**>chain
+    (<Stream*>pointer).next = link[0]
+    link[0] = <Stream*>pointer
+    limit = min(limit, <Py_ssize_t>MAX_IDLE)
+    while link[0] != NULL and limit > 0:
+        link = &link[0].next
+        limit -= 1
+    _end_chain(link[0])
+    link[0] = NULL
+
+
+cdef Stream* _reuse(void** chain, int bits, int level, int mem_level) noexcept:
+    """Take a stream with these settings off `chain`, and reset it; NULL if there is none."""
+    cdef Stream** link = <Stream**>chain
+    cdef Stream* stream
+    while link[0] != NULL:
+        stream = link[0]
+        if stream.bits == bits and stream.level == level and stream.mem_level == mem_level:
+            link[0] = stream.next
+            if mem_level:
+                deflateReset(&stream.z)
+            else:
+                inflateReset(&stream.z)
+            return stream
+        link = &stream.next
+    return NULL
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class DeflatePool:
+    """Compressors that many `Deflater`s share: at most `size` at a time, the least recently used is dropped first.
+
+    Not for use from several threads at once: one pool per thread or event loop.
+    """
+
+    def __init__(self, Py_ssize_t size=256):
+        if size < 1:
+            raise ValueError("a pool holds at least one compressor")
+        self.size = size
+
+    def __len__(self):
+        return self.held
+
+    def __dealloc__(self):
+        # Deflaters keep their pool alive: none is on the list any more.
+        _end_chain(self.idle_compressors)
+        _end_chain(self.idle_inflaters)
+
+
+cdef void _enlist(DeflatePool pool, Deflater owner) noexcept:
+    """Keep the stream of `owner` for its next message, at the cost of whoever was idle for longest."""
+    owner.pooled = True
+    owner.older = pool.newest
+    owner.newer = NULL
+    if pool.newest == NULL:
+        pool.oldest = <void*>owner
+    else:
+        (<Deflater>pool.newest).newer = <void*>owner
+    pool.newest = <void*>owner
+    pool.held += 1
+    if pool.held > pool.size:
+        _evict_oldest(pool)
+    if pool.held == pool.size:
+        _end_chain(pool.idle_compressors)
+        pool.idle_compressors = NULL
+
+
+cdef void _delist(DeflatePool pool, Deflater owner) noexcept:
+    owner.pooled = False
+    if owner.older == NULL:
+        pool.oldest = owner.newer
+    else:
+        (<Deflater>owner.older).newer = owner.newer
+    if owner.newer == NULL:
+        pool.newest = owner.older
+    else:
+        (<Deflater>owner.newer).older = owner.older
+    pool.held -= 1
+
+
+cdef void _evict_oldest(DeflatePool pool) noexcept:
+    cdef Deflater owner = <Deflater>pool.oldest
+    _delist(pool, owner)
+    _make_idle(&pool.idle_compressors, owner.stream, pool.size - pool.held)
+    owner.stream = NULL
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Deflater:
+    """Compresses the messages of one direction (RFC 7692 section 7.2.1).
+
+    `window_bits` is 9 to 15: zlib cannot write raw streams with a window of 8. Without `context_takeover` each
+    message stands alone. With a `pool`, the compressor is the pool's and may be dropped between messages, which the
+    peer does not notice.
+    """
+
+    def __cinit__(self):
+        # Even if `__init__` never runs these make a compressor.
+        self.bits = 15
+        self.mem_level = 8
+
+    def __init__(
+        self,
+        int window_bits=15,
+        *,
+        bint context_takeover=True,
+        int level=1,
+        int mem_level=8,
+        DeflatePool pool=None,
+    ):
+        if not 0 <= level <= 9 or not 1 <= mem_level <= 9:
+            raise ValueError("level must be between 0 and 9, mem_level between 1 and 9")
+        _check_window(window_bits, 9)
+        # If it is called again, what it has belongs to the old settings.
+        self.forget()
+        self.bits = window_bits
+        self.context_takeover = context_takeover
+        self.level = level
+        self.mem_level = mem_level
+        self.pool = pool
+
+    def __dealloc__(self):
+        self.forget()
+
+    @property
+    def window_bits(self):
+        """The size of the window that the output may refer to, as a power of two."""
+        return self.bits
+
+    def deflate(self, data, bint final=True):
+        """Compress the next part of a message, the whole by default, and return all of its output.
+
+        With `final` the message ends: the output lacks the tail that RFC 7692 section 7.2.1 leaves out.
+        """
+        cdef Py_buffer view
+        cdef const uint8_t* output
+        cdef Py_ssize_t size
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            size = self.deflate_bytes(<const uint8_t*>view.buf, view.len, final, &output)
+            return PyBytes_FromStringAndSize(<const char*>output, size)
+        finally:
+            PyBuffer_Release(&view)
+
+    def drop(self):
+        """Forget the context: the next message refers to nothing earlier. Frees the compressor."""
+        self.forget()
+
+    cdef int forget(self) except -1:
+        cdef void* stream = self.stream
+        if stream == NULL:
+            return 0
+        if self.pooled:
+            _delist(self.pool, self)
+        self.stream = NULL
+        if self.pool is None:
+            _end_stream(stream)
+        else:
+            _make_idle(&self.pool.idle_compressors, stream, self.pool.size - self.pool.held)
+        return 0
+
+    cdef Py_ssize_t deflate_bytes(
+        self, const uint8_t* data, Py_ssize_t size, bint final, const uint8_t** output
+    ) except -1:
+        cdef bint keep = self.context_takeover or not final
+        _take_stream(self, keep)
+        try:
+            _compress(<Stream*>self.stream, data, size)
+        except BaseException:
+            self.forget()
+            raise
+        if not keep:
+            self.forget()
+        elif self.pool is not None:
+            _enlist(self.pool, self)
+        return _finished(final, output)
+
+
+cdef int _take_stream(Deflater owner, bint keep) except -1:
+    """See that `owner` has its stream, off the pool's list, or a fresh one."""
+    cdef DeflatePool pool = owner.pool
+    if owner.pooled:
+        _delist(pool, owner)
+    if owner.stream != NULL:
+        return 0
+    if pool is not None:
+        # This one will be kept: what it would push out at the end may as well serve it now.
+        if keep and pool.held == pool.size:
+            _evict_oldest(pool)
+        owner.stream = _reuse(&pool.idle_compressors, owner.bits, owner.level, owner.mem_level)
+    if owner.stream == NULL:
+        owner.stream = _new_stream(owner.bits, owner.level, owner.mem_level)
+    return 0
+
+
+cdef int _compress(Stream* stream, const uint8_t* data, Py_ssize_t size) except -1:
+    """Write all of the output for `data`, flushed, into `_output`."""
+    cdef Py_ssize_t step
+    _output.size = 0
+    if grown_capacity(&_output) > MAX_OUTPUT_KEPT:
+        discard_grown(&_output)
+    stream.z.next_in = <Bytef*>data  # zlib only reads it
+    while True:
+        step = min(size, <Py_ssize_t>MAX_STEP)
+        stream.z.avail_in = <unsigned int>step
+        _drain(stream, Z_NO_FLUSH)
+        size -= step
+        if size == 0:
+            return _drain(stream, Z_SYNC_FLUSH)
+
+
+cdef int _drain(Stream* stream, int flush) except -1:
+    """Run the compressor until there is no more to come out."""
+    cdef Py_ssize_t room
+    cdef int code
+    while True:
+        stream.z.next_out = reserve(&_output, MIN_OUTPUT, _output.size)
+        room = min(grown_capacity(&_output) - _output.size, <Py_ssize_t>MAX_STEP)
+        stream.z.avail_out = <unsigned int>room
+        code = deflate(&stream.z, flush)
+        if code != Z_OK and code != Z_BUF_ERROR:
+            raise RuntimeError(f"zlib cannot compress: error {code}")
+        _output.size += room - stream.z.avail_out
+        if stream.z.avail_out:
+            return 0
+
+
+cdef Py_ssize_t _finished(bint final, const uint8_t** output) noexcept:
+    output[0] = grown_data(&_output)
+    if not final:
+        return _output.size
+    if _output.size > TAIL_SIZE:
+        return _output.size - TAIL_SIZE
+    # zlib writes nothing at all if it has just flushed and nothing came since.
+    output[0] = EMPTY
+    return 1
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Inflater:
+    """Inflates the messages of one direction, with a bound on what comes out (RFC 7692 section 7.2.2).
+
+    `window_bits` is 8 to 15, the size of the peer's window. Without `context_takeover` nothing is kept between
+    messages; a `pool` then lends the memory for the time of a message.
+    """
+
+    def __init__(self, int window_bits=15, *, bint context_takeover=True, DeflatePool pool=None):
+        _check_window(window_bits, 8)
+        # If it is called again, what it has belongs to the old settings.
+        _return_stream(self)
+        self.bits = window_bits
+        self.context_takeover = context_takeover
+        self.pool = pool
+        self.final_blocks = 0
+
+    def __dealloc__(self):
+        _return_stream(self)
+
+    def inflate(self, data, Py_ssize_t max_length):
+        """Inflate the next part of a message and return its output, at most `max_length` bytes (1 or more).
+
+        An output of just `max_length` bytes may have been cut short: the rest is lost, so ask for one more byte
+        than is allowed. Raises DefectError if `data` is not a DEFLATE stream.
+        """
+        cdef Py_buffer view
+        cdef Growing output = Growing(NULL, 0)
+        _check_max_length(max_length)
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            return _inflated(self.inflate_bytes(<const uint8_t*>view.buf, view.len, &output, max_length), &output)
+        finally:
+            discard_grown(&output)
+            PyBuffer_Release(&view)
+
+    def finish(self, Py_ssize_t max_length):
+        """End the message: what the tail that its sender left out brings to light, at most `max_length` bytes (1 or
+        more).
+        """
+        cdef Growing output = Growing(NULL, 0)
+        _check_max_length(max_length)
+        try:
+            return _inflated(self.finish_bytes(&output, max_length), &output)
+        finally:
+            discard_grown(&output)
+
+    cdef int inflate_bytes(
+        self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit
+    ) except -1:
+        cdef Py_ssize_t step
+        cdef int result = INFLATED
+        if self.stream == NULL:
+            _borrow_stream(self)
+        while True:
+            step = min(size, <Py_ssize_t>MAX_STEP)
+            result = _inflate_step(self, data, <unsigned int>step, output, limit)
+            data += step
+            size -= step
+            if size == 0 or result != INFLATED:
+                return result
+
+    cdef int finish_bytes(self, Growing* output, Py_ssize_t limit) except -1:
+        cdef int result = self.inflate_bytes(TAIL, TAIL_SIZE, output, limit)
+        if result == INFLATED or result == INFLATED_FULL:
+            self.final_blocks = 0
+            if not self.context_takeover:
+                _return_stream(self)
+        return result
+
+
+cdef int _check_max_length(Py_ssize_t max_length) except -1:
+    if max_length < 1:
+        raise ValueError("max_length must be at least 1")
+    return 0
+
+
+cdef bytes _inflated(int result, Growing* output):
+    if result == INFLATE_INVALID:
+        raise DefectError(DEFLATE_INVALID)
+    if result == INFLATE_TOO_MANY_FINAL_BLOCKS:
+        raise DefectError(TOO_MANY_FINAL_BLOCKS)
+    return take_grown(output)
+
+
+cdef int _borrow_stream(Inflater owner) except -1:
+    if owner.pool is not None:
+        owner.stream = _reuse(&owner.pool.idle_inflaters, owner.bits, 0, 0)
+    if owner.stream == NULL:
+        owner.stream = _new_stream(owner.bits, 0, 0)
+    return 0
+
+
+cdef void _return_stream(Inflater owner) noexcept:
+    cdef void* stream = owner.stream
+    owner.stream = NULL
+    if stream == NULL:
+        return
+    if owner.pool is None:
+        _end_stream(stream)
+    else:
+        _make_idle(&owner.pool.idle_inflaters, stream, owner.pool.size)
+
+
+cdef int _inflate_step(
+    Inflater owner, const uint8_t* data, unsigned int size, Growing* output, Py_ssize_t limit
+) except -1:
+    cdef Stream* stream = <Stream*>owner.stream
+    cdef Py_ssize_t room
+    cdef int code
+    stream.z.next_in = <Bytef*>data  # zlib only reads it
+    stream.z.avail_in = size
+    while True:
+        room = _make_room(output, size, limit)
+        stream.z.next_out = grown_data(output) + output.size
+        stream.z.avail_out = <unsigned int>room
+        code = inflate(&stream.z, Z_SYNC_FLUSH)
+        output.size += room - stream.z.avail_out
+        if code == Z_STREAM_END:
+            if not _start_after_final_block(owner, stream):
+                return INFLATE_TOO_MANY_FINAL_BLOCKS
+            if output.size >= limit:
+                return INFLATED_FULL
+            if stream.z.avail_in == 0:
+                return INFLATED
+        elif code == Z_MEM_ERROR:
+            raise MemoryError
+        elif code != Z_OK and code != Z_BUF_ERROR:
+            return INFLATE_INVALID
+        elif stream.z.avail_out:
+            return INFLATED
+        elif output.size >= limit:
+            return INFLATED_FULL if stream.z.avail_in else INFLATED
+
+
+cdef Py_ssize_t _make_room(Growing* output, unsigned int size, Py_ssize_t limit) except -1:
+    """Room for output, more if there is none yet than if there is, never beyond `limit`; how much of it zlib may see.
+    """
+    cdef Py_ssize_t room = grown_capacity(output) - output.size
+    cdef Py_ssize_t left = limit - output.size
+    if room == 0 or output.store == NULL:
+        # DEFLATE makes text four times smaller, as a rule.
+        room = min(left, max(output.size, <Py_ssize_t>64 + 4 * <Py_ssize_t>min(size, 4096)))
+        reserve(output, room, 0)
+    return min(min(room, left), <Py_ssize_t>MAX_STEP)
+
+
+cdef bint _start_after_final_block(Inflater owner, Stream* stream) noexcept:
+    """The stream has ended, the message has not: go on with the same window (section 7.2.3.4). False if this happens
+    too often.
+    """
+    cdef uint8_t window[1 << 15]
+    cdef unsigned int size = 0
+    owner.final_blocks += 1
+    if owner.final_blocks > MAX_FINAL_BLOCKS:
+        return False
+    inflateGetDictionary(&stream.z, window, &size)
+    inflateReset(&stream.z)
+    inflateSetDictionary(&stream.z, window, size)
+    return True

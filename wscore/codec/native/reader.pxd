@@ -1,0 +1,50 @@
+"""The C face of reading: a reactor calls `read_bytes` on its own buffer, with the GIL held."""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from wscore.codec.native.buffers cimport Growing
+from wscore.codec.native.deflate cimport Inflater
+
+# The values of wscore.codec.messages.Stop.
+cdef enum:
+    STOP_NEED_DATA = 0
+    STOP_CONTROL = 1
+    STOP_DEFECT = 2
+    STOP_BUDGET = 3
+
+# No budget, for `read_bytes`, is PY_SSIZE_T_MAX.
+cdef class Reader:
+    cdef readonly object control
+    cdef readonly object defect
+    cdef readonly Py_ssize_t spent
+    cdef readonly bint in_message
+    cdef int stop_code
+    # What it was made for.
+    cdef bint pieces
+    cdef uint8_t mask_bit  # what the frames of the peer must have in their second byte
+    cdef int64_t max_message_size
+    cdef int64_t max_compressed
+    cdef int64_t max_fragments
+    cdef Inflater inflater
+    # The frame that is being read.
+    cdef uint8_t header[14]  # the part of a header that has come
+    cdef uint8_t header_size
+    cdef int opcode  # -1 between frames
+    cdef bint fin
+    cdef uint64_t words  # the mask key as it meets the next byte of the payload; 0 is no mask
+    cdef int64_t left
+    cdef Growing control_payload
+    # The message that is being read.
+    cdef bint text
+    cdef bint compressed
+    cdef bint first  # no piece of it was delivered yet
+    cdef Growing message
+    cdef uint64_t utf8_state
+    cdef int64_t fragments
+    cdef int64_t received  # payload bytes, as declared by the frames so far
+
+    # Read `size` bytes, append messages to `out`, return how many were read; then `stop_code`, `control`, `defect` and
+    # `spent` hold what `read` documents. `data` is neither written to nor kept.
+    cdef Py_ssize_t read_bytes(
+        self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget
+    ) except -1

@@ -1,0 +1,577 @@
+"""From the bytes of one direction to messages (RFC 6455 sections 5 and 8.1, RFC 7692 section 7.2.2), compiled.
+
+Decides whether a frame is well formed, where a message ends, and whether it keeps to the limits. Control frames are
+handed up: what they mean is the connection's affair. Knows nothing of states, sending, or time.
+
+The order of checks, in both twins. With the first two bytes of a header: reserved bits, opcode, mask bit, control
+frames whole and short, fragments in order. With the whole header: length in the fewest bytes, its top bit, number
+of fragments, size of the message. With the payload, as it comes: DEFLATE, size after inflating, UTF-8.
+
+What is fast: a message in one frame that has come whole takes `_read_whole`, which creates nothing but the message and
+looks up no name. Everything else takes `_read_part`, which knows all the rules. A broken rule is not an exception
+in here: `_fail` notes it, and the loop of `read_bytes` ends.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
+from libc.string cimport memcpy
+
+from wscore.codec import errors
+from wscore.codec.messages import Piece as _Piece
+from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
+from wscore.codec.messages import Stop
+from wscore.codec.opcodes import SERVER, Role
+
+from wscore.codec.native.buffers cimport (
+    PY_SSIZE_T_MAX, Growing, clipped, discard_grown, grown_data, reserve, take_grown,
+)
+from wscore.codec.native.deflate cimport (
+    INFLATE_INVALID, INFLATE_TOO_MANY_FINAL_BLOCKS, INFLATED, Inflater,
+)
+from wscore.codec.native.frames cimport (
+    BINARY, CONTINUATION, CONTROL_BIT, FIN, MAX_CONTROL_PAYLOAD, MAX_HEADER, PONG, RSV1, TEXT,
+)
+from wscore.codec.native.masking cimport key_words, xor_copy, xor_copy_ascii
+from wscore.codec.native.utf8 cimport UTF8_FAILED, UTF8_START, utf8_advance
+
+__all__ = ["Reader"]
+
+cdef extern from "Python.h":
+    str PyUnicode_New(Py_ssize_t size, Py_UCS4 widest)
+    uint8_t* PyUnicode_1BYTE_DATA(object text)
+    str PyUnicode_DecodeUTF8(const char* data, Py_ssize_t size, const char* errors)
+    str PyUnicode_DecodeUTF8Stateful(
+        const char* data, Py_ssize_t size, const char* errors, Py_ssize_t* consumed
+    )
+
+cdef enum:
+    # Inflating for pieces goes in steps: 256 bytes become at most 264 KiB, since DEFLATE expands by 1,032 at most.
+    INFLATE_STEP = 256
+    INFLATE_STEP_OUTPUT = 1 << 19
+    PIECE_SIZE = 1 << 16
+    # Compressed payload is unmasked this much at a time, on the stack.
+    UNMASK_STEP = 1 << 13
+    # Room for a message that is still coming: at least this, if as much was declared.
+    MIN_ROOM = 1 << 14
+
+# What the loop needs of other modules, looked up once.
+cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
+cdef tuple STOPS = tuple(Stop)
+cdef object Piece = _Piece
+cdef object TEXT_NOT_UTF8 = errors.TEXT_NOT_UTF8
+cdef object MESSAGE_TOO_BIG = errors.MESSAGE_TOO_BIG
+cdef object TOO_MANY_FRAGMENTS = errors.TOO_MANY_FRAGMENTS
+cdef object LENGTH_NOT_MINIMAL = errors.LENGTH_NOT_MINIMAL
+cdef object LENGTH_TOP_BIT = errors.LENGTH_TOP_BIT
+
+
+cdef int64_t _compressed_limit(int64_t max_message_size) noexcept:
+    """How many compressed bytes a message may have: zlib with the least memory expands random data by a
+    twenty-fifth.
+    """
+    if max_message_size > INT64_MAX // 2:
+        return INT64_MAX
+    return max_message_size + (max_message_size >> 3) + 64
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Reader:
+    """Turns bytes into messages: `str` for text, `bytes` for binary, or `Piece`s of them as they come.
+
+    `role` is our own: a server wants masked frames, a client unmasked ones. `max_message_size` is in bytes, after
+    inflating, text as UTF-8; `max_fragments` counts empty ones. With `pieces` neither binds, since nothing is kept.
+    `inflater` is given if permessage-deflate was agreed.
+
+    After `read`, `stop` says why it returned; `control` is the opcode and payload of the control frame at which it
+    stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
+    """
+
+    def __init__(
+        self,
+        role: Role,
+        *,
+        max_message_size=1 << 20,
+        max_fragments=4096,
+        bint pieces=False,
+        Inflater inflater=None,
+    ):
+        self.mask_bit = 0x80 if role is SERVER else 0
+        self.max_message_size = clipped(max_message_size, NULL)
+        self.max_compressed = _compressed_limit(self.max_message_size)
+        self.max_fragments = clipped(max_fragments, NULL)
+        self.pieces = pieces
+        self.inflater = inflater
+        _forget_everything(self)
+
+    def __dealloc__(self):
+        discard_grown(&self.message)
+        discard_grown(&self.control_payload)
+
+    @property
+    def stop(self):
+        """Why the last `read` returned."""
+        return STOPS[self.stop_code]
+
+    def read(self, data, list out not None, budget=None, Py_ssize_t offset=0):
+        """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
+
+        Stops after the message that uses up `budget` (payload bytes and 64 a message), after a control frame, and
+        at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is NEED_DATA. `data`
+        is never written to and not kept.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t most = PY_SSIZE_T_MAX if budget is None else clipped(budget, NULL)
+        if offset < 0:
+            raise ValueError("offset must not be negative")
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            if offset >= view.len:
+                self.read_bytes(NULL, 0, out, most)
+                return offset if self.defect is None else view.len
+            return offset + self.read_bytes(<const uint8_t*>view.buf + offset, view.len - offset, out, most)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef Py_ssize_t read_bytes(
+        self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget
+    ) except -1:
+        cdef Py_ssize_t at = 0
+        cdef Py_ssize_t taken
+        self.spent = 0
+        if self.stop_code == STOP_DEFECT:
+            return size
+        self.stop_code = STOP_NEED_DATA
+        while at < size:
+            if self.spent >= budget:
+                self.stop_code = STOP_BUDGET
+                break
+            taken = _read_whole(self, data + at, size - at, out)
+            if taken == 0:
+                taken = _read_part(self, data + at, size - at, out)
+            if self.stop_code == STOP_DEFECT:
+                return size
+            at += taken
+            if self.stop_code == STOP_CONTROL:
+                break
+        return at
+
+
+# The fast way
+
+cdef Py_ssize_t _read_whole(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
+    """Read a message if it is there from its first byte to its last, in one frame, and breaks no rule; else return 0.
+    """
+    cdef Py_ssize_t length
+    cdef Py_ssize_t start = 2
+    cdef uint64_t words = 0
+    if self.opcode >= 0 or self.in_message or self.header_size or self.pieces or size < 2:
+        return 0
+    if data[0] != (FIN | BINARY) and data[0] != (FIN | TEXT) or data[1] & 0x80 != self.mask_bit:
+        return 0
+    length = data[1] & 0x7F
+    if length >= 126:
+        if length == 127 or size < 4:
+            return 0
+        length = <Py_ssize_t>data[2] << 8 | data[3]
+        start = 4
+        if length < 126:
+            return 0
+    if self.mask_bit:
+        start += 4
+    if size - start < length or length > self.max_message_size or self.max_fragments < 1:
+        return 0
+    if self.mask_bit:
+        words = key_words(data + start - 4, 0)
+    self.spent += length + MESSAGE_OVERHEAD
+    if data[0] == (FIN | BINARY):
+        out.append(_unmasked(data + start, length, words))
+    else:
+        _deliver_text(self, data + start, length, words, out)
+    return start + length
+
+
+cdef inline void _unmask(uint8_t* target, const uint8_t* source, Py_ssize_t size, uint64_t words) noexcept:
+    if words:
+        xor_copy(target, source, size, words)
+    else:
+        memcpy(target, source, size)
+
+
+cdef inline bytes _unmasked(const uint8_t* source, Py_ssize_t size, uint64_t words):
+    payload = PyBytes_FromStringAndSize(NULL, size)
+    _unmask(<uint8_t*>PyBytes_AS_STRING(payload), source, size, words)
+    return payload
+
+
+cdef int _deliver_text(Reader self, const uint8_t* source, Py_ssize_t size, uint64_t words, list out) except -1:
+    """Unmask text into a string of ASCII. If it is none, the string, which nobody has seen, was a place to unmask it.
+    """
+    text = PyUnicode_New(size, 127)
+    target = PyUnicode_1BYTE_DATA(text)
+    if not xor_copy_ascii(target, source, size, words):
+        text = _decode(target, size)
+        if text is None:
+            return _fail(self, TEXT_NOT_UTF8)
+    out.append(text)
+    return 0
+
+
+cdef str _decode(const uint8_t* data, Py_ssize_t size):
+    """The text, or None if it is not UTF-8."""
+    try:
+        return PyUnicode_DecodeUTF8(<const char*>data, size, NULL)
+    except UnicodeDecodeError:
+        return None
+
+
+# Headers
+
+cdef Py_ssize_t _read_part(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
+    """Read a header, or what there is of it, and what there is of its payload."""
+    cdef Py_ssize_t start = 0
+    if self.opcode < 0:
+        start = _read_header(self, data, size)
+        if self.opcode < 0:
+            return size
+    return start + _read_payload(self, data + start, <Py_ssize_t>min(<int64_t>(size - start), self.left), out)
+
+
+cdef Py_ssize_t _read_header(Reader self, const uint8_t* data, Py_ssize_t size) noexcept:
+    """Read a header, or its next part, and leave `opcode` at -1 while it is incomplete or if it is wrong."""
+    cdef uint8_t known = self.header_size
+    cdef Py_ssize_t more = min(size, <Py_ssize_t>(MAX_HEADER - known))
+    cdef Py_ssize_t end
+    if known == 0:
+        end = _parse_header(self, data, size)
+        if end:
+            return end
+    memcpy(self.header + known, data, more)
+    end = _parse_header(self, self.header, known + more) if known else 0
+    # An incomplete header has used up all of the data: it has at most 13 bytes.
+    self.header_size = 0 if end else <uint8_t>(known + more)
+    return end - known
+
+
+cdef Py_ssize_t _parse_header(Reader self, const uint8_t* header, Py_ssize_t size) noexcept:
+    """Take a header, return its size, 0 if it is incomplete or wrong (RFC 6455 section 5.2)."""
+    cdef uint64_t length
+    cdef Py_ssize_t end = 2
+    cdef int opcode
+    if size < 2:
+        return 0
+    opcode = header[0] & 0x0F
+    defect = _first_defect(self, header[0], header[1], opcode)
+    if defect is not None:
+        return _fail(self, defect)
+    length = header[1] & 0x7F
+    if length >= 126:
+        end = 4 if length == 126 else 10
+        if size < end:
+            return 0
+        length = _extended_length(header + 2, end - 2)
+        if length < (126 if end == 4 else 1 << 16):
+            return _fail(self, LENGTH_NOT_MINIMAL)
+        if length >> 63:
+            return _fail(self, LENGTH_TOP_BIT)
+    if self.mask_bit:
+        end += 4
+        if size < end:
+            return 0
+    if not opcode & CONTROL_BIT and not _start_fragment(self, header[0], opcode, <int64_t>length):
+        return 0
+    self.words = key_words(header + end - 4, 0) if self.mask_bit else 0
+    self.opcode = opcode
+    self.left = <int64_t>length
+    return end
+
+
+cdef uint64_t _extended_length(const uint8_t* field, Py_ssize_t size) noexcept:
+    cdef uint64_t length = 0
+    cdef Py_ssize_t i
+    for i in range(size):
+        length = length << 8 | field[i]
+    return length
+
+
+cdef object _first_defect(Reader self, int first, int second, int opcode):
+    """The rule that the first two bytes of a header break, or None."""
+    cdef int reserved = first & 0x70
+    cdef int control = opcode & CONTROL_BIT
+    if reserved:
+        if self.inflater is None or reserved != RSV1 or control:
+            return errors.RESERVED_BITS
+        if opcode == CONTINUATION:
+            return errors.COMPRESSED_CONTINUATION
+    if opcode > (PONG if control else BINARY):
+        return errors.UNKNOWN_OPCODE
+    if second & 0x80 != self.mask_bit:
+        return errors.MASK_MISSING if self.mask_bit else errors.MASK_UNEXPECTED
+    if control:
+        return _control_defect(first, second)
+    if (opcode == CONTINUATION) != self.in_message:
+        return errors.MESSAGE_INTERRUPTED if self.in_message else errors.CONTINUATION_WITHOUT_START
+    return None
+
+
+cdef object _control_defect(int first, int second):
+    if not first & FIN:
+        return errors.CONTROL_FRAGMENTED
+    if second & 0x7F > MAX_CONTROL_PAYLOAD:
+        return errors.CONTROL_TOO_LONG
+    return None
+
+
+cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) noexcept:
+    """The header of a data frame is whole: check the limits before any payload is kept. False at a defect."""
+    if opcode != CONTINUATION:
+        self.in_message = True
+        self.text = opcode == TEXT
+        self.compressed = first & RSV1 != 0
+    self.fin = first & FIN != 0
+    if self.pieces:
+        return True
+    self.fragments += 1
+    if self.fragments > self.max_fragments:
+        _fail(self, TOO_MANY_FRAGMENTS)
+        return False
+    # In this order no sum can overflow: what was received is never more than the limit.
+    if length > (self.max_compressed if self.compressed else self.max_message_size) - self.received:
+        _fail(self, MESSAGE_TOO_BIG)
+        return False
+    self.received += length
+    return True
+
+
+# Payloads
+
+cdef Py_ssize_t _read_payload(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
+    """Read the next `size` bytes of the payload, or fewer, and return how many."""
+    if self.opcode & CONTROL_BIT:
+        _read_control(self, data, size)
+    elif self.pieces:
+        size = _read_piece(self, data, size, out)
+    elif self.compressed:
+        _read_compressed(self, data, size, out)
+    else:
+        _read_plain(self, data, size, out)
+    if self.left == 0:
+        self.opcode = -1
+    return size
+
+
+cdef void _take(Reader self, uint8_t* target, const uint8_t* source, Py_ssize_t size) noexcept:
+    """Unmask the next bytes of the frame's payload."""
+    _unmask(target, source, size, self.words)
+    if size & 3 and self.words:
+        self.words = key_words(<const uint8_t*>&self.words, <size_t>size)
+    self.left -= size
+
+
+cdef int _append(Reader self, Growing* target, const uint8_t* source, Py_ssize_t size, Py_ssize_t ahead) except -1:
+    _take(self, reserve(target, size, ahead), source, size)
+    target.size += size
+    return 0
+
+
+cdef int _read_control(Reader self, const uint8_t* data, Py_ssize_t size) except -1:
+    _append(self, &self.control_payload, data, size, <Py_ssize_t>self.left - size)
+    if self.left == 0:
+        self.control = (self.opcode, take_grown(&self.control_payload))
+        self.stop_code = STOP_CONTROL
+    return 0
+
+
+cdef int _read_plain(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
+    cdef bint ends = self.fin and size == self.left
+    cdef Py_ssize_t known = self.message.size
+    if known == 0 and ends:
+        self.spent += size + MESSAGE_OVERHEAD
+        self.left = 0
+        if self.text:
+            _deliver_text(self, data, size, self.words, out)
+        else:
+            out.append(_unmasked(data, size, self.words))
+        return _end_message(self)
+    if size:
+        _append(self, &self.message, data, size, _room_ahead(self, size))
+    return _continue_message(self, known, ends, out)
+
+
+cdef Py_ssize_t _room_ahead(Reader self, Py_ssize_t size) noexcept:
+    """How much room to take beyond the next `size` bytes: at most as much again as has come, or 16 KiB, never more
+    than declared. But a frame that is not the last one declares nothing about the next: half as much again as has
+    come then spares us from moving the message with every fragment.
+    """
+    cdef int64_t come = self.message.size + size
+    cdef int64_t ahead = min(max(come, <int64_t>MIN_ROOM), self.left - size)
+    if not self.fin:
+        ahead = max(ahead, min(come >> 1, self.max_message_size - come))
+    return <Py_ssize_t>ahead
+
+
+cdef int _continue_message(Reader self, Py_ssize_t known, bint ends, list out) except -1:
+    """The message has grown from `known` bytes: check what came, and deliver it if that was the end."""
+    cdef const uint8_t* data = grown_data(&self.message)
+    if self.text:
+        self.utf8_state = utf8_advance(self.utf8_state, data + known, self.message.size - known)
+        if self.utf8_state == UTF8_FAILED or ends and self.utf8_state != UTF8_START:
+            return _fail(self, TEXT_NOT_UTF8)
+    if not ends:
+        return 0
+    self.spent += self.message.size + MESSAGE_OVERHEAD
+    if self.text:
+        out.append(_decode(data, self.message.size))
+    else:
+        out.append(take_grown(&self.message))
+    return _end_message(self)
+
+
+# Compressed payloads
+
+cdef int _read_compressed(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
+    cdef bint ends = self.fin and size == self.left
+    cdef Py_ssize_t known = self.message.size
+    if not _inflate(self, data, size, ends):
+        return 0
+    if known == 0 and ends and self.text:
+        # In the order of the pure twin, which counts a message before it looks whether it is text.
+        self.spent += self.message.size + MESSAGE_OVERHEAD
+        text = _decode(grown_data(&self.message), self.message.size)
+        if text is None:
+            return _fail(self, TEXT_NOT_UTF8)
+        out.append(text)
+        return _end_message(self)
+    return _continue_message(self, known, ends, out)
+
+
+cdef bint _inflate(Reader self, const uint8_t* data, Py_ssize_t size, bint ends) except -1:
+    """Add what the next `size` bytes of the payload say to the message. False at a defect."""
+    cdef uint8_t block[UNMASK_STEP]
+    # One byte more than is allowed: if it comes, the message is too big.
+    cdef Py_ssize_t limit = <Py_ssize_t>min(self.max_message_size, <int64_t>PY_SSIZE_T_MAX - 1) + 1
+    cdef Py_ssize_t step
+    cdef int result = INFLATED
+    if limit < 1:
+        return _fail(self, MESSAGE_TOO_BIG)
+    while size and result == INFLATED:
+        step = min(size, <Py_ssize_t>UNMASK_STEP)
+        _take(self, block, data, step)
+        result = self.inflater.inflate_bytes(block, step, &self.message, limit)
+        data += step
+        size -= step
+    if ends and result == INFLATED and self.message.size < limit:
+        result = self.inflater.finish_bytes(&self.message, limit)
+    return _accepts(self, result, limit)
+
+
+cdef bint _accepts(Reader self, int result, Py_ssize_t limit) noexcept:
+    if result == INFLATE_INVALID:
+        return _fail(self, errors.DEFLATE_INVALID)
+    if result == INFLATE_TOO_MANY_FINAL_BLOCKS:
+        return _fail(self, errors.TOO_MANY_FINAL_BLOCKS)
+    if self.message.size >= limit:
+        return _fail(self, MESSAGE_TOO_BIG)
+    return True
+
+
+# Pieces
+
+cdef Py_ssize_t _read_piece(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
+    """Deliver a part of the payload, unless it is nothing and more will come; return how much was read."""
+    cdef Py_ssize_t known = self.message.size  # of text, the part of a code point that has come
+    cdef Py_ssize_t added
+    cdef bint ends
+    if self.compressed:
+        size = _inflate_in_steps(self, data, size)
+        if self.stop_code == STOP_DEFECT:
+            return size
+    elif size:
+        _append(self, &self.message, data, size, 0)
+    added = self.message.size - known
+    ends = self.fin and self.left == 0
+    part = _take_text(self, ends) if self.text else take_grown(&self.message)
+    if part is None:
+        return size + _fail(self, TEXT_NOT_UTF8)
+    if part or ends:
+        out.append(Piece(part, self.first, ends))
+        self.spent += added + MESSAGE_OVERHEAD
+        self.first = False
+    if ends:
+        _end_message(self)
+    return size
+
+
+cdef Py_ssize_t _inflate_in_steps(Reader self, const uint8_t* data, Py_ssize_t size) except -1:
+    """Inflate for one piece, so little at a time that the output stays small; return how much input it took."""
+    cdef uint8_t block[INFLATE_STEP]
+    cdef Py_ssize_t known = self.message.size
+    cdef Py_ssize_t used = 0
+    cdef Py_ssize_t step
+    cdef int result = INFLATED
+    while used < size and self.message.size - known < PIECE_SIZE and result == INFLATED:
+        step = min(size - used, <Py_ssize_t>INFLATE_STEP)
+        _take(self, block, data + used, step)
+        result = self.inflater.inflate_bytes(
+            block, step, &self.message, self.message.size + INFLATE_STEP_OUTPUT
+        )
+        used += step
+    if result == INFLATED and self.fin and self.left == 0:
+        result = self.inflater.finish_bytes(&self.message, self.message.size + INFLATE_STEP_OUTPUT)
+    _accepts(self, result, PY_SSIZE_T_MAX)
+    return used
+
+
+cdef str _take_text(Reader self, bint ends):
+    """The text up to its last whole code point, whose rest is kept; None if it is not UTF-8."""
+    cdef uint8_t rest[4]
+    cdef uint8_t* data = grown_data(&self.message)
+    cdef Py_ssize_t size = self.message.size
+    cdef Py_ssize_t used = size
+    if size == 0:
+        return ""
+    try:
+        text = PyUnicode_DecodeUTF8Stateful(<const char*>data, size, NULL, NULL if ends else &used)
+    except UnicodeDecodeError:
+        return None
+    size -= used
+    memcpy(rest, data + used, size)
+    discard_grown(&self.message)
+    if size:
+        memcpy(reserve(&self.message, size, 0), rest, size)
+        self.message.size = size
+    return text
+
+
+# Ends
+
+cdef void _forget_everything(Reader self) noexcept:
+    self.stop_code = STOP_NEED_DATA
+    self.control = None
+    self.defect = None
+    self.spent = 0
+    self.header_size = 0
+    self.opcode = -1
+    self.compressed = False
+    discard_grown(&self.control_payload)
+    _end_message(self)
+
+
+cdef int _end_message(Reader self) noexcept:
+    self.in_message = False
+    discard_grown(&self.message)
+    self.utf8_state = UTF8_START
+    self.first = True
+    self.fragments = 0
+    self.received = 0
+    return 0
+
+
+cdef int _fail(Reader self, object defect) noexcept:
+    """Note the broken rule, after which nothing is read any more. 0, which is False where the caller is asked."""
+    self.defect = defect
+    self.stop_code = STOP_DEFECT
+    _end_message(self)
+    return 0

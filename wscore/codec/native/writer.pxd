@@ -1,0 +1,25 @@
+"""The C face of writing: a reactor frames from its own memory, with the GIL held."""
+
+from libc.stdint cimport uint8_t
+
+from wscore.codec.native.buffers cimport Growing
+from wscore.codec.native.deflate cimport Deflater
+
+cdef class Writer:
+    cdef readonly bint in_message
+    cdef bint masks
+    cdef bint text
+    cdef bint compressed
+    cdef Deflater deflater
+    cdef Py_ssize_t threshold
+    cdef Growing tail  # the last frames
+    cdef list chunks  # what comes before them: earlier tails and large payloads; None if nothing does
+    cdef Py_ssize_t chunks_size
+
+    # As `write`; `compress` is -1 where `write` takes None.
+    cdef int write_message(self, object message, int compress) except -1
+    # One message of TEXT, which must be UTF-8, or BINARY.
+    cdef int write_bytes(self, int opcode, const uint8_t* data, Py_ssize_t size, int compress) except -1
+    # Close, Ping or Pong, of at most 125 bytes.
+    cdef int write_control_bytes(self, int opcode, const uint8_t* data, Py_ssize_t size) except -1
+    cdef Py_ssize_t pending_bytes(self) noexcept

@@ -1,0 +1,294 @@
+"""From messages to the bytes of one direction (RFC 6455 section 5, RFC 7692 section 7.2.1), compiled.
+
+Decides how a message becomes frames, masked and compressed as the direction needs it, and holds them until they are
+taken. Whether a message may be sent now is the connection's affair, except that a fragmented message has to end
+before the next begins.
+
+Frames grow in the very object that `take` hands out. What may fail comes first, mask keys and memory, so that a call
+that raises has written nothing.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
+
+from wscore.codec.errors import LocalProtocolError
+from wscore.codec.opcodes import CLIENT, Role
+
+from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, clipped, discard_grown, reserve, take_grown
+from wscore.codec.native.deflate cimport Deflater
+from wscore.codec.native.frames cimport (
+    BINARY, CLOSE, CONTINUATION, FIN, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, write_header,
+)
+from wscore.codec.native.masking cimport key_words, take_mask_key, xor_copy
+
+__all__ = ["Writer"]
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
+    const uint8_t* PyUnicode_1BYTE_DATA(object text)
+    Py_ssize_t PyUnicode_GET_LENGTH(object text)
+    bytes PyUnicode_AsUTF8String(object text)
+
+# What is passed for `compress` where Python passes None: the threshold decides.
+cdef enum:
+    BY_DEFAULT = -1
+
+cdef enum:
+    # `take_buffers` hands out payloads from this size on as they are: below it, one more system call costs more than
+    # the copy.
+    LARGE_PAYLOAD = 1 << 14
+    # Up to this many bytes the memory doubles; more would waste too much.
+    DOUBLING = 1 << 20
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Writer:
+    """Frames messages and control frames, in the order of the calls, into memory that is empty again once taken.
+
+    `role` is our own: a client masks, a server does not. With a `deflater`, messages of `compression_threshold`
+    bytes (of UTF-8) and more are compressed, unless a call says otherwise; below the threshold nothing is.
+    """
+
+    def __init__(self, role: Role, *, Deflater deflater=None, compression_threshold=0):
+        self.in_message = False
+        self.masks = role is CLIENT
+        self.deflater = deflater
+        self.threshold = clipped(compression_threshold, NULL)
+        self.chunks = None
+        self.chunks_size = 0
+        discard_grown(&self.tail)
+
+    def __dealloc__(self):
+        discard_grown(&self.tail)
+
+    @property
+    def pending(self):
+        """How many bytes were not taken yet."""
+        return self.pending_bytes()
+
+    def write(self, message, compress=None):
+        """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
+
+        `compress=False` sends it as it is, True compresses it below the threshold too; without a deflater neither
+        has an effect. Raises UnicodeEncodeError for lone surrogates, TypeError for anything else than text or a
+        buffer, LocalProtocolError in the middle of a fragmented message; nothing is written then.
+        """
+        self.write_message(message, BY_DEFAULT if compress is None else bool(compress))
+
+    def write_fragment(self, data, bint fin, compress=None):
+        """Frame the next fragment of a message; the first one fixes its type and whether it is compressed (section
+        5.4).
+
+        Raises as `write`, and LocalProtocolError if `data` is of another type than the message.
+        """
+        cdef Py_buffer view
+        if isinstance(data, str):
+            data = PyUnicode_AsUTF8String(data)
+            _write_fragment(self, TEXT, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), fin, compress)
+            return
+        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        try:
+            _write_fragment(self, BINARY, <const uint8_t*>view.buf, view.len, fin, compress)
+        finally:
+            PyBuffer_Release(&view)
+
+    def write_control(self, opcode, payload=b""):
+        """Frame a Close, Ping or Pong; it may stand between fragments (section 5.5).
+
+        Raises ValueError if `opcode` is no control opcode or `payload` has more than 125 bytes.
+        """
+        cdef Py_buffer view
+        cdef Py_ssize_t code = clipped(opcode, NULL)
+        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        try:
+            if code not in (CLOSE, PING, PONG) or view.len > MAX_CONTROL_PAYLOAD:
+                raise ValueError("a control frame is a Close, Ping or Pong of at most 125 bytes")
+            self.write_control_bytes(<int>code, <const uint8_t*>view.buf, view.len)
+        finally:
+            PyBuffer_Release(&view)
+
+    def write_raw(self, bytes frames not None):
+        """Append `frames`, whole messages that were framed elsewhere, as they are.
+
+        Raises LocalProtocolError in the middle of a fragmented message.
+        """
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(frames)
+        _check_between_messages(self)
+        if size >= LARGE_PAYLOAD:
+            _append_chunk(self, frames)
+        else:
+            memcpy(_room(self, size), PyBytes_AS_STRING(frames), size)
+            self.tail.size += size
+
+    def take(self):
+        """All frames not taken yet, as one bytes object; nothing is left."""
+        if self.chunks is None:
+            return take_grown(&self.tail)
+        return b"".join(self.take_buffers())
+
+    def take_buffers(self):
+        """As `take`, for a gathering write: unmasked, uncompressed `bytes` payloads of 16 KiB and more are not
+        copied.
+        """
+        buffers = [] if self.chunks is None else self.chunks
+        if self.tail.size:
+            buffers.append(take_grown(&self.tail))
+        self.chunks = None
+        self.chunks_size = 0
+        return buffers
+
+    cdef Py_ssize_t pending_bytes(self) noexcept:
+        return self.chunks_size + self.tail.size
+
+    cdef int write_message(self, object message, int compress) except -1:
+        cdef Py_buffer view
+        _check_between_messages(self)
+        if type(message) is bytes:
+            return _write_bytes(self, message, compress)
+        if isinstance(message, str):
+            return _write_text(self, message, compress)
+        PyObject_GetBuffer(message, &view, PyBUF_SIMPLE)
+        try:
+            return _write_message(self, BINARY, <const uint8_t*>view.buf, view.len, compress)
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int write_bytes(self, int opcode, const uint8_t* data, Py_ssize_t size, int compress) except -1:
+        _check_between_messages(self)
+        return _write_message(self, opcode, data, size, compress)
+
+    cdef int write_control_bytes(self, int opcode, const uint8_t* data, Py_ssize_t size) except -1:
+        return _write_frame(self, FIN | opcode, data, size)
+
+
+cdef inline int _check_between_messages(Writer self) except -1:
+    if self.in_message:
+        raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+    return 0
+
+
+# Messages
+
+cdef int _write_bytes(Writer self, bytes message, int compress) except -1:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(message)
+    if size >= LARGE_PAYLOAD and not self.masks and not _compresses(self, size, compress):
+        return _write_uncopied(self, FIN | BINARY, message)
+    return _write_message(self, BINARY, <const uint8_t*>PyBytes_AS_STRING(message), size, compress)
+
+
+cdef int _write_text(Writer self, object message, int compress) except -1:
+    if PyUnicode_IS_COMPACT_ASCII(message):
+        return _write_message(
+            self, TEXT, PyUnicode_1BYTE_DATA(message), PyUnicode_GET_LENGTH(message), compress
+        )
+    # Not the function that leaves its result in the string for ever.
+    encoded = PyUnicode_AsUTF8String(message)
+    return _write_message(
+        self, TEXT, <const uint8_t*>PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), compress
+    )
+
+
+cdef inline bint _compresses(Writer self, Py_ssize_t size, int compress) noexcept:
+    if self.deflater is None:
+        return False
+    return size >= self.threshold if compress == BY_DEFAULT else compress
+
+
+cdef inline int _write_message(
+    Writer self, int opcode, const uint8_t* data, Py_ssize_t size, int compress
+) except -1:
+    if _compresses(self, size, compress):
+        return _write_compressed(self, FIN | RSV1 | opcode, data, size)
+    return _write_frame(self, FIN | opcode, data, size)
+
+
+cdef int _write_fragment(
+    Writer self, int opcode, const uint8_t* data, Py_ssize_t size, bint fin, object compress
+) except -1:
+    cdef bint text = opcode == TEXT
+    cdef bint compressed = self.compressed
+    cdef int first = FIN if fin else 0
+    if not self.in_message:
+        # A first fragment tells nothing about the size of the message, so no threshold binds it.
+        compressed = self.deflater is not None and compress is not False
+        first |= opcode | (RSV1 if compressed else 0)
+    elif self.text != text:
+        raise LocalProtocolError("the fragments of a message are all text or all binary")
+    if compressed:
+        _write_compressed(self, first, data, size)
+    else:
+        _write_frame(self, first, data, size)
+    self.in_message = not fin
+    self.text = text
+    self.compressed = compressed
+    return 0
+
+
+# Frames
+
+cdef inline uint8_t* _room(Writer self, Py_ssize_t size) except NULL:
+    """Where the next `size` bytes go. The memory grows in proportion to what is in it."""
+    cdef Py_ssize_t known = self.tail.size
+    return reserve(&self.tail, size, known if known < DOUBLING else known >> 3)
+
+
+cdef inline int _write_frame(Writer self, int first, const uint8_t* data, Py_ssize_t size) except -1:
+    cdef uint8_t key[4]
+    if self.masks:
+        take_mask_key(key)
+    return _put_frame(self, first, data, size, key)
+
+
+cdef int _put_frame(Writer self, int first, const uint8_t* data, Py_ssize_t size, const uint8_t* key) except -1:
+    cdef uint8_t* target
+    cdef Py_ssize_t end
+    if size > PY_SSIZE_T_MAX - MAX_HEADER:
+        raise MemoryError
+    target = _room(self, size + MAX_HEADER)
+    if self.masks:
+        end = write_header(target, first, size, MASK_BIT)
+        memcpy(target + end, key, 4)
+        end += 4
+        xor_copy(target + end, data, size, key_words(key, 0))
+    else:
+        end = write_header(target, first, size, 0)
+        memcpy(target + end, data, size)
+    self.tail.size += end + size
+    return 0
+
+
+cdef int _write_compressed(Writer self, int first, const uint8_t* data, Py_ssize_t size) except -1:
+    cdef uint8_t key[4]
+    cdef const uint8_t* output
+    # The key first: to get one, other threads may run, which must not happen while the output lies about.
+    if self.masks:
+        take_mask_key(key)
+    size = self.deflater.deflate_bytes(data, size, first & FIN != 0, &output)
+    try:
+        return _put_frame(self, first, output, size, key)
+    except BaseException:
+        # The peer will not see this output: nothing later may refer to it.
+        self.deflater.forget()
+        raise
+
+
+cdef int _write_uncopied(Writer self, int first, bytes payload) except -1:
+    self.tail.size += write_header(_room(self, MAX_HEADER), first, PyBytes_GET_SIZE(payload), 0)
+    return _append_chunk(self, payload)
+
+
+cdef int _append_chunk(Writer self, bytes chunk) except -1:
+    """Put `chunk` behind what is there, uncopied."""
+    cdef Py_ssize_t size = self.tail.size
+    if self.chunks is None:
+        self.chunks = []
+    if size:
+        self.chunks.append(take_grown(&self.tail))
+        self.chunks_size += size
+    self.chunks.append(chunk)
+    self.chunks_size += PyBytes_GET_SIZE(chunk)
+    return 0
