@@ -81,7 +81,8 @@ class _Version(argparse.Action):
         super().__init__(option_strings, dest, nargs=0, **keywords)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.exit(0, version())
+        sys.stdout.write(version())
+        parser.exit()
 
 
 def version() -> str:

@@ -43,6 +43,15 @@ class Option:
     def setting(self) -> str:
         return self.name.replace("-", "_")
 
+    @property
+    def usual(self) -> Any:
+        """The value where nothing was said."""
+        if self.repeatable:
+            return ()
+        if self.parse is None:
+            return False
+        return None if self.default is None else self.parse(self.default)
+
 
 class Parser(argparse.ArgumentParser):
     """An argument parser that complains in one sentence."""
@@ -154,14 +163,15 @@ CONNECT = (
 
 
 def add_options(parser: argparse.ArgumentParser, options: Iterable[Option], *, environment: bool) -> None:
-    """Give `parser` a flag for each option; one that was not typed stays None."""
+    """Give `parser` a flag for each option; one that is not typed leaves no trace, for None may be a value."""
     for option in options:
-        keywords: dict[str, Any] = {"dest": option.setting, "help": _help(option, environment), "default": None}
+        keywords: dict[str, Any] = {"dest": option.setting, "help": _help(option, environment)}
         if option.parse is None:
-            parser.add_argument(option.flag, action="store_true", **keywords)
-            continue
-        action = "append" if option.repeatable else "store"
-        parser.add_argument(option.flag, action=action, type=_checked(option.parse), metavar=option.metavar, **keywords)
+            keywords |= {"action": "store_true"}
+        else:
+            keywords |= {"type": _checked(option.parse), "metavar": option.metavar}
+            keywords |= {"action": "append"} if option.repeatable else {}
+        parser.add_argument(option.flag, default=argparse.SUPPRESS, **keywords)
 
 
 def settings_of(
@@ -171,17 +181,17 @@ def settings_of(
 
     Raises `ValueError` with a sentence that names the variable whose value makes no sense.
     """
-    return {option.setting: _value(option, getattr(arguments, option.setting), environ or {}) for option in options}
+    return {option.setting: _value(option, vars(arguments), environ or {}) for option in options}
 
 
-def _value(option: Option, typed: Any, environ: Mapping[str, str]) -> Any:
-    if typed is None and (text := environ.get(option.variable)):
-        typed = _from_environment(option, text)
-    if option.parse is None:
-        return bool(typed)
-    if option.repeatable:
-        return tuple(typed or ())
-    return option.parse(option.default) if typed is None and option.default is not None else typed
+def _value(option: Option, typed: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+    if option.setting in typed:
+        value = typed[option.setting]
+    elif text := environ.get(option.variable):
+        value = _from_environment(option, text)
+    else:
+        value = option.usual
+    return tuple(value) if option.repeatable else value
 
 
 def _from_environment(option: Option, text: str) -> Any:

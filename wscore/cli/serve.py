@@ -64,7 +64,8 @@ class _Program:
         settings = self._settings
         host, port = settings["host"], settings["port"]
         try:
-            return await nursery.start(partial(wscore.serve, _echo, host, port, **self._keywords()))
+            server: wscore.Server = await nursery.start(partial(wscore.serve, _echo, host, port, **self._keywords()))
+            return server
         except OSError as error:
             self._failure = Failure(f"cannot listen on {host} port {port}: {reason(error)}")
         except ValueError as error:
@@ -94,7 +95,7 @@ class _Program:
 
     def _announce(self, server: wscore.Server) -> None:
         scheme = "https" if self._tls else "http"
-        places = ", ".join(f"{scheme}://{_authority(*address[:2])}" for address in server.addresses)
+        places = ", ".join(f"{scheme}://{_authority(address)}" for address in server.addresses)
         print(f"wscore {wscore.__version__} ({codec.IMPLEMENTATION}) listening on {places}", flush=True)
 
     async def _drain(self, server: wscore.Server) -> None:
@@ -121,7 +122,10 @@ def _route(request: wscore.Request) -> wscore.Accept | wscore.Refuse | wscore.Pa
     return wscore.Refuse(HTTPStatus.NOT_FOUND, "There is no WebSocket here: the echo is on /echo.")
 
 
-def _authority(host: str, port: int) -> str:
+def _authority(address: object) -> str:
+    if not isinstance(address, tuple):
+        return str(address)
+    host, port = address[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -27,8 +27,8 @@ def show(message: str | bytes) -> str:
     """Return a message as one harmless line, without a line feed."""
     if isinstance(message, str):
         return escape(message, None)
-    more = " …" if len(message) > _SHOWN_BYTES else ""
-    return f"binary, {len(message)} bytes: {message[:_SHOWN_BYTES].hex(' ')}{more}"
+    shown = message[:_SHOWN_BYTES].hex(" ") + (" …" if len(message) > _SHOWN_BYTES else "")
+    return f"binary, {len(message)} bytes" + (f": {shown}" if shown else "")
 
 
 async def read_lines(descriptor: int) -> AsyncGenerator[str, None]:

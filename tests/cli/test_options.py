@@ -1,0 +1,152 @@
+"""The table of options: each value from the flag, else the environment, else the default."""
+
+import inspect
+
+import pytest
+
+import wscore
+from wscore.cli.options import CONNECT, SERVE, Option, Parser, Settings, add_options, settings_of
+
+
+def read(options: tuple[Option, ...], typed: list[str], environ: dict[str, str] | None = None) -> Settings:
+    parser = Parser(prog="wscore", allow_abbrev=False)
+    add_options(parser, options, environment=environ is not None)
+    return settings_of(parser.parse_args(typed), options, environ)
+
+
+def serve(*typed: str, **environ: str) -> Settings:
+    return read(SERVE, list(typed), environ)
+
+
+@pytest.mark.parametrize("options", [SERVE, CONNECT])
+def test_every_option_has_a_help_and_a_default_that_could_be_typed(options: tuple[Option, ...]) -> None:
+    assert len({option.name for option in options}) == len(options)
+    for option in options:
+        assert option.help
+        if option.parse and option.default is not None:
+            option.parse(option.default)
+
+
+@pytest.mark.parametrize(("function", "options"), [(wscore.serve, SERVE), (wscore.connect, CONNECT)])
+def test_defaults_are_those_of_the_library(function: object, options: tuple[Option, ...]) -> None:
+    defaults = library_defaults(function)
+    own = {"host", "port", "drain_timeout", "wait", "ping", "header", "subprotocol", "insecure"}
+    for name, value in read(options, []).items():
+        if name in defaults and name not in own:
+            assert value == defaults[name], name
+
+
+def library_defaults(function: object) -> dict[str, object]:
+    parameters = inspect.signature(function).parameters  # type: ignore[arg-type]
+    return {name: p.default for name, p in parameters.items() if p.default is not inspect.Parameter.empty}
+
+
+def test_the_flag_comes_before_the_environment_and_the_environment_before_the_default() -> None:
+    assert serve()["port"] == 8000
+    assert serve(WSCORE_PORT="1")["port"] == 1
+    assert serve("--port", "2", WSCORE_PORT="1")["port"] == 2
+    assert serve(WSCORE_PORT="")["port"] == 8000
+
+
+def test_a_repeated_option_gathers_its_values_and_the_environment_separates_them_by_commas() -> None:
+    assert serve()["subprotocol"] == ()
+    assert serve("--subprotocol", "a", "--subprotocol", "b")["subprotocol"] == ("a", "b")
+    assert serve(WSCORE_SUBPROTOCOL="a, b")["subprotocol"] == ("a", "b")
+
+
+def test_connect_does_not_look_into_the_environment() -> None:
+    parser = Parser(prog="wscore")
+    add_options(parser, CONNECT, environment=False)
+    assert "WSCORE_" not in parser.format_help()
+
+
+def test_a_switch_is_on_when_it_is_there() -> None:
+    assert read(CONNECT, [])["ping"] is False
+    assert read(CONNECT, ["--ping"])["ping"] is True
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [
+        ("--port", "0", 0),
+        ("--port", "65535", 65535),
+        ("--max-message-size", "0", 0),
+        ("--max-message-size", "1000", 1000),
+        ("--max-message-size", "1000B", 1000),
+        ("--max-message-size", "64k", 65536),
+        ("--max-message-size", "64 KiB", 65536),
+        ("--max-message-size", "16MiB", 16 << 20),
+        ("--max-message-size", "1gb", 1 << 30),
+        ("--max-fragments", "131072", 131072),
+        ("--ping-interval", "0.5", 0.5),
+        ("--ping-interval", "off", None),
+        ("--drain-timeout", "0", 0.0),
+        ("--compression", "off", None),
+        ("--compression", "shared", "shared"),
+    ],
+)
+def test_values_are_understood(flag: str, text: str, value: object) -> None:
+    assert serve(flag, text)[flag[2:].replace("-", "_")] == value
+
+
+BAD = [
+    ("--port", "65536"),
+    ("--port", "-1"),
+    ("--port", "http"),
+    ("--port", "٣"),
+    ("--host", ""),
+    ("--max-message-size", "1.5MiB"),
+    ("--max-message-size", "many"),
+    ("--max-fragments", "0"),
+    ("--max-connections", "1e3"),
+    ("--handshake-timeout", "off"),
+    ("--handshake-timeout", "0"),
+    ("--ping-interval", "0"),
+    ("--ping-timeout", "inf"),
+    ("--close-timeout", "nan"),
+    ("--drain-timeout", "-1"),
+    ("--compression", "on"),
+]
+
+
+@pytest.mark.parametrize(("flag", "text"), BAD)
+def test_a_value_that_makes_no_sense_ends_with_one_sentence_and_status_2(
+    flag: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        serve(f"{flag}={text}")
+    assert caught.value.code == 2
+    complaint = capsys.readouterr().err
+    assert complaint.startswith(f"wscore: argument {flag}: must ")
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize(("flag", "text"), [case for case in BAD if case[1]])
+def test_so_it_does_in_the_environment_and_the_variable_is_named(flag: str, text: str) -> None:
+    variable = "WSCORE_" + flag[2:].upper().replace("-", "_")
+    with pytest.raises(ValueError, match=f"^{variable} must "):
+        serve(**{variable: text})
+
+
+@pytest.mark.parametrize("text", ["no colon", ":empty name", ""])
+def test_a_header_has_a_name_and_a_colon(text: str) -> None:
+    with pytest.raises(SystemExit):
+        read(CONNECT, ["--header", text])
+
+
+def test_a_header_is_split_at_its_first_colon() -> None:
+    assert read(CONNECT, ["--header", "A: b:c", "--header", "D:"])["header"] == (("A", "b:c"), ("D", ""))
+
+
+def test_the_help_names_defaults_and_variables() -> None:
+    parser = Parser(prog="wscore")
+    add_options(parser, SERVE, environment=True)
+    text = " ".join(parser.format_help().split())
+    assert "[default 1MiB, WSCORE_MAX_MESSAGE_SIZE]" in text
+    assert "[may be repeated, WSCORE_SUBPROTOCOL]" in text
+
+
+def test_an_unknown_flag_is_an_error_and_abbreviations_are_not_guessed(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        serve("--por", "1")
+    assert "unrecognized arguments" in capsys.readouterr().err
