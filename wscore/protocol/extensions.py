@@ -80,7 +80,7 @@ def accept_deflate(header_values: Sequence[str], policy: str | None) -> tuple[st
     return _negotiate(", ".join(header_values), policy) if header_values else None
 
 
-# Browsers and libraries send one of a handful of values. A peer can fill this, with 64 heads at most, and gains nothing.
+# Browsers and libraries send one of a handful of values. A peer can fill this, with 64 heads, and gains nothing.
 @lru_cache(maxsize=64)
 def _negotiate(offers: str, policy: str | None) -> tuple[str, DeflateParameters] | None:
     for name, pairs in parse_extensions([offers]):

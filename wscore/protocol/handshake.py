@@ -30,7 +30,7 @@ from .head import (
     parse_request_head,
     parse_response_head,
 )
-from .headers import Headers, HeadersLike, sendable_headers, unique_tokens
+from .headers import Headers, HeadersLike, own_subprotocols, sendable_headers
 from .request import (
     Accept,
     Page,
@@ -91,7 +91,9 @@ class Handshake:
     def __new__(cls, role: Literal[Role.CLIENT], url: str | Uri, **options: Any) -> "ClientHandshake": ...
     @overload
     def __new__(cls, role: Role, *arguments: Any, **options: Any) -> "Handshake": ...
-    def __new__(cls, role: Role, *arguments: Any, **options: Any) -> "Handshake":
+    def __new__(cls, role: Role = Role.SERVER, *arguments: Any, **options: Any) -> "Handshake":
+        if not isinstance(role, Role):
+            raise TypeError("The role of a handshake is SERVER or CLIENT.")
         if cls is Handshake:
             cls = ServerHandshake if role is Role.SERVER else ClientHandshake
         return object.__new__(cls)
@@ -128,7 +130,7 @@ class ServerHandshake(Handshake):
     `None`. A head is refused with 431 or 414 above `max_head_size` bytes, with 431 above `max_headers` fields. Raises
     `ValueError` for an unknown policy and for subprotocols that are no distinct tokens.
 
-    `request` is what came, once it has come; `accepted` says that the WebSocket is open; `status` is the HTTP status
+    `request` is what came, once its head could be read; `accepted` says that the WebSocket is open; `status` is the HTTP status
     of the answer.
     """
 
@@ -144,9 +146,9 @@ class ServerHandshake(Handshake):
         max_headers: int = DEFAULT_MAX_HEADERS,
     ) -> None:
         self._prepare(compression, max_head_size, max_headers)
-        self._subprotocols = unique_tokens(subprotocols) if subprotocols else []
+        self._subprotocols = own_subprotocols(subprotocols)
         self._agreed: tuple[str, DeflateParameters] | None = None
-        self._key = ""
+        self._key = ""  # stays empty unless the request asks for a WebSocket
         self.request: Request | None = None
         self.status: int | None = None
 
@@ -188,18 +190,17 @@ class ServerHandshake(Handshake):
             self._refuse(answer)
         elif self.request is None:
             raise LocalProtocolError("There is no request yet that could be accepted.")
-        elif not self.request.is_upgrade:
+        elif not self._key:
             self._refuse(Refuse(426, "Only WebSocket is spoken at this address."))
         else:
             self._accept(self.request, answer)
 
     def _parse(self, head: bytearray) -> Request:
         method, target, version, headers = parse_request_head(head, self._max_headers)
-        request = Request(method, target, headers, version)
+        self.request = request = Request(method, target, headers, version)
         if request.is_upgrade:
             self._key = check_upgrade(request)
             self._agreed = check_offers(request, self._compression)
-        self.request = request
         return request
 
     def _accept(self, request: Request, answer: Accept) -> None:
@@ -244,7 +245,7 @@ class ClientHandshake(Handshake):
         self._prepare(compression, max_head_size, max_headers)
         self.uri = parse_uri(url) if isinstance(url, str) else url
         self.response: Response | None = None
-        self._subprotocols = unique_tokens(subprotocols) if subprotocols else []
+        self._subprotocols = own_subprotocols(subprotocols)
         self._interim = 0
         self._body: BodyReader | None = None
         self._key = new_key()

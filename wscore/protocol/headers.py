@@ -8,7 +8,7 @@ permits, and enough to carry any byte.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TypeAlias
 
 from ..codec.errors import LocalProtocolError
@@ -100,8 +100,21 @@ def has_token(values: Iterable[str], token: str) -> bool:
 def unique_tokens(values: Iterable[str]) -> list[str]:
     """The elements of a list of distinct tokens, such as subprotocols; raises ``ValueError`` where it is none."""
     elements = split_list(values)
-    if not elements or not all(map(is_token, elements)):
-        raise ValueError("The list of subprotocols is empty, or an element of it is no token.")
+    if not elements:
+        raise ValueError("The list of subprotocols is empty.")
+    return _distinct_tokens(elements)
+
+
+def own_subprotocols(names: Sequence[str]) -> list[str]:
+    """Check the subprotocols that the application names; raises `ValueError` unless they are distinct tokens."""
+    if isinstance(names, str):
+        raise TypeError("Subprotocols are a sequence of names, not one str.")
+    return _distinct_tokens(list(names))
+
+
+def _distinct_tokens(elements: list[str]) -> list[str]:
+    if not all(map(is_token, elements)):
+        raise ValueError("The name of a subprotocol is no token.")
     if len(set(elements)) != len(elements):
         raise ValueError("The list of subprotocols names one of them twice.")
     return elements
