@@ -1,4 +1,4 @@
-"""The peer of a reader: it builds frames octet by octet as the RFC says, well formed or not."""
+"""The peer of a reader, which sends it frames well formed or not."""
 
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -7,7 +7,7 @@ import pytest
 
 from wscore.codec import CLIENT, SERVER, Role, Stop
 
-MASK_KEY = bytes.fromhex("37fa213d")
+from ..wire import KEY, Frame, header, xor
 
 
 class Wire:
@@ -37,15 +37,9 @@ class Wire:
         in a field of `field` more bytes: 0, 2 or 8.
         """
         masked = self.masked if masked is None else masked
-        length = len(payload) if length is None else length
-        if field is None:
-            field = 0 if length < 126 else 2 if length < 65536 else 8
-        header = bytes([fin << 7 | rsv << 4 | opcode, masked << 7 | {0: length, 2: 126, 8: 127}[field]])
-        if field:
-            header += length.to_bytes(field, "big")
-        if not masked:
-            return header + payload
-        return header + MASK_KEY + bytes(octet ^ MASK_KEY[i % 4] for i, octet in enumerate(payload))
+        frame = Frame(opcode, payload, fin, rsv, KEY if masked else None)
+        start = header(frame, len(payload) if length is None else length, field)
+        return start + (xor(payload, KEY) if masked else payload)
 
     def read(self, reader, *chunks: bytes) -> list:
         """What `reader` makes of `chunks`: messages and pieces, control frames as (opcode, payload), a defect last."""

@@ -4,7 +4,10 @@ import array
 
 import pytest
 
-KEY = bytes.fromhex("37fa213d")
+from wscore.codec import Opcode
+
+from ..wire import KEY, xor
+
 DATA_OPCODES = (0, 1, 2)
 CONTROL_OPCODES = (8, 9, 10)
 OPCODES = DATA_OPCODES + CONTROL_OPCODES
@@ -20,10 +23,6 @@ LENGTHS = [
     (65536, "7f0000000000010000"),
     (1 << 20, "7f0000000000100000"),
 ]
-
-
-def xor(data: bytes, key: bytes) -> bytes:
-    return bytes(octet ^ key[i % 4] for i, octet in enumerate(data))
 
 
 def test_the_frames_of_the_rfc(codec):
@@ -94,8 +93,6 @@ def test_unknown_opcodes_are_refused(codec, opcode):
 
 @pytest.mark.parametrize("opcode", OPCODES)
 def test_opcodes_are_plain_numbers_or_members_of_opcode(codec, opcode):
-    from wscore.codec import Opcode
-
     assert codec.encode_frame(Opcode(opcode), b"x") == codec.encode_frame(opcode, b"x")
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from wscore.codec import CLIENT, SERVER, Piece, Stop, errors
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+from ..wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
+
 DATA_OPCODES = (CONTINUATION, TEXT, BINARY)
 CONTROL_OPCODES = (CLOSE, PING, PONG)
 RSV1 = 0b100

@@ -10,7 +10,8 @@ from wscore.codec import MESSAGE_OVERHEAD, Piece, Stop, errors
 from wscore.codec.pure.deflate import MAX_FINAL_BLOCKS
 from wscore.codec.pure.reader import INFLATE_STEP_OUTPUT, PIECE_SIZE, compressed_limit
 
-CONTINUATION, TEXT, BINARY, PING = 0, 1, 2, 9
+from ..wire import BINARY, CONTINUATION, PING, TEXT
+
 RSV1 = 0b100
 LIMIT = 1000
 KIB, MIB = 1 << 10, 1 << 20
