@@ -79,11 +79,11 @@ def link(role: Role) -> Link:
 
     @asynccontextmanager
     async def linked(
-        *, streams: Any = None, on_message: Any = None, opening: Any = None, **options: Any
+        *, streams: Any = None, on_message: Any = None, opening: Any = None, peer_options: Any = None, **options: Any
     ) -> AsyncIterator[tuple[StreamWebSocket, Peer]]:
         ours, theirs = streams or trio.testing.memory_stream_pair()
         settings = Options(**options)
-        peer = Peer(theirs, CLIENT if role is SERVER else SERVER)
+        peer = Peer(theirs, CLIENT if role is SERVER else SERVER, **(peer_options or {}))
         connection = new_connection(role, settings)
         hooks = {} if on_message is None else {"on_message": on_message}
         async with open_websocket(ours, connection, settings, opening or Opening(), **hooks) as ws:

@@ -249,8 +249,7 @@ async def test_pieces_are_one_message(link) -> None:
 
 
 async def test_each_piece_leaves_before_the_next_exists(link) -> None:
-    async with link() as (ws, peer):
-        peer.connection._reader._pieces = True
+    async with link(peer_options={"pieces": True}) as (ws, peer):
         seen = []
 
         async def pieces() -> AsyncIterator[str]:

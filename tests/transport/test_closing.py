@@ -1,0 +1,269 @@
+"""Closing, from either side, crossing, slow, and not at all."""
+
+import pytest
+import trio
+import trio.testing
+
+from wscore.codec import LocalProtocolError
+from wscore.protocol.events import Close
+from wscore.transport.errors import ConnectionClosed, ConnectionLost
+
+
+async def settled() -> None:
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_aclose_sends_what_waits_then_its_code_and_waits_for_the_answer(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        await ws.send("last words")
+        nursery.start_soon(ws.aclose, 3001, "because")
+        assert await peer.next() == "last words"
+        assert await peer.next() == Close(3001, "because", "peer")
+        await peer.until_eof()
+        await peer.stream.aclose()
+        await ws.wait_closed()
+        assert (ws.close_code, ws.close_reason) == (3001, "")
+
+
+async def test_after_our_own_close_every_call_says_so(link) -> None:
+    async with link(pieces=True) as (ws, peer):
+        await peer.send("never received")
+        await settled()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.aclose)
+            await peer.go()
+        for call in (ws.receive, ws.ping, ws.receive_pieces().__anext__):
+            with pytest.raises(trio.ClosedResourceError):
+                await call()
+        with pytest.raises(trio.ClosedResourceError):
+            await ws.send("x")
+        with pytest.raises(trio.ClosedResourceError):
+            ws.send_nowait("x")
+        with pytest.raises(trio.ClosedResourceError):
+            await ws.send_pieces(["x"])
+        with pytest.raises(trio.ClosedResourceError):
+            async for _ in ws:
+                pass
+        assert ws.statistics().messages_waiting == 0
+
+
+async def test_closing_again_only_waits(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(ws.aclose, 3000)
+        await settled()
+        nursery.start_soon(ws.aclose, 1000)
+        await settled()
+        await peer.go()
+        await ws.wait_closed()
+        await ws.aclose(4000)
+        ws.close_nowait(4000)
+        ws.abort()
+        assert ws.close_code == 3000
+
+
+@pytest.mark.parametrize(("code", "reason"), [(1005, ""), (999, ""), (5000, ""), (1000, "x" * 124)])
+async def test_a_code_or_reason_that_must_not_be_sent_closes_nothing(link, code: int, reason: str) -> None:
+    async with link() as (ws, peer):
+        with pytest.raises(LocalProtocolError):
+            await ws.aclose(code, reason)
+        with pytest.raises(LocalProtocolError):
+            ws.close_nowait(code, reason)
+        await ws.send("still open")
+        assert await peer.next() == "still open"
+
+
+async def test_aclose_wakes_who_receives_and_who_sends_with_closed_resource_error(link) -> None:
+    streams = trio.testing.lockstep_stream_pair()
+    async with link(streams=streams, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+
+        async def expect_closed(call, *args: object) -> None:
+            with pytest.raises(trio.ClosedResourceError):
+                await call(*args)
+
+        await ws.send("x" * 100)
+        nursery.start_soon(expect_closed, ws.receive)
+        nursery.start_soon(expect_closed, ws.ping)
+        nursery.start_soon(expect_closed, ws.send, "waits")
+        await settled()
+        nursery.start_soon(ws.aclose)
+        assert await peer.next() == "x" * 100
+        await peer.go()
+
+
+async def test_aclose_discards_what_comes_until_the_peers_answer(link) -> None:
+    async with link(max_receive_queue=1) as (ws, peer), trio.open_nursery() as nursery:
+        await peer.send(*["x" * 100] * 1000)
+        await settled()
+        nursery.start_soon(ws.aclose)
+        await settled()
+        await peer.send(*["y" * 100] * 1000)
+        await peer.go()
+        await ws.wait_closed()
+        assert ws.close_code == 1000
+
+
+async def test_a_peer_that_does_not_answer_our_close_is_reset_after_the_timeout(link, autojump_clock) -> None:
+    async with link(close_timeout=10) as (ws, _):
+        start = trio.current_time()
+        await ws.aclose()
+        assert trio.current_time() - start == 10
+        assert ws.close_code == 1006
+        assert ws.statistics().reset
+
+
+async def test_a_peer_that_takes_nothing_cannot_delay_closing(link, autojump_clock) -> None:
+    async with link(streams=trio.testing.lockstep_stream_pair(), close_timeout=10) as (ws, _):
+        await ws.send("nobody takes this")
+        await trio.sleep(5)
+        start = trio.current_time()
+        await ws.aclose()
+        assert trio.current_time() - start == 10
+        assert ws.statistics().reset
+
+
+async def test_a_peer_that_answers_but_keeps_the_stream_open_has_two_seconds(link, autojump_clock) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(ws.aclose)
+        await peer.until_close()
+        start = trio.current_time()
+        await ws.wait_closed()
+        assert trio.current_time() - start == 2
+        assert ws.close_code == 1000
+        assert not ws.statistics().reset
+
+
+async def test_the_peers_close_is_answered_though_nobody_receives(link) -> None:
+    async with link() as (ws, peer):
+        await peer.send("unread")
+        await peer.close(1001, "going")
+        assert (await peer.until_close()).code == 1001
+        await peer.until_eof()
+        await peer.stream.aclose()
+        await ws.wait_closed()
+        assert (ws.close_code, ws.close_reason) == (1001, "going")
+        assert await ws.receive() == "unread"
+
+
+async def test_after_the_peers_close_sending_fails_with_its_code(link) -> None:
+    async with link() as (ws, peer):
+        await peer.close(4001, "enough")
+        await settled()
+        for call in (ws.send, ws.ping):
+            with pytest.raises(ConnectionLost) as caught:
+                await call(b"x")
+            assert (caught.value.code, caught.value.reason) == (4001, "enough")
+        with pytest.raises(ConnectionLost):
+            ws.send_nowait("x")
+
+
+async def test_senders_that_wait_learn_that_the_peer_has_closed(link, autojump_clock) -> None:
+    streams = trio.testing.lockstep_stream_pair()
+    async with link(streams=streams, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+
+        async def send() -> None:
+            with pytest.raises(ConnectionLost) as caught:
+                await ws.send("waits")
+            assert caught.value.code == 1001
+
+        await ws.send("x" * 100)
+        nursery.start_soon(send)
+        await settled()
+        await peer.close(1001)
+        await settled()
+        assert ws.statistics().senders_waiting == 0
+
+
+async def test_a_close_without_a_code_is_1005(link) -> None:
+    async with link() as (ws, peer):
+        peer.connection.close(None)
+        await peer.flush()
+        with pytest.raises(ConnectionClosed) as caught:
+            await ws.receive()
+        assert caught.value.code == 1005
+
+
+async def test_closes_that_cross_end_both_sides(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(ws.aclose, 3000)
+        await peer.close(4000)
+        close = await peer.until_close()
+        await peer.stream.aclose()
+        await ws.wait_closed()
+        assert close.code == 3000
+        assert ws.close_code == 4000
+        assert not ws.statistics().reset
+
+
+async def test_the_end_of_the_bytes_is_an_answer_to_our_close(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(ws.aclose)
+        await settled()
+        await peer.stream.aclose()
+        await ws.wait_closed()
+        assert ws.close_code == 1006
+
+
+# close_nowait and abort
+
+
+async def test_close_nowait_lets_the_receiver_finish_and_end_in_peace(link) -> None:
+    async with link() as (ws, peer):
+        await peer.send("before")
+        await settled()
+        ws.close_nowait(1001, "shutting down")
+        await peer.send("after")
+        assert [message async for message in ws] == ["before"]
+        with pytest.raises(ConnectionClosed) as caught:
+            await ws.receive()
+        assert (caught.value.code, caught.value.reason, caught.value.by_peer) == (1001, "shutting down", False)
+        with pytest.raises(ConnectionLost):
+            await ws.send("x")
+        await peer.go()
+
+
+async def test_close_nowait_wakes_who_receives(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+
+        async def receive() -> None:
+            with pytest.raises(ConnectionClosed):
+                await ws.receive()
+
+        nursery.start_soon(receive)
+        await settled()
+        ws.close_nowait()
+        await peer.go()
+
+
+async def test_aclose_after_close_nowait_waits_for_the_same_end(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        ws.close_nowait(1001)
+        nursery.start_soon(ws.aclose, 1000)
+        assert (await peer.until_close()).code == 1001
+        await peer.stream.aclose()
+
+
+async def test_abort_closes_at_once_and_without_a_handshake(link, autojump_clock) -> None:
+    async with link() as (ws, peer):
+        start = trio.current_time()
+        ws.abort()
+        await ws.wait_closed()
+        assert trio.current_time() == start
+        assert (await peer.until_close()).code == 1006
+        assert ws.close_code == 1006
+        with pytest.raises(trio.ClosedResourceError):
+            await ws.receive()
+
+
+async def test_what_is_known_of_the_end_before_and_after(link) -> None:
+    async with link() as (ws, peer):
+        assert (ws.close_code, ws.close_reason) == (None, None)
+        await peer.close()
+        await settled()
+        assert (ws.close_code, ws.close_reason) == (1000, "")
+
+
+def test_errors_show_the_peers_words_harmlessly() -> None:
+    assert str(ConnectionClosed(1000, "", True)) == "the peer closed the connection with 1000"
+    assert str(ConnectionClosed(1001, "x\x1b[2J", False)) == r"this side closed the connection with 1001 'x\x1b[2J'"
+    assert str(ConnectionLost(1006, "\u202e")) == r"the connection is gone: 1006 '\u202e'"
+    assert repr(ConnectionLost(1006, "")) == "ConnectionLost(1006, '')"
