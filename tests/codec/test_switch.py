@@ -87,7 +87,8 @@ def test_what_is_built_and_does_not_load_warns_with_the_reason(load, broken, sou
     with pytest.warns(UserWarning, match=f"pure Python.*{reason}"):
         switch = load(**working() | {broken: source})
     assert switch.IMPLEMENTATION == "pure"
-    assert switch.LOAD_ERROR == reason
+    error = switch.LOAD_ERROR
+    assert error == reason
     assert switch.Reader is sys.modules["switch_under_test.pure.reader"].Reader
 
 
