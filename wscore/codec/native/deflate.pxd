@@ -9,9 +9,8 @@ from wscore.codec.native.buffers cimport Growing
 
 cdef enum InflateResult:
     INFLATED = 0
-    INFLATED_FULL = 1  # the output has reached its limit, and input is left
-    INFLATE_INVALID = 2
-    INFLATE_TOO_MANY_FINAL_BLOCKS = 3
+    INFLATE_INVALID = 1
+    INFLATE_TOO_MANY_FINAL_BLOCKS = 2
 
 cdef class DeflatePool:
     cdef Py_ssize_t size
@@ -48,7 +47,8 @@ cdef class Inflater:
     cdef void* stream  # NULL if nothing is kept and no message is being read
     cdef int final_blocks
 
-    # Append the output to `output`, up to `limit` bytes in all, which may be what there is already.
+    # Append the output to `output`, up to `limit` bytes in all, more than there are already. At the limit it may have
+    # been cut short.
     cdef int inflate_bytes(
         self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit
     ) except -1

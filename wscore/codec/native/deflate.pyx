@@ -15,12 +15,12 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 
 from wscore.codec.errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 
 from wscore.codec.native.buffers cimport (
-    PY_SSIZE_T_MAX, Growing, discard_grown, grown_capacity, grown_data, reserve, set_capacity, take_grown,
+    Growing, discard_grown, grown_capacity, grown_data, reserve, take_grown,
 )
 
 __all__ = ["DeflatePool", "Deflater", "Inflater"]
@@ -64,14 +64,22 @@ cdef enum:
     MAX_IDLE = 8
     # What a call of zlib is given at most: it counts in 32 bits.
     MAX_STEP = 1 << 30
-    MIN_OUTPUT = 1 << 15
-    MAX_OUTPUT_KEPT = 1 << 17
+    MAX_SCRATCH_KEPT = 1 << 19
 
 # An empty message is one empty uncompressed block without its tail (section 7.2.3.6).
 cdef const uint8_t* EMPTY = <const uint8_t*><const char*>b"\x00"
 
-# Every deflater writes here. Nothing between writing and reading it lets another thread run.
-cdef Growing _output
+# Where zlib writes. Nothing between writing and reading it lets another thread run.
+cdef Growing _scratch
+
+
+cdef inline Py_ssize_t _block_size(int number) noexcept:
+    """The room that zlib gets at first, and each time after it has used it up.
+
+    These are the sizes that Python's zlib gives. They make a difference at level 0, and to peers that refer to more
+    than the window that they agreed to: zlib tells neither by the window, but by the output that it still sees.
+    """
+    return 1 << 15 if number == 0 else 1 << 16 if number == 1 else 1 << 18
 
 
 cdef int _check_window(int window_bits, int least) except -1:
@@ -318,11 +326,11 @@ cdef int _take_stream(Deflater owner, bint keep) except -1:
 
 
 cdef int _compress(Stream* stream, const uint8_t* data, Py_ssize_t size) except -1:
-    """Write all of the output for `data`, flushed, into `_output`."""
+    """Write all of the output for `data`, flushed, into the scratch memory."""
     cdef Py_ssize_t step
-    _output.size = 0
-    if grown_capacity(&_output) > MAX_OUTPUT_KEPT:
-        discard_grown(&_output)
+    _scratch.size = 0
+    if grown_capacity(&_scratch) > MAX_SCRATCH_KEPT:
+        discard_grown(&_scratch)
     stream.z.next_in = <Bytef*>data  # zlib only reads it
     while True:
         step = min(size, <Py_ssize_t>MAX_STEP)
@@ -336,25 +344,27 @@ cdef int _compress(Stream* stream, const uint8_t* data, Py_ssize_t size) except 
 cdef int _drain(Stream* stream, int flush) except -1:
     """Run the compressor until there is no more to come out."""
     cdef Py_ssize_t room
+    cdef int number = 0
     cdef int code
     while True:
-        stream.z.next_out = reserve(&_output, MIN_OUTPUT, _output.size)
-        room = min(grown_capacity(&_output) - _output.size, <Py_ssize_t>MAX_STEP)
+        room = _block_size(number)
+        number += 1
+        stream.z.next_out = reserve(&_scratch, room, _scratch.size)
         stream.z.avail_out = <unsigned int>room
         code = deflate(&stream.z, flush)
         if code != Z_OK and code != Z_BUF_ERROR:
             raise RuntimeError(f"zlib cannot compress: error {code}")
-        _output.size += room - stream.z.avail_out
+        _scratch.size += room - stream.z.avail_out
         if stream.z.avail_out:
             return 0
 
 
 cdef Py_ssize_t _finished(bint final, const uint8_t** output) noexcept:
-    output[0] = grown_data(&_output)
+    output[0] = grown_data(&_scratch)
     if not final:
-        return _output.size
-    if _output.size > TAIL_SIZE:
-        return _output.size - TAIL_SIZE
+        return _scratch.size
+    if _scratch.size > TAIL_SIZE:
+        return _scratch.size - TAIL_SIZE
     # zlib writes nothing at all if it has just flushed and nothing came since.
     output[0] = EMPTY
     return 1
@@ -412,7 +422,7 @@ cdef class Inflater:
         self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit
     ) except -1:
         cdef Py_ssize_t step
-        cdef int result = INFLATED
+        cdef int result
         if self.stream == NULL:
             _borrow_stream(self)
         while True:
@@ -420,12 +430,12 @@ cdef class Inflater:
             result = _inflate_step(self, data, <unsigned int>step, output, limit)
             data += step
             size -= step
-            if size == 0 or result != INFLATED:
+            if size == 0 or result != INFLATED or output.size >= limit:
                 return result
 
     cdef int finish_bytes(self, Growing* output, Py_ssize_t limit) except -1:
         cdef int result = self.inflate_bytes(TAIL, TAIL_SIZE, output, limit)
-        if result == INFLATED or result == INFLATED_FULL:
+        if result == INFLATED:
             self.final_blocks = 0
             if not self.context_takeover:
                 _return_stream(self)
@@ -469,43 +479,43 @@ cdef int _inflate_step(
     Inflater owner, const uint8_t* data, unsigned int size, Growing* output, Py_ssize_t limit
 ) except -1:
     cdef Stream* stream = <Stream*>owner.stream
-    cdef Py_ssize_t room
+    cdef int number = 0
     cdef int code
     stream.z.next_in = <Bytef*>data  # zlib only reads it
     stream.z.avail_in = size
     while True:
-        room = _make_room(output, size, limit)
-        stream.z.next_out = grown_data(output) + output.size
-        stream.z.avail_out = <unsigned int>room
-        code = inflate(&stream.z, Z_SYNC_FLUSH)
-        output.size += room - stream.z.avail_out
+        code = _inflate_block(stream, min(_block_size(number), limit - output.size), output, limit)
+        number += 1
         if code == Z_STREAM_END:
             if not _start_after_final_block(owner, stream):
                 return INFLATE_TOO_MANY_FINAL_BLOCKS
-            if output.size >= limit:
-                return INFLATED_FULL
-            if stream.z.avail_in == 0:
+            if stream.z.avail_in == 0 or output.size >= limit:
                 return INFLATED
-        elif code == Z_MEM_ERROR:
-            raise MemoryError
+            number = 0
         elif code != Z_OK and code != Z_BUF_ERROR:
             return INFLATE_INVALID
-        elif stream.z.avail_out:
+        elif stream.z.avail_out or output.size >= limit:
             return INFLATED
-        elif output.size >= limit:
-            return INFLATED_FULL if stream.z.avail_in else INFLATED
 
 
-cdef Py_ssize_t _make_room(Growing* output, unsigned int size, Py_ssize_t limit) except -1:
-    """Room for output, more if there is none yet than if there is, never beyond `limit`; how much of it zlib may see.
-    """
-    cdef Py_ssize_t room = grown_capacity(output) - output.size
-    cdef Py_ssize_t left = limit - output.size
-    if room == 0 or output.store == NULL:
-        # DEFLATE makes text four times smaller, as a rule.
-        room = min(left, max(output.size, <Py_ssize_t>64 + 4 * <Py_ssize_t>min(size, 4096)))
-        reserve(output, room, 0)
-    return min(min(room, left), <Py_ssize_t>MAX_STEP)
+cdef int _inflate_block(Stream* stream, Py_ssize_t room, Growing* output, Py_ssize_t limit) except? -100:
+    """Inflate at most `room` bytes and append them; what zlib says."""
+    cdef Py_ssize_t size
+    cdef uint8_t* block
+    cdef int code
+    _scratch.size = 0
+    block = reserve(&_scratch, room, 0)
+    stream.z.next_out = block
+    stream.z.avail_out = <unsigned int>room
+    code = inflate(&stream.z, Z_SYNC_FLUSH)
+    if code == Z_MEM_ERROR:
+        raise MemoryError
+    size = room - stream.z.avail_out
+    if size:
+        # A message that comes whole gets just its size, one that goes on as much again as there is.
+        memcpy(reserve(output, size, min(output.size, limit - output.size - size)), block, size)
+        output.size += size
+    return code
 
 
 cdef bint _start_after_final_block(Inflater owner, Stream* stream) noexcept:

@@ -15,6 +15,7 @@ in here: `_fail` notes it, and the loop of `read_bytes` ends.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
@@ -51,8 +52,8 @@ cdef enum:
     INFLATE_STEP = 256
     INFLATE_STEP_OUTPUT = 1 << 19
     PIECE_SIZE = 1 << 16
-    # Compressed payload is unmasked this much at a time, on the stack.
-    UNMASK_STEP = 1 << 13
+    # Compressed payload up to this size is unmasked on the stack.
+    SMALL_PAYLOAD = 1 << 13
     # Room for a message that is still coming: at least this, if as much was declared.
     MIN_ROOM = 1 << 14
 
@@ -449,22 +450,31 @@ cdef int _read_compressed(Reader self, const uint8_t* data, Py_ssize_t size, lis
 
 cdef bint _inflate(Reader self, const uint8_t* data, Py_ssize_t size, bint ends) except -1:
     """Add what the next `size` bytes of the payload say to the message. False at a defect."""
-    cdef uint8_t block[UNMASK_STEP]
     # One byte more than is allowed: if it comes, the message is too big.
     cdef Py_ssize_t limit = <Py_ssize_t>min(self.max_message_size, <int64_t>PY_SSIZE_T_MAX - 1) + 1
-    cdef Py_ssize_t step
-    cdef int result = INFLATED
+    cdef int result
     if limit < 1:
         return _fail(self, MESSAGE_TOO_BIG)
-    while size and result == INFLATED:
-        step = min(size, <Py_ssize_t>UNMASK_STEP)
-        _take(self, block, data, step)
-        result = self.inflater.inflate_bytes(block, step, &self.message, limit)
-        data += step
-        size -= step
+    result = _inflate_payload(self, data, size, limit)
     if ends and result == INFLATED and self.message.size < limit:
         result = self.inflater.finish_bytes(&self.message, limit)
     return _accepts(self, result, limit)
+
+
+cdef int _inflate_payload(Reader self, const uint8_t* data, Py_ssize_t size, Py_ssize_t limit) except -1:
+    """Unmask, beside the caller's buffer, and inflate."""
+    cdef uint8_t small[SMALL_PAYLOAD]
+    cdef uint8_t* payload = small
+    if size > SMALL_PAYLOAD:
+        payload = <uint8_t*>PyMem_Malloc(size)
+        if payload == NULL:
+            raise MemoryError
+    try:
+        _take(self, payload, data, size)
+        return self.inflater.inflate_bytes(payload, size, &self.message, limit)
+    finally:
+        if payload != small:
+            PyMem_Free(payload)
 
 
 cdef bint _accepts(Reader self, int result, Py_ssize_t limit) noexcept:
@@ -506,17 +516,13 @@ cdef Py_ssize_t _read_piece(Reader self, const uint8_t* data, Py_ssize_t size, l
 
 cdef Py_ssize_t _inflate_in_steps(Reader self, const uint8_t* data, Py_ssize_t size) except -1:
     """Inflate for one piece, so little at a time that the output stays small; return how much input it took."""
-    cdef uint8_t block[INFLATE_STEP]
-    cdef Py_ssize_t known = self.message.size
+    cdef Py_ssize_t enough = self.message.size + PIECE_SIZE
     cdef Py_ssize_t used = 0
     cdef Py_ssize_t step
     cdef int result = INFLATED
-    while used < size and self.message.size - known < PIECE_SIZE and result == INFLATED:
+    while used < size and self.message.size < enough and result == INFLATED:
         step = min(size - used, <Py_ssize_t>INFLATE_STEP)
-        _take(self, block, data + used, step)
-        result = self.inflater.inflate_bytes(
-            block, step, &self.message, self.message.size + INFLATE_STEP_OUTPUT
-        )
+        result = _inflate_payload(self, data + used, step, self.message.size + INFLATE_STEP_OUTPUT)
         used += step
     if result == INFLATED and self.fin and self.left == 0:
         result = self.inflater.finish_bytes(&self.message, self.message.size + INFLATE_STEP_OUTPUT)
@@ -537,6 +543,9 @@ cdef str _take_text(Reader self, bint ends):
     except UnicodeDecodeError:
         return None
     size -= used
+    # Python's decoder waits for the third byte of a surrogate.
+    if utf8_advance(UTF8_START, data + used, size) == UTF8_FAILED:
+        return None
     memcpy(rest, data + used, size)
     discard_grown(&self.message)
     if size:

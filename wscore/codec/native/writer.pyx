@@ -70,6 +70,10 @@ cdef class Writer:
         """How many bytes were not taken yet."""
         return self.pending_bytes()
 
+    def compresses(self, Py_ssize_t size, compress=None):
+        """Whether `write` would compress a message of `size` bytes, given `compress`."""
+        return _compresses(self, size, BY_DEFAULT if compress is None else bool(compress))
+
     def write(self, message, compress=None):
         """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
 
