@@ -5,6 +5,7 @@ of it. No redirect is followed: headers such as Authorization are meant for the 
 4.1, RFC 9110 section 15.4).
 """
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -100,7 +101,7 @@ async def connect(
         max_headers=max_headers,
     )
     context = _context_for(handshake.uri, ssl_context)
-    below = stream or await _reach(handshake.uri, connect_timeout)
+    below = await _reach(handshake.uri, connect_timeout) if stream is None else stream
     try:
         top, opening = await _open(below, handshake, context, handshake_timeout)
         connection = new_connection(CLIENT, options, handshake.deflate)
@@ -133,18 +134,18 @@ async def _reach(uri: Uri, timeout: float) -> trio.SocketStream:
         with trio.fail_after(timeout):
             return await trio.open_tcp_stream(uri.host, uri.port)
     except OSError as error:
-        raise _telling(error) from None
+        raise _plain(error, uri) from None
     except BaseExceptionGroup as group:
         raise unwrapped(group) from None
 
 
-def _telling(error: OSError) -> OSError:
-    """Why no address answered: the one reason of all attempts, if it is one, as `ConnectionRefusedError`."""
+def _plain(error: OSError, uri: Uri) -> OSError:
+    """Why no address answered; if all for one reason, then as that error, such as `ConnectionRefusedError`."""
     attempts = error.__cause__
     if isinstance(attempts, ExceptionGroup):
-        reasons = {each.errno: each for each in attempts.exceptions if isinstance(each, OSError)}
-        if len(reasons) == 1:
-            return reasons.popitem()[1]
+        reasons = {each.errno for each in attempts.exceptions if isinstance(each, OSError)}
+        if len(reasons) == 1 and (reason := reasons.pop()) is not None:
+            return OSError(reason, os.strerror(reason), f"{uri.host}:{uri.port}")
     return error
 
 

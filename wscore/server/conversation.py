@@ -67,12 +67,24 @@ class Conversations:
                 await linger(visit.stream)
             else:
                 await self._run(visit)
-        except Exception:
-            self._tally.errors += 1
-            logger.exception("a connection failed, and is closed")
+        except BaseException as error:
+            self._contain(error)
         finally:
             self._streams.discard(stream)
             await close_now(stream)
+
+    def _contain(self, error: BaseException) -> None:
+        """Log and count what concerns this connection alone; raise the rest, without those `Cancelled` that are in it.
+
+        A handler that was cancelled inside of a nursery raises groups, of `Cancelled` and perhaps of errors.
+        """
+        rest: BaseException | None = error
+        if isinstance(error, BaseExceptionGroup):
+            _, rest = error.split(trio.Cancelled)
+        if rest is None or not isinstance(rest, Exception):
+            raise rest or error
+        self._tally.errors += 1
+        logger.error("a connection failed, and is closed", exc_info=rest)
 
     def close(self) -> None:
         """Close every connection with 1001, and refuse those that are about to open."""

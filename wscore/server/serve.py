@@ -314,9 +314,9 @@ class Server:
     async def _hold(self, stream: trio.abc.Stream, place: Place) -> None:
         try:
             await self._conversations.hold(stream, server_is_full=place.is_above, opened=place.opened)
-        except trio.Cancelled:
-            raise
         except BaseException as error:
+            if isinstance(unwrapped(error), trio.Cancelled):
+                raise
             # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
             self._failure = self._failure or error
             self._everything.cancel()
