@@ -11,11 +11,11 @@ import trustme
 import wscore
 from wscore.server.pages import plain
 
+from ..raw import Raw, dial, serving, status_of, url_of
 from ..wire import TEXT, from_client
-from .conftest import Raw, Serving, dial, status_of, url_of
 
 
-async def answer_to(serving: Serving, *arguments: object, options: dict | None = None, **changes: str | None) -> bytes:
+async def answer_to(*arguments: object, options: dict | None = None, **changes: str | None) -> bytes:
     """The whole response to one request."""
     async with serving(**(options or {})) as server, dial(server) as raw:
         await raw.ask(*arguments, **changes)
@@ -42,10 +42,8 @@ async def answer_to(serving: Serving, *arguments: object, options: dict | None =
         (505, "GET / HTTP/2.0", {}),
     ],
 )
-async def test_a_bad_request_is_refused_in_one_sentence(
-    serving: Serving, status: int, line: str, changes: dict[str, str | None]
-) -> None:
-    response = await answer_to(serving, line, **changes)
+async def test_a_bad_request_is_refused_in_one_sentence(status: int, line: str, changes: dict[str, str | None]) -> None:
+    response = await answer_to(line, **changes)
     head, _, body = response.decode().partition("\r\n\r\n")
     assert status_of(response) == status
     assert "\r\nConnection:" in head
@@ -53,9 +51,9 @@ async def test_a_bad_request_is_refused_in_one_sentence(
     assert f"Content-Length: {len(body)}" in head
 
 
-async def test_405_says_what_is_allowed_and_426_which_version(serving: Serving) -> None:
-    assert b"\r\nAllow: GET\r\n" in await answer_to(serving, "POST / HTTP/1.1")
-    response = await answer_to(serving, Sec_WebSocket_Version="12")
+async def test_405_says_what_is_allowed_and_426_which_version() -> None:
+    assert b"\r\nAllow: GET\r\n" in await answer_to("POST / HTTP/1.1")
+    response = await answer_to(Sec_WebSocket_Version="12")
     assert b"\r\nSec-WebSocket-Version: 13\r\n" in response
     assert b"\r\nUpgrade: websocket\r\n" in response
 
@@ -68,7 +66,7 @@ async def test_405_says_what_is_allowed_and_426_which_version(serving: Serving) 
     ],
 )
 async def test_a_refusal_can_be_read_in_the_middle_of_an_upload(
-    serving: Serving, status: int, line: str, changes: dict[str, str]
+    status: int, line: str, changes: dict[str, str]
 ) -> None:
     async with serving() as server, dial(server) as raw:
         await raw.ask(line, **changes)
@@ -77,7 +75,7 @@ async def test_a_refusal_can_be_read_in_the_middle_of_an_upload(
         assert status_of(await raw.rest()) == status
 
 
-async def test_a_head_that_never_ends_is_refused_in_the_middle_of_it(serving: Serving) -> None:
+async def test_a_head_that_never_ends_is_refused_in_the_middle_of_it() -> None:
     async with serving() as server, dial(server) as raw:
         await raw.send(b"GET / HTTP/1.1\r\nX: ")
         for _ in range(256):
@@ -85,20 +83,20 @@ async def test_a_head_that_never_ends_is_refused_in_the_middle_of_it(serving: Se
         assert status_of(await raw.rest()) == 431
 
 
-async def test_case_47_what_follows_a_refused_request_is_no_second_request(serving: Serving) -> None:
+async def test_case_47_what_follows_a_refused_request_is_no_second_request() -> None:
     async with serving() as server, dial(server) as raw:
         await raw.ask(Sec_WebSocket_Version="7", rest=b"GET /second HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert (await raw.rest()).count(b"HTTP/1.1 ") == 1
 
 
-async def test_frames_behind_the_request_are_the_first_of_the_websocket(serving: Serving) -> None:
+async def test_frames_behind_the_request_are_the_first_of_the_websocket() -> None:
     async with serving() as server, dial(server) as raw:
         await raw.ask(rest=from_client(TEXT, b"early"))
         await raw.head()
         assert [frame.payload for frame in await raw.frames(1)] == [b"early"]
 
 
-async def test_a_request_may_come_byte_by_byte(serving: Serving) -> None:
+async def test_a_request_may_come_byte_by_byte() -> None:
     async with serving() as server, dial(server) as raw:
         request = Raw(trio.testing.MemorySendStream())  # only to have its bytes
         await request.ask()
@@ -107,7 +105,7 @@ async def test_a_request_may_come_byte_by_byte(serving: Serving) -> None:
         assert status_of(await raw.head()) == 101
 
 
-async def test_a_slow_head_gets_408(serving: Serving) -> None:
+async def test_a_slow_head_gets_408() -> None:
     async with serving(handshake_timeout=0.05) as server, dial(server) as raw:
         await raw.send(b"GET / HTTP/1.1\r\n")
         assert status_of(await raw.rest()) == 408
@@ -151,7 +149,7 @@ async def test_a_peer_that_takes_no_refusal_is_left_alone(autojump_clock: trio.t
         assert 10 <= trio.current_time() - start <= 10 + 2 + 2
 
 
-async def test_half_a_request_gets_400_and_none_gets_nothing(serving: Serving) -> None:
+async def test_half_a_request_gets_400_and_none_gets_nothing() -> None:
     async with serving() as server:
         async with dial(server) as raw:
             await raw.send(b"GET / HT")
@@ -163,9 +161,7 @@ async def test_half_a_request_gets_400_and_none_gets_nothing(serving: Serving) -
         assert server.statistics().refusals == {400: 1}
 
 
-async def test_a_peer_that_vanishes_in_its_request_leaves_no_trace(
-    serving: Serving, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_peer_that_vanishes_in_its_request_leaves_no_trace(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "wscore")
     ours, theirs = trio.testing.memory_stream_pair()
     async with trio.open_nursery() as nursery:
@@ -178,7 +174,7 @@ async def test_a_peer_that_vanishes_in_its_request_leaves_no_trace(
 # What on_request says
 
 
-async def test_on_request_sees_the_request_and_may_accept_with_more(serving: Serving) -> None:
+async def test_on_request_sees_the_request_and_may_accept_with_more() -> None:
     seen = []
     used = []
 
@@ -197,12 +193,12 @@ async def test_on_request_sees_the_request_and_may_accept_with_more(serving: Ser
     assert used == [({"name": "ada"}, "/feed")]
 
 
-async def test_on_request_may_be_awaited_and_refuse_with_any_status(serving: Serving) -> None:
+async def test_on_request_may_be_awaited_and_refuse_with_any_status() -> None:
     async def on_request(request: wscore.Request) -> wscore.Refuse:
         await trio.lowlevel.checkpoint()
         return wscore.Refuse(401, "Who are you?", {"WWW-Authenticate": "Basic"})
 
-    response = await answer_to(serving, options={"on_request": on_request})
+    response = await answer_to(options={"on_request": on_request})
     assert status_of(response) == 401
     assert b"\r\nWWW-Authenticate: Basic\r\n" in response
     assert response.endswith(b"\r\n\r\nWho are you?")
@@ -210,7 +206,7 @@ async def test_on_request_may_be_awaited_and_refuse_with_any_status(serving: Ser
 
 @pytest.mark.parametrize("outcome", [KeyError("no \x1b[2J"), ExceptionGroup("", [OSError()]), None, "yes", True, 403])
 async def test_an_on_request_that_fails_is_answered_with_500_and_logged(
-    serving: Serving, caplog: pytest.LogCaptureFixture, outcome: object
+    caplog: pytest.LogCaptureFixture, outcome: object
 ) -> None:
     def on_request(request: wscore.Request) -> object:
         if isinstance(outcome, Exception):
@@ -228,21 +224,21 @@ async def test_an_on_request_that_fails_is_answered_with_500_and_logged(
     assert all(record.exc_info for record in caplog.records if record.levelno == logging.ERROR)
 
 
-async def test_accepting_a_subprotocol_that_was_not_offered_is_an_error_of_ours(serving: Serving) -> None:
-    response = await answer_to(serving, options={"on_request": lambda request: wscore.Accept("chat")})
+async def test_accepting_a_subprotocol_that_was_not_offered_is_an_error_of_ours() -> None:
+    response = await answer_to(options={"on_request": lambda request: wscore.Accept("chat")})
     assert status_of(response) == 500
 
 
-async def test_an_on_request_that_takes_too_long_is_answered_with_503(serving: Serving) -> None:
+async def test_an_on_request_that_takes_too_long_is_answered_with_503() -> None:
     async def on_request(request: wscore.Request) -> wscore.Accept:
         await trio.sleep_forever()
         return wscore.Accept()
 
     options = {"on_request": on_request, "handshake_timeout": 0.05}
-    assert status_of(await answer_to(serving, options=options)) == 503
+    assert status_of(await answer_to(options=options)) == 503
 
 
-async def test_what_is_no_exception_out_of_on_request_ends_the_server_as_it_is(serving: Serving) -> None:
+async def test_what_is_no_exception_out_of_on_request_ends_the_server_as_it_is() -> None:
     class Stop(BaseException):
         pass
 
@@ -260,9 +256,7 @@ async def test_what_is_no_exception_out_of_on_request_ends_the_server_as_it_is(s
 @pytest.mark.parametrize(
     ("offered", "chosen"), [("chat, superchat", "superchat"), ("chat", "chat"), ("other", None), (None, None)]
 )
-async def test_the_first_of_our_subprotocols_that_is_offered_is_taken(
-    serving: Serving, offered: str | None, chosen: str | None
-) -> None:
+async def test_the_first_of_our_subprotocols_that_is_offered_is_taken(offered: str | None, chosen: str | None) -> None:
     seen = []
 
     async def handler(ws: wscore.WebSocket) -> None:
@@ -279,7 +273,7 @@ async def test_the_first_of_our_subprotocols_that_is_offered_is_taken(
 # Pages
 
 
-async def test_pages_are_answered_and_everything_else_is_404_or_405(serving: Serving) -> None:
+async def test_pages_are_answered_and_everything_else_is_404_or_405() -> None:
     async with serving(pages={"/healthz": lambda: plain(200, "ok")}) as server:
         for line, status in [("GET /healthz", 200), ("HEAD /healthz", 200), ("GET /x", 404), ("POST /healthz", 405)]:
             async with dial(server) as raw:
@@ -293,22 +287,22 @@ async def test_pages_are_answered_and_everything_else_is_404_or_405(serving: Ser
         assert server.statistics().refusals == {}
 
 
-async def test_on_request_decides_between_page_and_websocket(serving: Serving) -> None:
+async def test_on_request_decides_between_page_and_websocket() -> None:
     options = {"on_request": lambda request: wscore.Page(), "pages": {"/": lambda: plain(200, "a page")}}
-    assert (await answer_to(serving, options=options)).endswith(b"a page\n")
+    assert (await answer_to(options=options)).endswith(b"a page\n")
     del options["pages"]
-    assert status_of(await answer_to(serving, options=options)) == 404
+    assert status_of(await answer_to(options=options)) == 404
 
 
-async def test_a_page_that_fails_is_a_500(serving: Serving) -> None:
+async def test_a_page_that_fails_is_a_500() -> None:
     def broken() -> None:
         raise KeyError
 
-    response = await answer_to(serving, options={"pages": {"/": broken}}, Upgrade=None, Connection=None)
+    response = await answer_to(options={"pages": {"/": broken}}, Upgrade=None, Connection=None)
     assert status_of(response) == 500
 
 
-async def test_a_page_can_be_read_in_the_middle_of_an_upload(serving: Serving) -> None:
+async def test_a_page_can_be_read_in_the_middle_of_an_upload() -> None:
     async with serving(pages={}) as server, dial(server) as raw:
         await raw.ask("POST / HTTP/1.1", Upgrade=None, Connection=None, Content_Length=str(16 << 20))
         for _ in range(256):
@@ -319,18 +313,16 @@ async def test_a_page_can_be_read_in_the_middle_of_an_upload(serving: Serving) -
 # What reaches the log
 
 
-async def test_refusals_are_logged_with_the_option_that_would_have_helped(
-    serving: Serving, caplog: pytest.LogCaptureFixture
-) -> None:
-    await answer_to(serving, Origin="http://evil.example/\x9b31m")
-    await answer_to(serving, Host="rebound.example")
+async def test_refusals_are_logged_with_the_option_that_would_have_helped(caplog: pytest.LogCaptureFixture) -> None:
+    await answer_to(Origin="http://evil.example/\x9b31m")
+    await answer_to(Host="rebound.example")
     warnings = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert "allowed_origins" in warnings[0]
     assert "allowed_hosts" in warnings[1]
     assert "\x9b" not in caplog.text
 
 
-async def test_allowed_origins_and_hosts_reach_the_check(serving: Serving) -> None:
+async def test_allowed_origins_and_hosts_reach_the_check() -> None:
     options = {"allowed_origins": ["http://app.example"], "allowed_hosts": ["served.example"]}
     async with serving(**options) as server, dial(server) as raw:
         await raw.upgrade(Host="served.example", Origin="http://app.example")
@@ -360,7 +352,7 @@ def client_tls(authority: trustme.CA) -> ssl.SSLContext:
 
 
 async def test_refusals_can_be_read_through_tls_in_the_middle_of_an_upload(
-    serving: Serving, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async with serving(ssl_context=server_tls) as server, dial(server) as plain_text:
         stream = trio.SSLStream(plain_text.stream, client_tls, server_hostname="127.0.0.1", https_compatible=True)
@@ -371,7 +363,7 @@ async def test_refusals_can_be_read_through_tls_in_the_middle_of_an_upload(
         assert status_of(await raw.rest()) == 413
 
 
-async def test_an_unfinished_tls_handshake_is_closed_silently(serving: Serving, server_tls: ssl.SSLContext) -> None:
+async def test_an_unfinished_tls_handshake_is_closed_silently(server_tls: ssl.SSLContext) -> None:
     async with serving(ssl_context=server_tls, handshake_timeout=0.05) as server, dial(server) as raw:
         assert await raw.rest() == b""
         assert server.statistics().tls_failures == 1
@@ -379,7 +371,7 @@ async def test_an_unfinished_tls_handshake_is_closed_silently(serving: Serving, 
 
 
 async def test_http_on_a_tls_port_is_closed_and_others_never_notice(
-    serving: Serving, server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
+    server_tls: ssl.SSLContext, client_tls: ssl.SSLContext
 ) -> None:
     async with serving(ssl_context=server_tls) as server, dial(server) as raw:
         await raw.ask()
@@ -390,7 +382,7 @@ async def test_http_on_a_tls_port_is_closed_and_others_never_notice(
         assert server.statistics().tls_failures == 1
 
 
-async def test_tls_on_a_plain_port_gets_400(serving: Serving, client_tls: ssl.SSLContext) -> None:
+async def test_tls_on_a_plain_port_gets_400(client_tls: ssl.SSLContext) -> None:
     async with serving() as server:
         with pytest.raises(ssl.SSLError):
             async with wscore.connect(url_of(server, scheme="wss"), ssl_context=client_tls):

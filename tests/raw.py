@@ -1,17 +1,16 @@
 """A server on a real socket, and clients that send exactly the bytes that a test wants."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
 
-import pytest
 import trio
 
 import wscore
 from wscore.protocol.request import accept_key
 
-from ..wire import Frame, decode, from_client
+from .wire import Frame, decode, from_client
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 UPGRADE = {
@@ -21,8 +20,6 @@ UPGRADE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": KEY,
 }
-
-Serving = Callable[..., AbstractAsyncContextManager[wscore.Server]]
 
 
 class Raw:
@@ -92,7 +89,7 @@ async def echo(ws: wscore.WebSocket) -> None:
 
 
 @asynccontextmanager
-async def run_server(
+async def serving(
     handler: Callable[[wscore.WebSocket], Awaitable[object]] | None = echo, **options: Any
 ) -> AsyncIterator[wscore.Server]:
     """A server on 127.0.0.1, for the time of the block."""
@@ -120,9 +117,3 @@ def url_of(server: wscore.Server, path: str = "/", scheme: str = "ws") -> str:
 
 def status_of(response: bytes) -> int:
     return int(response.split(b" ", 2)[1])
-
-
-@pytest.fixture
-def serving() -> Serving:
-    """`async with serving(handler, **options) as server`; without a handler it echoes."""
-    return run_server
