@@ -44,8 +44,11 @@ def test_extensions_are_parsed(values: list[str], extensions: object) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    ["", " ", ",", "a;", ";a", "a; =b", "a; b=", "a; b c", "a b", 'a; b="', 'a; b=""', 'a; b="c d"', 'a; b="c,d"']
-    + ['a; b="c;d"', 'a; b="c', 'a; b=c"', r'a; b="c\"', r'a; b="c\,d"', 'a; b="c"d"', "a; b=c=d", "ä", "a\x00", '"a"'],
+    [
+        *["", " ", ",", "a;", ";a", "a; =b", "a; b=", "a; b c", "a b", "a; b=c=d", "ä", "a\x00", '"a"', 'a; b="'],
+        *['a; b=""', 'a; b="c d"', 'a; b="c,d"', 'a; b="c;d"', 'a; b="c', 'a; b=c"', 'a; b="c"d"'],
+        *[r'a; b="c\"', r'a; b="c\,d"'],
+    ],
 )
 def test_malformed_extensions_raise(value: str) -> None:
     with pytest.raises(ValueError):

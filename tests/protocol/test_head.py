@@ -307,8 +307,10 @@ LINES = st.sampled_from(
     [b"GET / HTTP/1.1", b"GET / HTTP/1.0", b"POST /a?b HTTP/1.1", b"OPTIONS * HTTP/1.1", b"GET http://x/ HTTP/1.1"]
 )
 FIELDS = st.sampled_from(
-    [b"Host: x", b"Host: [::1]:80", b"Content-Length: 0", b"Content-Length: 5", b"Transfer-Encoding: chunked"]
-    + [b"X: a  b", b"x:y", b"Connection: keep-alive, Upgrade", b"Upgrade: websocket", b"Cookie: \xe4=1", b"X:\t"]
+    [
+        *[b"Host: x", b"Host: [::1]:80", b"Content-Length: 0", b"Content-Length: 5", b"Transfer-Encoding: chunked"],
+        *[b"X: a  b", b"x:y", b"Connection: keep-alive, Upgrade", b"Upgrade: websocket", b"Cookie: \xe4=1", b"X:\t"],
+    ]
 )
 NOISE = st.binary(max_size=3) | st.sampled_from([b"\r\n", b"\n", b" ", b"\t", b":", b",", b"\x0b", b"HTTP/1.1"])
 

@@ -86,9 +86,27 @@ class Handshake:
     subprotocol: str | None
 
     @overload
-    def __new__(cls, role: Literal[Role.SERVER], **options: Any) -> "ServerHandshake": ...
+    def __new__(
+        cls,
+        role: Literal[Role.SERVER] = ...,
+        *,
+        subprotocols: Sequence[str] = ...,
+        compression: str | None = ...,
+        max_head_size: int = ...,
+        max_headers: int = ...,
+    ) -> "ServerHandshake": ...
     @overload
-    def __new__(cls, role: Literal[Role.CLIENT], url: str | Uri, **options: Any) -> "ClientHandshake": ...
+    def __new__(
+        cls,
+        role: Literal[Role.CLIENT],
+        url: str | Uri,
+        *,
+        subprotocols: Sequence[str] = ...,
+        headers: HeadersLike = ...,
+        compression: str | None = ...,
+        max_head_size: int = ...,
+        max_headers: int = ...,
+    ) -> "ClientHandshake": ...
     @overload
     def __new__(cls, role: Role, *arguments: Any, **options: Any) -> "Handshake": ...
     def __new__(cls, role: Role = Role.SERVER, *arguments: Any, **options: Any) -> "Handshake":
@@ -130,8 +148,8 @@ class ServerHandshake(Handshake):
     `None`. A head is refused with 431 or 414 above `max_head_size` bytes, with 431 above `max_headers` fields. Raises
     `ValueError` for an unknown policy and for subprotocols that are no distinct tokens.
 
-    `request` is what came, once its head could be read; `accepted` says that the WebSocket is open; `status` is the HTTP status
-    of the answer.
+    `request` is what came, once its head could be read; `accepted` says that the WebSocket is open; `status` is the
+    HTTP status of the answer.
     """
 
     __slots__ = ("_agreed", "_key", "_subprotocols", "request", "status")

@@ -25,7 +25,7 @@ REQUEST_RESERVED = FRAMING_HEADERS | {
     *(f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "protocol", "version")),
 }
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r\n")
-_LAST_CHUNK = b"\r\n0\r\n\r\n"
+_LAST_CHUNK = b"0\r\n\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +116,11 @@ class BodyReader:
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Add what was received."""
         self._raw += data[: self._wanted - len(self._raw)]
-        ended = self._chunked and self._raw.endswith(_LAST_CHUNK)
-        self.complete = self.complete or ended or len(self._raw) == self._wanted
+        self.complete = self.complete or self._ended_by_chunk() or len(self._raw) == self._wanted
+
+    def _ended_by_chunk(self) -> bool:
+        raw = self._raw
+        return self._chunked and (raw.endswith(b"\r\n" + _LAST_CHUNK) or raw == _LAST_CHUNK)
 
     @property
     def body(self) -> bytes:
