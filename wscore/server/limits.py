@@ -28,38 +28,53 @@ def default_max_connections() -> int:
 
 
 class _Meter:
-    """A count that can be waited for."""
+    """Counts up to `limit`, and `spare` more apart; when both are used up, one can wait for a change."""
 
-    def __init__(self, name: str, limit: int) -> None:
+    def __init__(self, name: str, limit: int, spare: int = 0) -> None:
         if isinstance(limit, bool) or not isinstance(limit, int):
             raise TypeError(f"{name} must be a whole number, not {limit!r}")
         if limit < 1:
             raise ValueError(f"{name} must be at least 1, not {limit!r}")
-        self.limit = limit
+        self._limit = limit
+        self._spare = spare
         self.count = 0
+        self.above = 0
         self._change = ParkingLot()
 
-    async def wait_below(self, limit: int) -> bool:
-        """Wait until there are less; whether that took any time."""
+    async def wait_for_room(self) -> bool:
+        """Wait until one more fits; whether that took any time."""
         waited = False
-        while self.count >= limit:
+        while self.count >= self._limit and self.above >= self._spare:
             await self._change.park()
             waited = True
         return waited
 
-    def down(self) -> None:
-        self.count -= 1
+    def enter(self) -> bool:
+        """Count one more; whether it is above the limit."""
+        is_above = self.count >= self._limit
+        self.above += is_above
+        self.count += not is_above
+        return is_above
+
+    def leave(self, was_above: bool) -> None:
+        """Count one less."""
+        self.above -= was_above
+        self.count -= not was_above
         self._change.unpark_all()
+
+
+def _connections(limit: int) -> _Meter:
+    return _Meter("max_connections", limit, MAX_TURNED_AWAY)
 
 
 _in_this_run: RunVar[_Meter] = RunVar("wscore_connections")
 
 
-def _shared_meter() -> _Meter:
+def _connections_of_this_run() -> _Meter:
     """Descriptors belong to the process, so all servers of a run that leave the limit to us share one count."""
     meter = _in_this_run.get(None)  # type: ignore[arg-type]
     if meter is None:
-        meter = _Meter("max_connections", default_max_connections())
+        meter = _connections(default_max_connections())
         _in_this_run.set(meter)
     return meter
 
@@ -68,46 +83,42 @@ class Limits:
     """The places of one server. Raises `ValueError` or `TypeError` for limits below 1 or that are no numbers."""
 
     def __init__(self, max_connections: int | None, max_handshakes: int) -> None:
-        limit = max_connections
-        self._connections = _shared_meter() if limit is None else _Meter("max_connections", limit)
+        self._connections = _connections_of_this_run() if max_connections is None else _connections(max_connections)
         self._handshakes = _Meter("max_handshakes", max_handshakes)
 
     @property
     def handshakes(self) -> int:
         """How many are under way."""
-        return self._handshakes.count
+        return self._handshakes.count + self._handshakes.above
 
     async def wait_for_room(self) -> None:
         """Wait until one more connection may be accepted."""
-        waited = True
-        while waited:
-            waited = await self._connections.wait_below(self._connections.limit + MAX_TURNED_AWAY)
-            waited |= await self._handshakes.wait_below(self._handshakes.limit)
+        while await self._connections.wait_for_room() or await self._handshakes.wait_for_room():
+            pass
 
     def enter(self) -> "Place":
         """Count one connection, and its handshake."""
-        self._connections.count += 1
-        self._handshakes.count += 1
         return Place(self._connections, self._handshakes)
 
 
 class Place:
     """What one connection occupies; `is_above` says that it is one too many, to be told so."""
 
-    __slots__ = ("_connections", "_handshakes", "is_above")
+    __slots__ = ("_connections", "_handshakes", "_shakes_above", "is_above")
 
     def __init__(self, connections: _Meter, handshakes: _Meter) -> None:
         self._connections = connections
         self._handshakes: _Meter | None = handshakes
-        self.is_above = connections.count > connections.limit
+        self.is_above = connections.enter()
+        self._shakes_above = handshakes.enter()
 
     def opened(self) -> None:
         """Its handshake is over, whatever came of it."""
         if self._handshakes is not None:
-            self._handshakes.down()
+            self._handshakes.leave(self._shakes_above)
             self._handshakes = None
 
     def leave(self) -> None:
         """It is closed."""
         self.opened()
-        self._connections.down()
+        self._connections.leave(self.is_above)
