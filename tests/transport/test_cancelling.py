@@ -227,11 +227,11 @@ async def test_a_second_task_gets_its_turn_beside_100_pipelining_connections() -
         ours, theirs = trio.testing.memory_stream_pair()
         options = Options(ping_interval=None)
         sender = new_connection(CLIENT, options)
-        for _ in range(200):
+        for _ in range(80):
             sender.send("x")
         await theirs.send_all(sender.data_to_send())
         async with open_websocket(ours, new_connection(SERVER, options), options, Opening()) as ws:
-            for _ in range(200):
+            for _ in range(80):
                 await ws.receive()
                 calls += 1
             await theirs.aclose()
@@ -239,13 +239,13 @@ async def test_a_second_task_gets_its_turn_beside_100_pipelining_connections() -
     async with trio.open_nursery() as nursery:
         for _ in range(100):
             nursery.start_soon(connection)
-        while calls < 100 * 200:
+        while calls < 100 * 80:
             before = calls
             await trio.lowlevel.checkpoint()
             most = max(most, calls - before)
             turns += 1
     assert most <= 2 * (64 + 100)
-    assert turns >= 100 * 200 // most
+    assert turns >= 100 * 80 // most
 
 
 async def test_500_microseconds_are_enough_for_a_turn(link) -> None:

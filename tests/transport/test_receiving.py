@@ -255,6 +255,7 @@ async def test_what_came_with_the_opening_handshake_is_the_beginning(link) -> No
         await peer.send("second")
         assert await ws.receive() == "first"
         assert await ws.receive() == "second"
+        assert ws._opening.rest == b""
 
 
 # Pieces

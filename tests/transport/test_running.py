@@ -309,3 +309,24 @@ async def test_connections_of_one_run_share_their_compressors() -> None:
     for connection in connections:
         connection.send("x" * 100)
     assert len(stream._deflate_pool.get()) == 2
+
+
+@pytest.mark.parametrize("policy", ["takeover", "shared", "dedicated"])
+async def test_what_was_agreed_is_compressed_unless_a_message_says_otherwise(policy: str) -> None:
+    ours, theirs = trio.testing.memory_stream_pair()
+    options = Options(compression=policy)
+    deflate = DeflateParameters()
+    text = "compress me " * 1000
+    async with (
+        open_websocket(ours, new_connection(SERVER, options, deflate), options, Opening()) as server,
+        open_websocket(theirs, new_connection(CLIENT, options, deflate), options, Opening()) as client,
+    ):
+        for compress, least, most in ((None, 0, 1000), (False, len(text), len(text) + 20), (True, 0, 1000)):
+            before = server.statistics().bytes_sent
+            await server.send(text, compress=compress)
+            assert await client.receive() == text
+            assert least <= server.statistics().bytes_sent - before <= most
+        await client.send_pieces([text, text])
+        assert await server.receive() == text + text
+        assert client.statistics().bytes_sent < 2000
+        client.close_nowait()

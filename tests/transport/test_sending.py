@@ -53,7 +53,7 @@ async def test_compression_can_be_switched_off_for_a_message(link) -> None:
 async def test_sends_of_one_tick_leave_in_one_write(link) -> None:
     async with link(streams=trio.testing.lockstep_stream_pair()) as (ws, peer):
         for _ in range(10):
-            await ws.send("x")
+            ws.send_nowait("x")
         data = await peer.stream.receive_some()
         assert len(peer.connection.receive_data(data)) == 10
 
@@ -361,6 +361,20 @@ async def test_a_wrong_later_piece_closes_with_1011(link, wrong, error: type) ->
         with pytest.raises(ConnectionLost) as caught:
             await ws.send("x")
         assert caught.value.code == 1011
+        assert (await peer.until_close()).code == 1011
+
+
+async def test_a_wrong_piece_that_had_to_wait_is_refused_when_its_turn_comes(link) -> None:
+    streams = trio.testing.lockstep_stream_pair()
+    async with link(streams=streams, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+
+        async def send_pieces() -> None:
+            with pytest.raises(LocalProtocolError):
+                await ws.send_pieces(["text", b"bytes"])
+
+        nursery.start_soon(send_pieces)
+        await settled()
+        assert ws.statistics().senders_waiting == 1
         assert (await peer.until_close()).code == 1011
 
 

@@ -69,12 +69,10 @@ class Pings:
         if payload not in self._pending:
             return []
         answered = []
-        for key in list(self._pending):
-            ping = self._pending.pop(key)
+        while payload in self._pending:
+            ping = self._pending.pop(next(iter(self._pending)))
             ping.answer(now)
             answered.append(ping)
-            if key == payload:
-                break
         self.latency = answered[-1].seconds
         return answered
 

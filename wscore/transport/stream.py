@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import trio
 from trio.lowlevel import RunVar
@@ -109,7 +110,7 @@ async def open_websocket(
                 nursery.cancel_scope.cancel()
                 raise
     except BaseException as raised:
-        error = error or unwrapped(raised)
+        error = unwrapped(raised) if error is None else error
     # Raised out here, neither has the nursery's group as its context.
     if ws.crash is not None:
         raise ws.crash
@@ -239,11 +240,16 @@ class StreamWebSocket(WebSocket):
     async def _read(self) -> None:
         with self._reading:
             try:
-                await self._take_in(self._opening.rest)
+                await self._take_in(self._take_rest())
                 await self._read_until_end()
             except _GONE:
                 pass
         self._lose()
+
+    def _take_rest(self) -> bytes:
+        rest = self._opening.rest
+        self._opening = replace(self._opening, rest=b"")  # it would be kept as long as the connection
+        return rest
 
     async def _read_until_end(self) -> None:
         while self._end is None:

@@ -330,6 +330,11 @@ class WebSocket(trio.abc.Channel[str | bytes]):
             return ConnectionLost(CloseCode.ABNORMAL, "")
         return None
 
+    def _why_shut(self) -> Exception:
+        error = self._sending_error()
+        assert error is not None
+        return error
+
     def _unsent(self) -> int:
         return self._in_flight + self._connection.bytes_to_send
 
@@ -356,8 +361,7 @@ class WebSocket(trio.abc.Channel[str | bytes]):
         finally:
             self._pings.forget(key)
         if ping.seconds is None:
-            self._check_sending()
-            raise AssertionError("a Ping ended without an answer or an end")
+            raise self._why_shut()
         return ping.seconds
 
     # Closing
@@ -422,7 +426,7 @@ class WebSocket(trio.abc.Channel[str | bytes]):
 
     def _shut(self) -> None:
         """Nothing can be sent any more: tell everybody who waits, and let the transport go on without them."""
-        self._line.fail(lambda: self._sending_error() or ConnectionLost(CloseCode.ABNORMAL, ""))
+        self._line.fail(self._why_shut)
         self._pings.fail()
         self._progress.unpark_all()
         self._inbox.wake()
@@ -447,7 +451,7 @@ class WebSocket(trio.abc.Channel[str | bytes]):
             self._output_waits()
         elif isinstance(event, Pong):
             self._ponged(event.payload)
-        elif isinstance(event, Close):
+        else:
             self._end = event
             self._shut()
 
