@@ -4,6 +4,7 @@ Decides which close codes may stand in a Close frame. Knows nothing of frames or
 """
 
 import enum
+from typing import Final
 
 __all__ = ["CLIENT", "SERVER", "CloseCode", "Opcode", "Role", "is_sendable_close_code"]
 
@@ -15,8 +16,8 @@ class Role(enum.Enum):
     SERVER = "server"
 
 
-CLIENT = Role.CLIENT
-SERVER = Role.SERVER
+CLIENT: Final = Role.CLIENT
+SERVER: Final = Role.SERVER
 
 
 class Opcode(enum.IntEnum):
