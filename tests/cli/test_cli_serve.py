@@ -248,6 +248,25 @@ async def test_certificates_that_cannot_be_read_are_one_sentence_and_status_1(
         assert re.fullmatch("wscore: cannot read the certificate or its key from .*: .*\n", errors)
 
 
+@pytest.mark.parametrize(
+    "option", [("--subprotocol", "a b"), ("--allowed-origin", "nonsense"), ("--allowed-host", "a:b:c")]
+)
+async def test_an_option_that_the_library_refuses_is_one_sentence_and_status_2(
+    run: Callable[..., Any], option: tuple[str, str]
+) -> None:
+    status, output, errors = await run("serve", "--port", 0, *option)
+    assert (status, output) == (2, "")
+    assert re.fullmatch("wscore: an option makes no sense: .+\n", errors)
+
+
+async def test_a_host_that_does_not_exist_is_one_sentence_and_status_1(run: Callable[..., Any]) -> None:
+    status, _, errors = await run("serve", "--host", "")
+    assert (status, errors.count("\n")) == (2, 1)
+    status, _, errors = await run("serve", "--host", "256.256.256.256")
+    assert status == 1
+    assert re.fullmatch("wscore: cannot listen on 256.256.256.256 port 8000: .+\n", errors)
+
+
 async def test_a_key_without_a_certificate_is_a_wrong_command_line(run: Callable[..., Any]) -> None:
     status, _, errors = await run("serve", "--tls-key", "key.pem")
     assert (status, errors) == (2, "wscore: --tls-key is of no use without --tls-cert\n")

@@ -78,6 +78,28 @@ async def test_waiting_for_input_holds_up_nothing_and_can_be_cancelled() -> None
     os.close(read)
 
 
+async def test_a_file_can_be_written(tmp_path: Path) -> None:
+    with (tmp_path / "lines").open("w") as file:
+        await write_line(file.fileno(), "one")
+        await write_line(file.fileno(), "ü" * 10_000)
+    assert (tmp_path / "lines").read_bytes() == b"one\n" + "ü".encode() * 10_000 + b"\n"
+
+
+async def test_a_pipe_gets_its_lines_whole_and_in_order_whatever_their_length() -> None:
+    read, write = os.pipe()
+    lines = ["x" * length for length in (0, 10, 4094, 4095, 4096, 4097, 70_000, 1)]
+    async with trio.open_nursery() as nursery:
+
+        async def feed() -> None:
+            for line in lines:
+                await write_line(write, line)
+            os.close(write)
+
+        nursery.start_soon(feed)
+        assert [line async for line in read_lines(read)] == lines
+    os.close(read)
+
+
 async def test_writing_to_a_full_pipe_waits_and_can_be_cancelled() -> None:
     read, write = os.pipe()
     with trio.move_on_after(0.01) as scope:

@@ -3,6 +3,7 @@
 Here stands only what every command needs to give up politely.
 """
 
+import os
 import sys
 
 from wscore.server.logs import escape
@@ -26,5 +27,7 @@ def reason(error: Exception) -> str:
     """Return in a few words what went wrong, without error numbers; of several attempts, what the first one met."""
     if isinstance(error.__cause__, ExceptionGroup):
         return reason(error.__cause__.exceptions[0])
+    if isinstance(error, OSError) and error.errno and type(error).__module__ == "builtins":
+        return os.strerror(error.errno)  # others, such as those of TLS, have numbers of their own
     words = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return words.strip().rstrip(".") or type(error).__name__

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator
 import trio
 
 import wscore
+from wscore import CloseCode
 from wscore.cli import Failure, complain, reason
 from wscore.cli.options import Settings
 from wscore.cli.terminal import read_lines, show, write_line
@@ -27,6 +28,7 @@ from wscore.server.logs import escape
 
 _INTERRUPTED = 130
 _PING_EVERY = 1.0
+_USUAL_ENDS = (CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS)
 
 
 def run(url: str, settings: Settings) -> int:
@@ -94,12 +96,14 @@ class _Conversation:
                     max_message_size=settings["max_message_size"],
                 )
             )
-        except ValueError as error:
-            raise Failure(reason(error), 2) from None
         except wscore.HandshakeError as error:
             raise Failure(_refusal(error)) from None
+        except ssl.SSLCertVerificationError as error:
+            raise Failure(f"the server's certificate is not to be trusted: {error.verify_message}") from None
         except OSError as error:
             raise Failure(f"cannot connect: {reason(error)}") from None
+        except (ValueError, wscore.LocalProtocolError) as error:
+            raise Failure(reason(error), 2) from None
         except trio.TooSlowError:
             raise Failure("cannot connect: the server did not answer in time") from None
 
@@ -156,8 +160,10 @@ class _Conversation:
             middle = statistics.median(self._times)
             parts = ("fastest", min(self._times)), ("median", middle), ("slowest", max(self._times))
             complain(f"{len(self._times)} pings: " + ", ".join(f"{name} {_milliseconds(time)}" for name, time in parts))
-        if self._failure is None and (sys.stdin.isatty() or ws.close_code not in (1000, 1005)):
+        as_usual = ws.close_code in _USUAL_ENDS
+        if self._failure is None and (sys.stdin.isatty() or not as_usual):
             complain(f"closed: {_close(ws.close_code, ws.close_reason)}")
+        self._status = self._status if as_usual else 1
 
 
 def _milliseconds(seconds: float) -> str:

@@ -38,12 +38,11 @@ def run(settings: Settings) -> int:
 
 
 class _Program:
-    """One run of the server: whether it drains, what it answers, and how it ends."""
+    """One run of the server, from listening to the exit status."""
 
     def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
         self._settings = settings
         self._tls = tls
-        self._draining = False
         self._failure: Failure | None = None
         self._status = 0
 
@@ -69,7 +68,7 @@ class _Program:
         except OSError as error:
             self._failure = Failure(f"cannot listen on {host} port {port}: {reason(error)}")
         except ValueError as error:
-            self._failure = Failure(reason(error), 2)
+            self._failure = Failure(f"an option makes no sense: {reason(error)}", 2)
         return None
 
     def _keywords(self) -> Settings:
@@ -85,13 +84,8 @@ class _Program:
         }
 
     def _pages(self) -> Pages:
-        demo = _demo()
-        return {"/": lambda: demo, "/healthz": self._health}
-
-    def _health(self) -> Document:
-        if self._draining:
-            return plain(HTTPStatus.SERVICE_UNAVAILABLE, "draining")
-        return plain(HTTPStatus.OK, "ok")
+        demo, healthy = _demo(), plain(HTTPStatus.OK, "ok")
+        return {"/": lambda: demo, "/healthz": lambda: healthy}
 
     def _announce(self, server: wscore.Server) -> None:
         scheme = "https" if self._tls else "http"
@@ -99,7 +93,6 @@ class _Program:
         print(f"wscore {wscore.__version__} ({codec.IMPLEMENTATION}) listening on {places}", flush=True)
 
     async def _drain(self, server: wscore.Server) -> None:
-        self._draining = True
         complain("closing all connections; once more ends at once")
         await server.aclose(drain=self._settings["drain_timeout"])
 
@@ -115,11 +108,11 @@ async def _echo(ws: wscore.WebSocket) -> None:
 
 
 def _route(request: wscore.Request) -> wscore.Accept | wscore.Refuse | wscore.Page:
-    if not request.is_upgrade and request.path != "/echo":
-        return wscore.Page()
     if request.path == "/echo":
-        return wscore.Accept()
-    return wscore.Refuse(HTTPStatus.NOT_FOUND, "There is no WebSocket here: the echo is on /echo.")
+        return wscore.Accept()  # which a request without Upgrade cannot take: it gets 426
+    if request.is_upgrade:
+        return wscore.Refuse(HTTPStatus.NOT_FOUND, "There is no WebSocket here: the echo is on /echo.")
+    return wscore.Page()
 
 
 def _authority(address: object) -> str:

@@ -3,14 +3,16 @@
 Decides how a message looks on one line. Text has its harmful characters written out (`wscore.server.logs.escape`), line
 feeds among them, so that a line printed is a message received; bytes are shown in hexadecimal, the first 64 of them.
 
-Standard input and output may be a terminal, a pipe or a file, and each may block for ever. So bytes are read and
-written in threads, straight on the descriptors: a thread left waiting in `os.read` holds no lock that the interpreter
-wants when it exits, as one inside `sys.stdin` would.
+Standard input and output may be terminals, pipes or files. Whatever could block for ever is done in a thread, straight
+on the descriptor: a thread left waiting in `os.read` holds no lock that the interpreter wants when it exits, as one
+inside `sys.stdin` would.
 
 Refuses to know sockets and protocols.
 """
 
 import os
+import select
+import stat
 import sys
 from collections.abc import AsyncGenerator
 
@@ -20,6 +22,7 @@ from wscore.cli import Failure
 from wscore.server.logs import escape
 
 _CHUNK = 65536
+_PIPE_BUF = getattr(select, "PIPE_BUF", 0)  # 0 where there is no `poll` either
 _SHOWN_BYTES = 64
 
 
@@ -58,7 +61,26 @@ async def write_line(descriptor: int, line: str) -> None:
     Raises `BrokenPipeError` when nobody reads any more.
     """
     data = (line + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-    await trio.to_thread.run_sync(_write_all, descriptor, data, abandon_on_cancel=True)
+    if _takes_at_once(descriptor, len(data)):
+        await trio.lowlevel.checkpoint()
+        _write_all(descriptor, data)
+    else:
+        await trio.to_thread.run_sync(_write_all, descriptor, data, abandon_on_cancel=True)
+
+
+def _takes_at_once(descriptor: int, size: int) -> bool:
+    """Whether a write cannot block: then no thread is needed, which costs more than everything else about a message.
+
+    A file always takes what it is given; a pipe that is ready has room for `PIPE_BUF` bytes. A terminal may be stopped.
+    """
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISFIFO(mode):
+        return stat.S_ISREG(mode)
+    if size > _PIPE_BUF:
+        return False
+    poll = select.poll()
+    poll.register(descriptor, select.POLLOUT)
+    return bool(poll.poll(0))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
