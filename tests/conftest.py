@@ -10,7 +10,9 @@ import pytest
 import trio
 import trio.testing
 
-from wscore.codec import IMPLEMENTATION, LOAD_ERROR
+from wscore.codec import CLIENT, IMPLEMENTATION, LOAD_ERROR, SERVER
+
+from .side import Side
 
 
 @pytest.fixture
@@ -61,6 +63,12 @@ def protocol(codec: SimpleNamespace) -> SimpleNamespace:
         connection = load_anew(connection.__name__, codec.twin, names)
     own = {name: getattr(module, name) for module in (prepared, connection) for name in module.__all__}
     return SimpleNamespace(codec=codec, connection=connection, **own)
+
+
+@pytest.fixture(params=[SERVER, CLIENT], ids=["server", "client"])
+def side(protocol: SimpleNamespace, request: pytest.FixtureRequest) -> Side:
+    """One role on one twin; what is tested holds for both."""
+    return Side(protocol, request.param)
 
 
 # A test that hangs must fail by itself: no test of this suite takes a tenth of this.

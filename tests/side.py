@@ -5,11 +5,9 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-import pytest
-
 from wscore.codec import CLIENT, SERVER, Role
 
-from ..wire import KEY, Frame, decode, encode
+from .wire import KEY, Frame, decode, encode
 
 
 class Side:
@@ -37,8 +35,3 @@ class Side:
         for frame in frames:
             frame.key = None
         return frames
-
-
-@pytest.fixture(params=[SERVER, CLIENT], ids=["server", "client"])
-def side(protocol: SimpleNamespace, request: pytest.FixtureRequest) -> Side:
-    return Side(protocol, request.param)
