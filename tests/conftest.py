@@ -6,6 +6,7 @@ import inspect
 import os
 from types import ModuleType, SimpleNamespace
 
+import hypothesis
 import pytest
 import trio
 import trio.testing
@@ -13,6 +14,10 @@ import trio.testing
 from wscore.codec import CLIENT, IMPLEMENTATION, LOAD_ERROR, SERVER
 
 from .side import Side
+
+# How long an example takes says more about the machine than about the code.
+hypothesis.settings.register_profile("wscore", deadline=None)
+hypothesis.settings.load_profile("wscore")
 
 
 @pytest.fixture
