@@ -16,13 +16,14 @@ import trustme
 
 import wscore
 
+KEPT = ("WSCORE_PURE", "WSCORE_KERNEL")
 COMMAND = [sys.executable, "-m", "wscore"]
 
 
 def environment(more: Mapping[str, str]) -> dict[str, str]:
     """Ours, without options that somebody set for a program of theirs, and with the mode that the tests run in."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith("WSCORE_") or k == "WSCORE_PURE"}
-    return inherited | more
+    inherited = {k: v for k, v in os.environ.items() if k in KEPT or not k.startswith("WSCORE_")}
+    return {**inherited, **more}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import signal
 import socket
 import ssl
@@ -155,6 +156,26 @@ async def test_when_nobody_reads_its_output_any_more_it_ends_quietly(
         status = await program.process.wait()
         assert program.process.stderr is not None
         assert (status, await program.process.stderr.receive_some()) == (1, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux")
+async def test_output_that_cannot_be_written_is_one_sentence(
+    running: Callable[..., Any], serving: Callable[..., Any]
+) -> None:
+    full = os.open("/dev/full", os.O_WRONLY)
+    async with serving(echo) as url, running("connect", url, stdout=full) as program:
+        await program.write(b"one\n")
+        assert await program.process.wait() == 1
+        assert await program.read_line("stderr") == "wscore: cannot write to standard output: No space left on device"
+    os.close(full)
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-"])
+async def test_closed_standard_streams_are_one_sentence_and_status_2(redirection: str) -> None:
+    command = f"exec {shlex.quote(sys.executable)} -m wscore connect ws://127.0.0.1:1/ {redirection}"
+    result = await trio.run_process(["sh", "-c", command], capture_stderr=True, check=False)
+    assert result.returncode == 2
+    assert result.stderr == b"wscore: standard input and output must not be closed\n"
 
 
 # The opening handshake.

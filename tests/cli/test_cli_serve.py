@@ -149,6 +149,7 @@ async def test_options_reach_the_server(running: Callable[..., Any]) -> None:
         url = f"ws://127.0.0.1:{port}/echo"
         async with wscore.connect(url, compression="takeover", subprotocols=["one", "two"]) as ws:
             assert ws.subprotocol in ("one", "two")
+            assert ws.response is not None
             assert "permessage-deflate" in (ws.response.headers.get("Sec-WebSocket-Extensions") or "")
             await ws.send("x" * 1024)
             assert await ws.receive() == "x" * 1024

@@ -69,6 +69,13 @@ async def test_lines_before_one_that_is_not_utf8_come_and_then_a_sentence() -> N
     os.close(read)
 
 
+async def test_input_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    with pytest.raises(Failure, match="cannot read standard input: Is a directory"):
+        await anext(read_lines(folder))
+    os.close(folder)
+
+
 async def test_waiting_for_input_holds_up_nothing_and_can_be_cancelled() -> None:
     read, write = os.pipe()
     with trio.move_on_after(0.01) as scope:

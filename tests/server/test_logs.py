@@ -55,7 +55,7 @@ def formatted(message: str, error: Exception | None = None) -> str:
     except Exception:
         information = sys.exc_info()
     else:
-        information = None
+        information = (None, None, None)
     record = logging.LogRecord("wscore", logging.ERROR, __file__, 1, message, (), information)
     return EscapingFormatter("%(levelname)s %(message)s").format(record)
 

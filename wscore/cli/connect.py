@@ -33,6 +33,8 @@ _USUAL_ENDS = (CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS)
 
 def run(url: str, settings: Settings) -> int:
     """Talk to `url` until either side ends it; return the exit status. Raises `Failure` if it cannot, or is cut off."""
+    if sys.stdin is None or sys.stdout is None:  # a connection might get their descriptors
+        raise Failure("standard input and output must not be closed", 2)
     return trio.run(_Conversation(url, settings, _tls(settings)).run)
 
 
@@ -148,6 +150,9 @@ class _Conversation:
             await write_line(sys.stdout.fileno(), line)
         except BrokenPipeError:  # as after `| head`: nobody reads any more
             self._status = 1
+            self._end_after(0)
+        except OSError as error:
+            self._failure = Failure(f"cannot write to standard output: {reason(error)}")
             self._end_after(0)
 
     def _end_after(self, seconds: float) -> None:

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator
 
 import trio
 
-from wscore.cli import Failure
+from wscore.cli import Failure, reason
 from wscore.server.logs import escape
 
 _CHUNK = 65536
@@ -37,15 +37,22 @@ def show(message: str | bytes) -> str:
 async def read_lines(descriptor: int) -> AsyncGenerator[str, None]:
     """Yield each line of UTF-8 text without its ending, a last one without a line feed too; cancelling loses nothing.
 
-    Raises `Failure` at the first line that is not UTF-8.
+    Raises `Failure` at the first line that is not UTF-8, and if nothing can be read.
     """
     rest = b""
-    while data := await trio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True):
+    while data := await _read(descriptor):
         *lines, rest = (rest + data).split(b"\n")
         for line in lines:
             yield _decoded(line)
     if rest:
         yield _decoded(rest)
+
+
+async def _read(descriptor: int) -> bytes:
+    try:
+        return await trio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True)
+    except OSError as error:
+        raise Failure(f"cannot read standard input: {reason(error)}") from None
 
 
 def _decoded(line: bytes) -> str:
@@ -58,7 +65,7 @@ def _decoded(line: bytes) -> str:
 async def write_line(descriptor: int, line: str) -> None:
     """Write a line, in whatever encoding the terminal has; waits while a pipe is full, and cancelling leaves it there.
 
-    Raises `BrokenPipeError` when nobody reads any more.
+    Raises `BrokenPipeError` when nobody reads any more, and `OSError` when it cannot be written for another reason.
     """
     data = (line + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
     if _takes_at_once(descriptor, len(data)):
