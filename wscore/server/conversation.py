@@ -73,6 +73,14 @@ class Conversations:
             self._streams.discard(stream)
             await close_now(stream)
 
+    def _report(self, ws: WebSocket, error: Exception) -> None:
+        """Tell `on_error`; should that fail, too, the connection still gets its 1011."""
+        try:
+            self._on_error(ws, error)
+        except Exception:
+            self._tally.errors += 1
+            logger.exception("on_error failed")
+
     def _contain(self, error: BaseException) -> None:
         """Log and count what concerns this connection alone; raise the rest, without those `Cancelled` that are in it.
 
@@ -121,7 +129,7 @@ class Conversations:
                 visit.opening,
                 handle,
                 on_message=self._on_message,
-                on_error=self._on_error,
+                on_error=self._report,
             )
         finally:
             if ws is not None:
