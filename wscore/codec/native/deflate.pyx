@@ -13,45 +13,20 @@ one is much cheaper than making one.
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 from wscore.codec.errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 
 from wscore.codec.native.buffers cimport (
     Growing, discard_grown, grown_capacity, grown_data, reserve, take_grown,
 )
+from wscore.codec.native.streams cimport (
+    Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, deflate, end_chain,
+    end_stream, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, make_idle, new_stream, reuse_idle,
+)
 
 __all__ = ["DeflatePool", "Deflater", "Inflater"]
-
-cdef extern from "zlib.h" nogil:
-    ctypedef unsigned char Bytef
-    ctypedef struct z_stream:
-        Bytef* next_in
-        unsigned int avail_in
-        Bytef* next_out
-        unsigned int avail_out
-    int Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_MEM_ERROR
-    int Z_NO_FLUSH, Z_SYNC_FLUSH, Z_DEFLATED, Z_DEFAULT_STRATEGY
-    int deflateInit2(z_stream*, int level, int method, int bits, int mem_level, int strategy)
-    int deflate(z_stream*, int flush)
-    int deflateReset(z_stream*)
-    int deflateEnd(z_stream*)
-    int inflateInit2(z_stream*, int bits)
-    int inflate(z_stream*, int flush)
-    int inflateReset(z_stream*)
-    int inflateEnd(z_stream*)
-    int inflateGetDictionary(z_stream*, Bytef* window, unsigned int* size)
-    int inflateSetDictionary(z_stream*, const Bytef* window, unsigned int size)
-
-# A stream and the settings that it was made with. zlib's state points back at it: it must not move.
-cdef struct Stream:
-    z_stream z
-    int bits
-    int level
-    int mem_level
-    Stream* next  # idle streams are chained
 
 # What a sync flush ends with, and what the sender leaves out (section 7.2.1).
 cdef const uint8_t* TAIL = <const uint8_t*><const char*>b"\x00\x00\xff\xff"
@@ -60,8 +35,6 @@ cdef enum:
     # A sender needs one final block a message (section 7.2.3.4); each costs us a new window, so a peer gets a few, not
     # thousands.
     MAX_FINAL_BLOCKS = 64
-    # How many streams of each kind a pool keeps at most although nobody needs them now.
-    MAX_IDLE = 8
     # What a call of zlib is given at most: it counts in 32 bits.
     MAX_STEP = 1 << 30
     MAX_SCRATCH_KEPT = 1 << 19
@@ -88,74 +61,6 @@ cdef int _check_window(int window_bits, int least) except -1:
     return window_bits
 
 
-# Streams
-
-cdef Stream* _new_stream(int bits, int level, int mem_level) except NULL:
-    """A compressor; an inflater if `mem_level` is 0."""
-    cdef int code
-    cdef Stream* stream = <Stream*>PyMem_Malloc(sizeof(Stream))
-    if stream == NULL:
-        raise MemoryError
-    memset(stream, 0, sizeof(Stream))
-    stream.bits, stream.level, stream.mem_level = bits, level, mem_level
-    if mem_level:
-        code = deflateInit2(&stream.z, level, Z_DEFLATED, -bits, mem_level, Z_DEFAULT_STRATEGY)
-    else:
-        code = inflateInit2(&stream.z, -bits)
-    if code == Z_OK:
-        return stream
-    PyMem_Free(stream)
-    if code == Z_MEM_ERROR:
-        raise MemoryError
-    raise RuntimeError(f"zlib refuses to start: error {code}")
-
-
-cdef void _end_stream(void* pointer) noexcept:
-    cdef Stream* stream = <Stream*>pointer
-    if stream.mem_level:
-        deflateEnd(&stream.z)
-    else:
-        inflateEnd(&stream.z)
-    PyMem_Free(stream)
-
-
-cdef void _end_chain(void* pointer) noexcept:
-    cdef Stream* stream = <Stream*>pointer
-    while stream != NULL:
-        pointer, stream = stream, stream.next
-        _end_stream(pointer)
-
-
-cdef void _make_idle(void** chain, void* pointer, Py_ssize_t limit) noexcept:
-    """Keep the stream at the head of `chain`, and end those at its end that are too many."""
-    cdef Stream** link = <Stream**>chain
-    (<Stream*>pointer).next = link[0]
-    link[0] = <Stream*>pointer
-    limit = min(limit, <Py_ssize_t>MAX_IDLE)
-    while link[0] != NULL and limit > 0:
-        link = &link[0].next
-        limit -= 1
-    _end_chain(link[0])
-    link[0] = NULL
-
-
-cdef Stream* _reuse(void** chain, int bits, int level, int mem_level) noexcept:
-    """Take a stream with these settings off `chain`, and reset it; NULL if there is none."""
-    cdef Stream** link = <Stream**>chain
-    cdef Stream* stream
-    while link[0] != NULL:
-        stream = link[0]
-        if stream.bits == bits and stream.level == level and stream.mem_level == mem_level:
-            link[0] = stream.next
-            if mem_level:
-                deflateReset(&stream.z)
-            else:
-                inflateReset(&stream.z)
-            return stream
-        link = &stream.next
-    return NULL
-
-
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class DeflatePool:
@@ -174,8 +79,8 @@ cdef class DeflatePool:
 
     def __dealloc__(self):
         # Deflaters keep their pool alive: none is on the list any more.
-        _end_chain(self.idle_compressors)
-        _end_chain(self.idle_inflaters)
+        end_chain(self.idle_compressors)
+        end_chain(self.idle_inflaters)
 
 
 cdef void _enlist(DeflatePool pool, Deflater owner) noexcept:
@@ -192,7 +97,7 @@ cdef void _enlist(DeflatePool pool, Deflater owner) noexcept:
     if pool.held > pool.size:
         _evict_oldest(pool)
     if pool.held == pool.size:
-        _end_chain(pool.idle_compressors)
+        end_chain(pool.idle_compressors)
         pool.idle_compressors = NULL
 
 
@@ -212,10 +117,12 @@ cdef void _delist(DeflatePool pool, Deflater owner) noexcept:
 cdef void _evict_oldest(DeflatePool pool) noexcept:
     cdef Deflater owner = <Deflater>pool.oldest
     _delist(pool, owner)
-    _make_idle(&pool.idle_compressors, owner.stream, pool.size - pool.held)
+    make_idle(&pool.idle_compressors, owner.stream, pool.size - pool.held)
     owner.stream = NULL
 
 
+# Final, so that none is visited through its pool's list in the middle of a subclass's end.
+@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class Deflater:
@@ -286,9 +193,9 @@ cdef class Deflater:
             _delist(self.pool, self)
         self.stream = NULL
         if self.pool is None:
-            _end_stream(stream)
+            end_stream(stream)
         else:
-            _make_idle(&self.pool.idle_compressors, stream, self.pool.size - self.pool.held)
+            make_idle(&self.pool.idle_compressors, stream, self.pool.size - self.pool.held)
         return 0
 
     cdef Py_ssize_t deflate_bytes(
@@ -319,9 +226,9 @@ cdef int _take_stream(Deflater owner, bint keep) except -1:
         # This one will be kept: what it would push out at the end may as well serve it now.
         if keep and pool.held == pool.size:
             _evict_oldest(pool)
-        owner.stream = _reuse(&pool.idle_compressors, owner.bits, owner.level, owner.mem_level)
+        owner.stream = reuse_idle(&pool.idle_compressors, owner.bits, owner.level, owner.mem_level)
     if owner.stream == NULL:
-        owner.stream = _new_stream(owner.bits, owner.level, owner.mem_level)
+        owner.stream = new_stream(owner.bits, owner.level, owner.mem_level)
     return 0
 
 
@@ -418,9 +325,7 @@ cdef class Inflater:
         finally:
             discard_grown(&output)
 
-    cdef int inflate_bytes(
-        self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit
-    ) except -1:
+    cdef int inflate_bytes(self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit) except -1:
         cdef Py_ssize_t step
         cdef int result
         if self.stream == NULL:
@@ -458,9 +363,9 @@ cdef bytes _inflated(int result, Growing* output):
 
 cdef int _borrow_stream(Inflater owner) except -1:
     if owner.pool is not None:
-        owner.stream = _reuse(&owner.pool.idle_inflaters, owner.bits, 0, 0)
+        owner.stream = reuse_idle(&owner.pool.idle_inflaters, owner.bits, 0, 0)
     if owner.stream == NULL:
-        owner.stream = _new_stream(owner.bits, 0, 0)
+        owner.stream = new_stream(owner.bits, 0, 0)
     return 0
 
 
@@ -470,9 +375,9 @@ cdef void _return_stream(Inflater owner) noexcept:
     if stream == NULL:
         return
     if owner.pool is None:
-        _end_stream(stream)
+        end_stream(stream)
     else:
-        _make_idle(&owner.pool.idle_inflaters, stream, owner.pool.size)
+        make_idle(&owner.pool.idle_inflaters, stream, owner.pool.size)
 
 
 cdef int _inflate_step(

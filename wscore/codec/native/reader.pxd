@@ -45,6 +45,4 @@ cdef class Reader:
 
     # Read `size` bytes, append messages to `out`, return how many were read; then `stop_code`, `control`, `defect` and
     # `spent` hold what `read` documents. `data` is neither written to nor kept.
-    cdef Py_ssize_t read_bytes(
-        self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget
-    ) except -1
+    cdef Py_ssize_t read_bytes(self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget) except -1

@@ -14,15 +14,13 @@ in here: `_fail` notes it, and the loop of `read_bytes` ends.
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from wscore.codec import errors
-from wscore.codec.messages import Piece as _Piece
 from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
-from wscore.codec.messages import Stop
+from wscore.codec.messages import Piece, Stop
 from wscore.codec.opcodes import SERVER, Role
 
 from wscore.codec.native.buffers cimport (
@@ -32,20 +30,14 @@ from wscore.codec.native.deflate cimport (
     INFLATE_INVALID, INFLATE_TOO_MANY_FINAL_BLOCKS, INFLATED, Inflater,
 )
 from wscore.codec.native.frames cimport (
-    BINARY, CONTINUATION, CONTROL_BIT, FIN, MAX_CONTROL_PAYLOAD, MAX_HEADER, PONG, RSV1, TEXT,
+    BINARY, CONTINUATION, CONTROL_BIT, FIN, LENGTH_BITS, MASK_BIT, MAX_HEADER, NO_RULE, OPCODE_BITS, RSV1, TEXT,
+    Header, parse_header,
 )
-from wscore.codec.native.masking cimport key_words, xor_copy, xor_copy_ascii
+from wscore.codec.native.masking cimport key_words, unmask_bytes, unmask_copy
+from wscore.codec.native.text cimport decode_text, decode_text_part, unmask_text
 from wscore.codec.native.utf8 cimport UTF8_FAILED, UTF8_START, utf8_advance
 
 __all__ = ["Reader"]
-
-cdef extern from "Python.h":
-    str PyUnicode_New(Py_ssize_t size, Py_UCS4 widest)
-    uint8_t* PyUnicode_1BYTE_DATA(object text)
-    str PyUnicode_DecodeUTF8(const char* data, Py_ssize_t size, const char* errors)
-    str PyUnicode_DecodeUTF8Stateful(
-        const char* data, Py_ssize_t size, const char* errors, Py_ssize_t* consumed
-    )
 
 cdef enum:
     # Inflating for pieces goes in steps: 256 bytes become at most 264 KiB, since DEFLATE expands by 1,032 at most.
@@ -60,12 +52,13 @@ cdef enum:
 # What the loop needs of other modules, looked up once.
 cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
 cdef tuple STOPS = tuple(Stop)
-cdef object Piece = _Piece
+cdef tuple DEFECTS = (  # by number of the broken rule
+    None, errors.RESERVED_BITS, errors.COMPRESSED_CONTINUATION, errors.UNKNOWN_OPCODE, errors.MASK_MISSING,
+    errors.MASK_UNEXPECTED, errors.CONTROL_FRAGMENTED, errors.CONTROL_TOO_LONG, errors.MESSAGE_INTERRUPTED,
+    errors.CONTINUATION_WITHOUT_START, errors.LENGTH_NOT_MINIMAL, errors.LENGTH_TOP_BIT,
+)
 cdef object TEXT_NOT_UTF8 = errors.TEXT_NOT_UTF8
 cdef object MESSAGE_TOO_BIG = errors.MESSAGE_TOO_BIG
-cdef object TOO_MANY_FRAGMENTS = errors.TOO_MANY_FRAGMENTS
-cdef object LENGTH_NOT_MINIMAL = errors.LENGTH_NOT_MINIMAL
-cdef object LENGTH_TOP_BIT = errors.LENGTH_TOP_BIT
 
 
 cdef int64_t _compressed_limit(int64_t max_message_size) noexcept:
@@ -91,15 +84,9 @@ cdef class Reader:
     """
 
     def __init__(
-        self,
-        role: Role,
-        *,
-        max_message_size=1 << 20,
-        max_fragments=4096,
-        bint pieces=False,
-        Inflater inflater=None,
+        self, role: Role, *, max_message_size=1 << 20, max_fragments=4096, bint pieces=False, Inflater inflater=None
     ):
-        self.mask_bit = 0x80 if role is SERVER else 0
+        self.mask_bit = MASK_BIT if role is SERVER else 0
         self.max_message_size = clipped(max_message_size, NULL)
         self.max_compressed = _compressed_limit(self.max_message_size)
         self.max_fragments = clipped(max_fragments, NULL)
@@ -136,28 +123,37 @@ cdef class Reader:
         finally:
             PyBuffer_Release(&view)
 
-    cdef Py_ssize_t read_bytes(
-        self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget
-    ) except -1:
-        cdef Py_ssize_t at = 0
-        cdef Py_ssize_t taken
+    cdef Py_ssize_t read_bytes(self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget) except -1:
         self.spent = 0
         if self.stop_code == STOP_DEFECT:
             return size
-        self.stop_code = STOP_NEED_DATA
-        while at < size:
-            if self.spent >= budget:
-                self.stop_code = STOP_BUDGET
-                break
-            taken = _read_whole(self, data + at, size - at, out)
-            if taken == 0:
-                taken = _read_part(self, data + at, size - at, out)
-            if self.stop_code == STOP_DEFECT:
-                return size
-            at += taken
-            if self.stop_code == STOP_CONTROL:
-                break
-        return at
+        try:
+            return _read_frames(self, data, size, out, budget)
+        except BaseException:
+            # No memory. Where it went on, a message would lack its middle: it reads no more.
+            self.stop_code = STOP_DEFECT
+            raise
+
+
+cdef Py_ssize_t _read_frames(
+    Reader self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget
+) except -1:
+    cdef Py_ssize_t at = 0
+    cdef Py_ssize_t taken
+    self.stop_code = STOP_NEED_DATA
+    while at < size:
+        if self.spent >= budget:
+            self.stop_code = STOP_BUDGET
+            break
+        taken = _read_whole(self, data + at, size - at, out)
+        if taken == 0:
+            taken = _read_part(self, data + at, size - at, out)
+        if self.stop_code == STOP_DEFECT:
+            return size
+        at += taken
+        if self.stop_code == STOP_CONTROL:
+            break
+    return at
 
 
 # The fast way
@@ -170,9 +166,9 @@ cdef Py_ssize_t _read_whole(Reader self, const uint8_t* data, Py_ssize_t size, l
     cdef uint64_t words = 0
     if self.opcode >= 0 or self.in_message or self.header_size or self.pieces or size < 2:
         return 0
-    if data[0] != (FIN | BINARY) and data[0] != (FIN | TEXT) or data[1] & 0x80 != self.mask_bit:
+    if data[0] != (FIN | BINARY) and data[0] != (FIN | TEXT) or data[1] & MASK_BIT != self.mask_bit:
         return 0
-    length = data[1] & 0x7F
+    length = data[1] & LENGTH_BITS
     if length >= 126:
         if length == 127 or size < 4:
             return 0
@@ -186,46 +182,20 @@ cdef Py_ssize_t _read_whole(Reader self, const uint8_t* data, Py_ssize_t size, l
         return 0
     if self.mask_bit:
         words = key_words(data + start - 4, 0)
-    self.spent += length + MESSAGE_OVERHEAD
-    if data[0] == (FIN | BINARY):
-        out.append(_unmasked(data + start, length, words))
-    else:
-        _deliver_text(self, data + start, length, words, out)
+    _deliver(self, data[0] == (FIN | TEXT), data + start, length, words, out)
     return start + length
 
 
-cdef inline void _unmask(uint8_t* target, const uint8_t* source, Py_ssize_t size, uint64_t words) noexcept:
-    if words:
-        xor_copy(target, source, size, words)
-    else:
-        memcpy(target, source, size)
-
-
-cdef inline bytes _unmasked(const uint8_t* source, Py_ssize_t size, uint64_t words):
-    payload = PyBytes_FromStringAndSize(NULL, size)
-    _unmask(<uint8_t*>PyBytes_AS_STRING(payload), source, size, words)
-    return payload
-
-
-cdef int _deliver_text(Reader self, const uint8_t* source, Py_ssize_t size, uint64_t words, list out) except -1:
-    """Unmask text into a string of ASCII. If it is none, the string, which nobody has seen, was a place to unmask it.
-    """
-    text = PyUnicode_New(size, 127)
-    target = PyUnicode_1BYTE_DATA(text)
-    if not xor_copy_ascii(target, source, size, words):
-        text = _decode(target, size)
-        if text is None:
-            return _fail(self, TEXT_NOT_UTF8)
-    out.append(text)
+cdef inline int _deliver(
+    Reader self, bint text, const uint8_t* source, Py_ssize_t size, uint64_t words, list out
+) except -1:
+    """Deliver a whole message, unmasked on the way into its object."""
+    cdef object message = unmask_text(source, size, words) if text else unmask_bytes(source, size, words)
+    self.spent += size + MESSAGE_OVERHEAD
+    if message is None:
+        return _fail(self, TEXT_NOT_UTF8)
+    out.append(message)
     return 0
-
-
-cdef str _decode(const uint8_t* data, Py_ssize_t size):
-    """The text, or None if it is not UTF-8."""
-    try:
-        return PyUnicode_DecodeUTF8(<const char*>data, size, NULL)
-    except UnicodeDecodeError:
-        return None
 
 
 # Headers
@@ -246,83 +216,32 @@ cdef Py_ssize_t _read_header(Reader self, const uint8_t* data, Py_ssize_t size) 
     cdef Py_ssize_t more = min(size, <Py_ssize_t>(MAX_HEADER - known))
     cdef Py_ssize_t end
     if known == 0:
-        end = _parse_header(self, data, size)
+        end = _take_header(self, data, size)
         if end:
             return end
     memcpy(self.header + known, data, more)
-    end = _parse_header(self, self.header, known + more) if known else 0
+    end = _take_header(self, self.header, known + more) if known else 0
     # An incomplete header has used up all of the data: it has at most 13 bytes.
     self.header_size = 0 if end else <uint8_t>(known + more)
     return end - known
 
 
-cdef Py_ssize_t _parse_header(Reader self, const uint8_t* header, Py_ssize_t size) noexcept:
-    """Take a header, return its size, 0 if it is incomplete or wrong (RFC 6455 section 5.2)."""
-    cdef uint64_t length
-    cdef Py_ssize_t end = 2
+cdef Py_ssize_t _take_header(Reader self, const uint8_t* data, Py_ssize_t size) noexcept:
+    """Take a header, return its size, 0 if it is incomplete or wrong."""
+    cdef Header header
+    cdef Py_ssize_t end = parse_header(data, size, self.mask_bit, self.inflater is not None, self.in_message, &header)
     cdef int opcode
-    if size < 2:
+    if header.rule != NO_RULE:
+        return _fail(self, DEFECTS[header.rule])
+    if end == 0:
         return 0
-    opcode = header[0] & 0x0F
-    defect = _first_defect(self, header[0], header[1], opcode)
-    if defect is not None:
-        return _fail(self, defect)
-    length = header[1] & 0x7F
-    if length >= 126:
-        end = 4 if length == 126 else 10
-        if size < end:
-            return 0
-        length = _extended_length(header + 2, end - 2)
-        if length < (126 if end == 4 else 1 << 16):
-            return _fail(self, LENGTH_NOT_MINIMAL)
-        if length >> 63:
-            return _fail(self, LENGTH_TOP_BIT)
-    if self.mask_bit:
-        end += 4
-        if size < end:
-            return 0
-    if not opcode & CONTROL_BIT and not _start_fragment(self, header[0], opcode, <int64_t>length):
+    opcode = header.first & OPCODE_BITS
+    if not opcode & CONTROL_BIT and not _start_fragment(self, header.first, opcode, <int64_t>header.length):
         return 0
-    self.words = key_words(header + end - 4, 0) if self.mask_bit else 0
     self.opcode = opcode
-    self.left = <int64_t>length
+    self.left = <int64_t>header.length
+    self.words = header.words
     return end
-
-
-cdef uint64_t _extended_length(const uint8_t* field, Py_ssize_t size) noexcept:
-    cdef uint64_t length = 0
-    cdef Py_ssize_t i
-    for i in range(size):
-        length = length << 8 | field[i]
-    return length
-
-
-cdef object _first_defect(Reader self, int first, int second, int opcode):
-    """The rule that the first two bytes of a header break, or None."""
-    cdef int reserved = first & 0x70
-    cdef int control = opcode & CONTROL_BIT
-    if reserved:
-        if self.inflater is None or reserved != RSV1 or control:
-            return errors.RESERVED_BITS
-        if opcode == CONTINUATION:
-            return errors.COMPRESSED_CONTINUATION
-    if opcode > (PONG if control else BINARY):
-        return errors.UNKNOWN_OPCODE
-    if second & 0x80 != self.mask_bit:
-        return errors.MASK_MISSING if self.mask_bit else errors.MASK_UNEXPECTED
-    if control:
-        return _control_defect(first, second)
-    if (opcode == CONTINUATION) != self.in_message:
-        return errors.MESSAGE_INTERRUPTED if self.in_message else errors.CONTINUATION_WITHOUT_START
-    return None
-
-
-cdef object _control_defect(int first, int second):
-    if not first & FIN:
-        return errors.CONTROL_FRAGMENTED
-    if second & 0x7F > MAX_CONTROL_PAYLOAD:
-        return errors.CONTROL_TOO_LONG
-    return None
 
 
 cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) noexcept:
@@ -336,7 +255,7 @@ cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) no
         return True
     self.fragments += 1
     if self.fragments > self.max_fragments:
-        _fail(self, TOO_MANY_FRAGMENTS)
+        _fail(self, errors.TOO_MANY_FRAGMENTS)
         return False
     # In this order no sum can overflow: what was received is never more than the limit.
     if length > (self.max_compressed if self.compressed else self.max_message_size) - self.received:
@@ -365,7 +284,7 @@ cdef Py_ssize_t _read_payload(Reader self, const uint8_t* data, Py_ssize_t size,
 
 cdef void _take(Reader self, uint8_t* target, const uint8_t* source, Py_ssize_t size) noexcept:
     """Unmask the next bytes of the frame's payload."""
-    _unmask(target, source, size, self.words)
+    unmask_copy(target, source, size, self.words)
     if size & 3 and self.words:
         self.words = key_words(<const uint8_t*>&self.words, <size_t>size)
     self.left -= size
@@ -389,12 +308,8 @@ cdef int _read_plain(Reader self, const uint8_t* data, Py_ssize_t size, list out
     cdef bint ends = self.fin and size == self.left
     cdef Py_ssize_t known = self.message.size
     if known == 0 and ends:
-        self.spent += size + MESSAGE_OVERHEAD
         self.left = 0
-        if self.text:
-            _deliver_text(self, data, size, self.words, out)
-        else:
-            out.append(_unmasked(data, size, self.words))
+        _deliver(self, self.text, data, size, self.words, out)
         return _end_message(self)
     if size:
         _append(self, &self.message, data, size, _room_ahead(self, size))
@@ -424,7 +339,7 @@ cdef int _continue_message(Reader self, Py_ssize_t known, bint ends, list out) e
         return 0
     self.spent += self.message.size + MESSAGE_OVERHEAD
     if self.text:
-        out.append(_decode(data, self.message.size))
+        out.append(decode_text(data, self.message.size))
     else:
         out.append(take_grown(&self.message))
     return _end_message(self)
@@ -440,7 +355,7 @@ cdef int _read_compressed(Reader self, const uint8_t* data, Py_ssize_t size, lis
     if known == 0 and ends and self.text:
         # In the order of the pure twin, which counts a message before it looks whether it is text.
         self.spent += self.message.size + MESSAGE_OVERHEAD
-        text = _decode(grown_data(&self.message), self.message.size)
+        text = decode_text(grown_data(&self.message), self.message.size)
         if text is None:
             return _fail(self, TEXT_NOT_UTF8)
         out.append(text)
@@ -538,14 +453,10 @@ cdef str _take_text(Reader self, bint ends):
     cdef Py_ssize_t used = size
     if size == 0:
         return ""
-    try:
-        text = PyUnicode_DecodeUTF8Stateful(<const char*>data, size, NULL, NULL if ends else &used)
-    except UnicodeDecodeError:
+    text = decode_text(data, size) if ends else decode_text_part(data, size, &used)
+    if text is None:
         return None
     size -= used
-    # Python's decoder waits for the third byte of a surrogate.
-    if utf8_advance(UTF8_START, data + used, size) == UTF8_FAILED:
-        return None
     memcpy(rest, data + used, size)
     discard_grown(&self.message)
     if size:

@@ -20,7 +20,7 @@ from wscore.codec.opcodes import CLIENT, Role
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, clipped, discard_grown, reserve, take_grown
 from wscore.codec.native.deflate cimport Deflater
 from wscore.codec.native.frames cimport (
-    BINARY, CLOSE, CONTINUATION, FIN, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, write_header,
+    BINARY, CLOSE, FIN, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, write_header,
 )
 from wscore.codec.native.masking cimport key_words, take_mask_key, xor_copy
 

@@ -1,0 +1,107 @@
+"""Streams of zlib, through its C interface, and chains of those that are idle.
+
+A stream without a context is as good as a new one once it is reset, which is much cheaper than making one: a window
+and a hash table need not be allocated and cleared.
+"""
+
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.string cimport memset
+
+cdef extern from "zlib.h" nogil:
+    ctypedef unsigned char Bytef
+    ctypedef struct z_stream:
+        Bytef* next_in
+        unsigned int avail_in
+        Bytef* next_out
+        unsigned int avail_out
+    int Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_MEM_ERROR
+    int Z_NO_FLUSH, Z_SYNC_FLUSH, Z_DEFLATED, Z_DEFAULT_STRATEGY
+    int deflateInit2(z_stream*, int level, int method, int bits, int mem_level, int strategy)
+    int deflate(z_stream*, int flush)
+    int deflateReset(z_stream*)
+    int deflateEnd(z_stream*)
+    int inflateInit2(z_stream*, int bits)
+    int inflate(z_stream*, int flush)
+    int inflateReset(z_stream*)
+    int inflateEnd(z_stream*)
+    int inflateGetDictionary(z_stream*, Bytef* window, unsigned int* size)
+    int inflateSetDictionary(z_stream*, const Bytef* window, unsigned int size)
+
+# A stream and the settings that it was made with. zlib's state points back at it: it must not move.
+cdef struct Stream:
+    z_stream z
+    int bits
+    int level
+    int mem_level
+    Stream* next  # idle streams are chained
+
+cdef enum:
+    # How many streams of each kind a pool keeps at most although nobody needs them now.
+    MAX_IDLE = 8
+
+cdef inline Stream* new_stream(int bits, int level, int mem_level) except NULL:
+    """A compressor; an inflater if `mem_level` is 0."""
+    cdef int code
+    cdef Stream* stream = <Stream*>PyMem_Malloc(sizeof(Stream))
+    if stream == NULL:
+        raise MemoryError
+    memset(stream, 0, sizeof(Stream))
+    stream.bits, stream.level, stream.mem_level = bits, level, mem_level
+    if mem_level:
+        code = deflateInit2(&stream.z, level, Z_DEFLATED, -bits, mem_level, Z_DEFAULT_STRATEGY)
+    else:
+        code = inflateInit2(&stream.z, -bits)
+    if code == Z_OK:
+        return stream
+    PyMem_Free(stream)
+    if code == Z_MEM_ERROR:
+        raise MemoryError
+    raise RuntimeError(f"zlib refuses to start: error {code}")
+
+cdef inline void end_stream(void* pointer) noexcept:
+    cdef Stream* stream = <Stream*>pointer
+    if stream.mem_level:
+        deflateEnd(&stream.z)
+    else:
+        inflateEnd(&stream.z)
+    PyMem_Free(stream)
+
+cdef inline void end_chain(void* pointer) noexcept:
+    cdef Stream* stream = <Stream*>pointer
+    while stream != NULL:
+        pointer, stream = stream, stream.next
+        end_stream(pointer)
+
+cdef inline void make_idle(void** chain, void* pointer, Py_ssize_t limit) noexcept:
+    """Keep the stream at the head of `chain`, and end those at its end that are too many."""
+    cdef Stream* last = <Stream*>pointer
+    limit = min(limit, <Py_ssize_t>MAX_IDLE)
+    if limit < 1:
+        end_stream(pointer)
+        return
+    last.next = <Stream*>chain[0]
+    chain[0] = pointer
+    while last.next != NULL and limit > 1:
+        last = last.next
+        limit -= 1
+    end_chain(last.next)
+    last.next = NULL
+
+cdef inline Stream* reuse_idle(void** chain, int bits, int level, int mem_level) noexcept:
+    """Take a stream with these settings off `chain`, and reset it; NULL if there is none."""
+    cdef Stream* before = NULL
+    cdef Stream* stream = <Stream*>chain[0]
+    while stream != NULL and (stream.bits != bits or stream.level != level or stream.mem_level != mem_level):
+        before = stream
+        stream = stream.next
+    if stream == NULL:
+        return NULL
+    if before == NULL:
+        chain[0] = stream.next
+    else:
+        before.next = stream.next
+    if mem_level:
+        deflateReset(&stream.z)
+    else:
+        inflateReset(&stream.z)
+    return stream
