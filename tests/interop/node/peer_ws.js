@@ -13,9 +13,9 @@ const { WebSocket, WebSocketServer } = createRequire(process.argv[2] + "/")("ws"
 const MAX_MESSAGE_SIZE = 32 << 20;
 let ws, received, waiting, server, arrived;
 
-function compressionOptions(policy) {
+function compressionOptions(policy, otherwise) {
   if (policy === null) return false;
-  const without = policy === "no takeover";
+  const without = policy === "no takeover" || otherwise;
   return { serverNoContextTakeover: without, clientNoContextTakeover: without, threshold: 0 };
 }
 
@@ -53,7 +53,8 @@ const commands = {
     const accepting = new WebSocketServer({
       server,
       maxPayload: MAX_MESSAGE_SIZE,
-      perMessageDeflate: compressionOptions(compression),
+      // false: it accepts no offer that takes its context away, only the plain one that comes second.
+      perMessageDeflate: compressionOptions(compression, false),
       handleProtocols: (offered) => subprotocols.find((name) => offered.has(name)) ?? false,
     });
     arrived = once(accepting, "connection").then(([connection]) => take(connection));
@@ -71,7 +72,8 @@ const commands = {
     take(
       new WebSocket(url, subprotocols, {
         maxPayload: MAX_MESSAGE_SIZE,
-        perMessageDeflate: compressionOptions(compression),
+        // undefined: the server may decide. With false, ws would refuse what RFC 7692 lets servers answer.
+        perMessageDeflate: compressionOptions(compression, undefined),
         ca: tls === null ? undefined : readFileSync(`${tls}/authority.pem`),
       }),
     );
