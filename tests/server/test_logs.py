@@ -1,7 +1,6 @@
 """Nothing that a peer wrote may command a terminal or forge a line of a log (security case 61 for logs)."""
 
 import logging
-import sys
 import unicodedata
 
 import pytest
@@ -49,13 +48,7 @@ def test_long_text_is_cut_and_says_so() -> None:
 
 
 def formatted(message: str, error: Exception | None = None) -> str:
-    try:
-        if error:
-            raise error
-    except Exception:
-        information = sys.exc_info()
-    else:
-        information = (None, None, None)
+    information = (type(error), error, error.__traceback__) if error else None
     record = logging.LogRecord("wscore", logging.ERROR, __file__, 1, message, (), information)
     return EscapingFormatter("%(levelname)s %(message)s").format(record)
 

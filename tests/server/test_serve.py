@@ -4,8 +4,9 @@ import contextlib
 import contextvars
 import gc
 import logging
+import os
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import trio.testing
 import wscore
 
 from ..raw import Raw, dial, echo, serving, status_of, url_of
+from ..steps import cancelled_at
 from ..wire import BINARY, CLOSE, KEY, TEXT, Frame, from_client, header
 
 
@@ -410,6 +412,56 @@ async def test_cancelled_is_raised_as_it_is() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [type(error) for error in outcome] == [trio.Cancelled]
+
+
+async def call(url: str, **options: object) -> None:
+    """A client that takes things as they come."""
+    with contextlib.suppress(OSError, wscore.HandshakeError, wscore.ConnectionLost, wscore.ConnectionClosed):
+        async with wscore.connect(url, **options) as ws:
+            await ws.send("hello")
+            await ws.receive()
+
+
+async def plainly(function: Callable[[], Awaitable[object]]) -> None:
+    """Run `function`, which raises at most `Cancelled`, in no group."""
+    try:
+        await function()
+    except BaseException as error:
+        assert type(error) is trio.Cancelled  # noqa: PT017
+        raise
+
+
+async def test_serve_stream_cancelled_at_every_await_closes_the_stream() -> None:
+    step, again = 1, True
+    async with trio.open_nursery() as nursery:
+        while again:
+            ours, theirs = trio.testing.memory_stream_pair()
+            nursery.start_soon(partial(call, "ws://example.org/", stream=theirs))
+            again = await cancelled_at(step, partial(plainly, partial(wscore.serve_stream, echo, ours)))
+            with pytest.raises(trio.ClosedResourceError):
+                await ours.send_all(b"x")
+            step += 1
+    assert step > 5
+
+
+async def test_serve_cancelled_at_every_await_leaves_nothing_behind() -> None:
+    class Status:
+        def started(self, server: wscore.Server) -> None:
+            nursery.start_soon(self.use, server)
+
+        async def use(self, server: wscore.Server) -> None:
+            await call(url_of(server))
+            await server.aclose(drain=1)
+
+    before = len(os.listdir("/proc/self/fd"))
+    step, again = 1, True
+    while again:
+        async with trio.open_nursery() as nursery:
+            serve = partial(wscore.serve, echo, "127.0.0.1", 0, task_status=Status())
+            again = await cancelled_at(step, partial(plainly, serve))
+        assert len(os.listdir("/proc/self/fd")) == before
+        step += 1
+    assert step > 3
 
 
 async def test_an_error_while_a_handler_is_cancelled_is_logged(caplog: pytest.LogCaptureFixture) -> None:
