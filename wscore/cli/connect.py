@@ -19,12 +19,15 @@ from collections.abc import AsyncIterator
 
 import trio
 
-import wscore
-from wscore import CloseCode
 from wscore.cli import Failure, complain, reason
 from wscore.cli.options import Settings
 from wscore.cli.terminal import read_lines, show, write_line
+from wscore.client.connect import connect
+from wscore.codec import CloseCode, LocalProtocolError
+from wscore.protocol.handshake import HandshakeError
 from wscore.server.logs import escape
+from wscore.transport.errors import ConnectionClosed, ConnectionLost
+from wscore.transport.websocket import WebSocket
 
 _INTERRUPTED = 130
 _PING_EVERY = 1.0
@@ -85,11 +88,11 @@ class _Conversation:
             await ws.aclose()
         self._report(ws)
 
-    async def _open(self, stack: contextlib.AsyncExitStack) -> wscore.WebSocket:
+    async def _open(self, stack: contextlib.AsyncExitStack) -> WebSocket:
         settings = self._settings
         try:
             return await stack.enter_async_context(
-                wscore.connect(
+                connect(
                     self._url,
                     ssl_context=self._tls,
                     headers=settings["header"],
@@ -98,36 +101,36 @@ class _Conversation:
                     max_message_size=settings["max_message_size"],
                 )
             )
-        except wscore.HandshakeError as error:
+        except HandshakeError as error:
             raise Failure(_refusal(error)) from None
         except ssl.SSLCertVerificationError as error:
             raise Failure(f"the server's certificate is not to be trusted: {error.verify_message}") from None
         except OSError as error:
             raise Failure(f"cannot connect: {reason(error)}") from None
-        except (ValueError, wscore.LocalProtocolError) as error:
+        except (ValueError, LocalProtocolError) as error:
             raise Failure(reason(error), 2) from None
         except trio.TooSlowError:
             raise Failure("cannot connect: the server did not answer in time") from None
 
     # The two tasks of a conversation.
 
-    async def _print_messages(self, ws: wscore.WebSocket) -> None:
+    async def _print_messages(self, ws: WebSocket) -> None:
         """Print what comes (nothing while we ping) until the peer closes, the connection is lost, or patience ends."""
         try:
             while (message := await self._next(ws)) is not None:
                 if not self._settings["ping"]:
                     await self._print(show(message))
-        except wscore.ConnectionClosed:
+        except ConnectionClosed:
             pass
-        except wscore.ConnectionLost as error:
+        except ConnectionLost as error:
             self._failure = Failure(f"the connection was lost: {_close(error.code, error.reason)}")
 
-    async def _next(self, ws: wscore.WebSocket) -> str | bytes | None:
+    async def _next(self, ws: WebSocket) -> str | bytes | None:
         with trio.move_on_after(self._patience) as self._waiting:
             return await ws.receive()
         return None
 
-    async def _send_input(self, ws: wscore.WebSocket) -> None:
+    async def _send_input(self, ws: WebSocket) -> None:
         with contextlib.suppress(trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
             try:
                 async for line in read_lines(sys.stdin.fileno()):
@@ -137,7 +140,7 @@ class _Conversation:
             await ws.ping()
             self._end_after(self._settings["wait"])
 
-    async def _ping(self, ws: wscore.WebSocket) -> None:
+    async def _ping(self, ws: WebSocket) -> None:
         with contextlib.suppress(trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):
             for number in itertools.count(1):
                 begin = trio.current_time()
@@ -159,7 +162,7 @@ class _Conversation:
         self._patience = seconds
         self._waiting.deadline = trio.current_time() + seconds
 
-    def _report(self, ws: wscore.WebSocket) -> None:
+    def _report(self, ws: WebSocket) -> None:
         """Say how it ended, unless all is as usual and nobody is there to read it."""
         if self._times:
             middle = statistics.median(self._times)
@@ -179,7 +182,7 @@ def _close(code: int | None, text: str | None) -> str:
     return f"{code} {escape(text)}" if text else f"{code}"
 
 
-def _refusal(error: wscore.HandshakeError) -> str:
+def _refusal(error: HandshakeError) -> str:
     """Return why the opening handshake failed: the server's status and the beginning of what it said, or our reason."""
     response = error.response
     if response is None:

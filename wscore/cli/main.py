@@ -92,7 +92,3 @@ def version() -> str:
     python = f"{platform.python_implementation().replace('CPython', 'Python')} {platform.python_version()}"
     line = f"wscore {__version__}, {codec.IMPLEMENTATION}, kernel {codec.KERNEL}, {python}\n"
     return line + (f"The extension did not load: {codec.LOAD_ERROR}\n" if codec.LOAD_ERROR else "")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -19,12 +19,15 @@ from importlib.resources import files
 
 import trio
 
-import wscore
 from wscore import codec
+from wscore._version import __version__
 from wscore.cli import Failure, complain, reason
 from wscore.cli.options import Settings
+from wscore.protocol.handshake import Accept, Page, Refuse, Request
 from wscore.server import logs
 from wscore.server.pages import Document, Pages, plain
+from wscore.server.serve import Server, serve
+from wscore.transport.websocket import WebSocket
 
 # What the program itself needs; all other settings are keywords of `wscore.serve`.
 _OWN = {"host", "port", "tls_cert", "tls_key", "drain_timeout", "allowed_origin", "allowed_host", "subprotocol"}
@@ -59,11 +62,11 @@ class _Program:
             raise self._failure
         return self._status
 
-    async def _start(self, nursery: trio.Nursery) -> wscore.Server | None:
+    async def _start(self, nursery: trio.Nursery) -> Server | None:
         settings = self._settings
         host, port = settings["host"], settings["port"]
         try:
-            server: wscore.Server = await nursery.start(partial(wscore.serve, _echo, host, port, **self._keywords()))
+            server: Server = await nursery.start(partial(serve, _echo, host, port, **self._keywords()))
             return server
         except OSError as error:
             self._failure = Failure(f"cannot listen on {host} port {port}: {reason(error)}")
@@ -87,12 +90,12 @@ class _Program:
         demo, healthy = _demo(), plain(HTTPStatus.OK, "ok")
         return {"/": lambda: demo, "/healthz": lambda: healthy}
 
-    def _announce(self, server: wscore.Server) -> None:
+    def _announce(self, server: Server) -> None:
         scheme = "https" if self._tls else "http"
         places = ", ".join(f"{scheme}://{_authority(address)}" for address in server.addresses)
-        print(f"wscore {wscore.__version__} ({codec.IMPLEMENTATION}) listening on {places}", flush=True)
+        print(f"wscore {__version__} ({codec.IMPLEMENTATION}) listening on {places}", flush=True)
 
-    async def _drain(self, server: wscore.Server) -> None:
+    async def _drain(self, server: Server) -> None:
         complain("closing all connections; once more ends at once")
         await server.aclose(drain=self._settings["drain_timeout"])
 
@@ -102,17 +105,17 @@ class _Program:
         scope.cancel()
 
 
-async def _echo(ws: wscore.WebSocket) -> None:
+async def _echo(ws: WebSocket) -> None:
     async for message in ws:
         await ws.send(message)
 
 
-def _route(request: wscore.Request) -> wscore.Accept | wscore.Refuse | wscore.Page:
+def _route(request: Request) -> Accept | Refuse | Page:
     if request.path == "/echo":
-        return wscore.Accept()  # which a request without Upgrade cannot take: it gets 426
+        return Accept()  # which a request without Upgrade cannot take: it gets 426
     if request.is_upgrade:
-        return wscore.Refuse(HTTPStatus.NOT_FOUND, "There is no WebSocket here: the echo is on /echo.")
-    return wscore.Page()
+        return Refuse(HTTPStatus.NOT_FOUND, "There is no WebSocket here: the echo is on /echo.")
+    return Page()
 
 
 def _authority(address: object) -> str:
