@@ -281,7 +281,7 @@ class Reader:
     def _inflate(self, chunk: bytes, ends: bool) -> bytes:
         assert self._inflater is not None
         # One byte more than is allowed: if it comes, the message is too big.
-        room = self._max_message_size - len(self._message) + 1
+        room = min(self._max_message_size, sys.maxsize - 1) - len(self._message) + 1
         output = self._inflater.inflate(chunk, room)
         if ends and len(output) < room:
             output += self._inflater.finish(room - len(output))
