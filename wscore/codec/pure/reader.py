@@ -10,6 +10,7 @@ of fragments, size of the message. With the payload, as it comes: DEFLATE, size 
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from .. import errors
