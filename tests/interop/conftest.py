@@ -70,8 +70,7 @@ KINDS = {
 class Peer:
     """One process, with one connection at a time."""
 
-    def __init__(self, kind: Kind, command: list[str]) -> None:
-        self.kind = kind
+    def __init__(self, command: list[str]) -> None:
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     async def call(self, do: str, **options: Any) -> Any:
@@ -127,25 +126,44 @@ def encoded(message: Message) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def peers() -> Iterator[dict[str, Peer]]:
-    """The processes that run, by name."""
+def peer_named() -> Iterator[Callable[[str], Peer]]:
+    """Starts a library, unless it runs; skips where it is not installed, unless this is CI."""
     running: dict[str, Peer] = {}
-    yield running
+
+    def start(name: str) -> Peer:
+        if name not in running or not running[name].is_alive:
+            command = KINDS[name].command()
+            if command is None:
+                absent = pytest.fail if os.environ.get("CI") else pytest.skip
+                absent(f"{name} is not installed; see CONTRIBUTING.md")
+            running[name] = Peer(command)
+        return running[name]
+
+    yield start
     for peer in running.values():
         peer.end()
 
 
 @pytest.fixture(params=KINDS)
-def peer(request: pytest.FixtureRequest, peers: dict[str, Peer]) -> Peer:
-    """Each library in turn; skipped where it is not installed, unless this is CI."""
-    name = request.param
-    if name not in peers or not peers[name].is_alive:
-        command = KINDS[name].command()
-        if command is None:
-            absent = pytest.fail if os.environ.get("CI") else pytest.skip
-            absent(f"{name} is not installed; see CONTRIBUTING.md")
-        peers[name] = Peer(KINDS[name], command)
-    return peers[name]
+def peer(request: pytest.FixtureRequest, peer_named: Callable[[str], Peer]) -> Peer:
+    """Each library in turn."""
+    return peer_named(request.param)
+
+
+@pytest.fixture(params=[name for name, kind in KINDS.items() if kind.sends_fragments])
+def fragmenting_peer(request: pytest.FixtureRequest, peer_named: Callable[[str], Peer]) -> Peer:
+    """Each library that can send fragments."""
+    return peer_named(request.param)
+
+
+COMPRESSING = [(name, policy) for name, kind in KINDS.items() for policy in kind.compressions]
+
+
+@pytest.fixture(params=COMPRESSING, ids=[f"{name}, {policy}" for name, policy in COMPRESSING])
+def compressing_peer(request: pytest.FixtureRequest, peer_named: Callable[[str], Peer]) -> tuple[Peer, str]:
+    """Each library that compresses, and one of its ways to."""
+    name, policy = request.param
+    return peer_named(name), policy
 
 
 @pytest.fixture(scope="session")

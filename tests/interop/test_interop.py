@@ -185,10 +185,8 @@ async def test_fragments_from_us(role: str, peer: Any, fragments: list[Message])
 
 
 @pytest.mark.parametrize("fragments", FRAGMENTED, ids=["text", "text with empty fragments", "binary"])
-async def test_fragments_from_the_peer(role: str, peer: Any, fragments: list[Message]) -> None:
-    if not peer.kind.sends_fragments:
-        pytest.skip("this library cannot send fragments")
-    async with joined(role, peer) as connection:
+async def test_fragments_from_the_peer(role: str, fragmenting_peer: Any, fragments: list[Message]) -> None:
+    async with joined(role, fragmenting_peer) as connection:
         await connection.theirs.send_fragments(fragments)
         assert await connection.ours.receive() == type(fragments[0])().join(fragments)  # type: ignore[arg-type]
 
@@ -247,27 +245,20 @@ def alike(count: int) -> list[Message]:
 COMPRESSIBLE: list[Message] = [*alike(5), "", b"", "a", noise(5000), b"\x00" * 200_000, "é" * 3000, *alike(2)]
 
 
-@pytest.fixture(params=["takeover", "no takeover"])
-def their_compression(request: pytest.FixtureRequest, peer: Any) -> str:
-    """What the peer asks for or accepts; skipped where it can not."""
-    policy: str = request.param
-    if policy not in peer.kind.compressions:
-        pytest.skip("this library does not compress so")
-    return policy
-
-
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_compression(role: str, peer: Any, policy: str, their_compression: str) -> None:
-    async with joined(role, peer, compression=(policy, their_compression)) as connection:
+async def test_compression(role: str, compressing_peer: tuple[Any, str], policy: str) -> None:
+    peer, theirs = compressing_peer
+    async with joined(role, peer, compression=(policy, theirs)) as connection:
         assert connection.agreed["compressed"]
         await carry_both_ways(connection, COMPRESSIBLE)
         await carry_both_ways(connection, [noise(1 << 20), "x" * MAX_MESSAGE_SIZE, "after"])
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_prepared_messages_between_our_own(role: str, peer: Any, policy: str, their_compression: str) -> None:
+async def test_prepared_messages_between_our_own(role: str, compressing_peer: tuple[Any, str], policy: str) -> None:
     prepared = [wscore.prepare(message) for message in COMPRESSIBLE]
-    async with joined(role, peer, compression=(policy, their_compression)) as connection:
+    peer, theirs = compressing_peer
+    async with joined(role, peer, compression=(policy, theirs)) as connection:
         for message, ready in zip(COMPRESSIBLE, prepared, strict=True):
             await carry(connection.ours, connection.theirs, message)
             await connection.ours.ws.send(ready)
@@ -276,17 +267,19 @@ async def test_prepared_messages_between_our_own(role: str, peer: Any, policy: s
 
 
 @pytest.mark.parametrize("policy", POLICIES)
-async def test_compressed_fragments_from_us(role: str, peer: Any, policy: str, their_compression: str) -> None:
+async def test_compressed_fragments_from_us(role: str, compressing_peer: tuple[Any, str], policy: str) -> None:
     fragments: list[Message] = [*alike(3), "", *alike(3)]
-    async with joined(role, peer, compression=(policy, their_compression)) as connection:
+    peer, theirs = compressing_peer
+    async with joined(role, peer, compression=(policy, theirs)) as connection:
         for _ in range(2):
             await connection.ours.send_fragments(fragments)
             assert await connection.theirs.receive() == "".join(map(str, fragments))
             await connection.ours.ping()
 
 
-async def test_single_messages_without_compression(role: str, peer: Any, their_compression: str) -> None:
-    async with joined(role, peer, compression=("dedicated", their_compression)) as connection:
+async def test_single_messages_without_compression(role: str, compressing_peer: tuple[Any, str]) -> None:
+    peer, theirs = compressing_peer
+    async with joined(role, peer, compression=("dedicated", theirs)) as connection:
         for message in alike(4):
             await connection.ours.ws.send(message, compress=False)
             assert await connection.theirs.receive() == message
@@ -300,7 +293,8 @@ async def test_compression_that_the_peer_refuses_is_not_used(role: str, peer: An
         await carry_both_ways(connection, ["plain", *alike(2)])
 
 
-async def test_compression_that_we_refuse_is_not_used(role: str, peer: Any, their_compression: str) -> None:
-    async with joined(role, peer, compression=(None, their_compression)) as connection:
+async def test_compression_that_we_refuse_is_not_used(role: str, compressing_peer: tuple[Any, str]) -> None:
+    peer, theirs = compressing_peer
+    async with joined(role, peer, compression=(None, theirs)) as connection:
         assert not connection.agreed["compressed"]
         await carry_both_ways(connection, ["plain", *alike(2)])
