@@ -3,10 +3,15 @@
 import contextlib
 import contextvars
 import gc
+import inspect
 import logging
 import os
+import signal
 import socket
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +21,7 @@ import trio.lowlevel
 import trio.testing
 
 import wscore
+from wscore.transport.options import Options
 
 from ..raw import Raw, dial, echo, serving, status_of, url_of
 from ..steps import cancelled_at
@@ -164,6 +170,80 @@ async def test_a_stream_is_served_with_on_message_too() -> None:
         async with wscore.connect("ws://any.example/", stream=theirs) as ws:
             await ws.send("ha")
             assert await ws.receive() == "haha"
+
+
+# Every option of a connection, none with its default.
+UNUSUAL = {
+    "compression": "shared",
+    "compression_threshold": 7,
+    "pieces": True,
+    "max_message_size": 1001,
+    "max_fragments": 1002,
+    "max_head_size": 1003,
+    "max_headers": 104,
+    "handshake_timeout": 5.5,
+    "max_receive_queue": 1005,
+    "max_send_buffer": 1006,
+    "slow_consumer": "drop",
+    "send_timeout": 7.5,
+    "ping_interval": None,
+    "ping_timeout": 8.5,
+    "close_timeout": 9.5,
+    "strict_checkpoints": True,
+}
+
+
+async def test_case_21_every_option_reaches_the_connection_in_both_roles() -> None:
+    expected = Options(**UNUSUAL)
+    assert [name for name, value in asdict(Options()).items() if value == asdict(expected)[name]] == []
+    seen = []
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        seen.append(ws._options)
+
+    async with serving(handler, **UNUSUAL) as server, wscore.connect(url_of(server), **UNUSUAL) as ws:
+        assert ws._options == expected
+        await ws.wait_closed()
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(wscore.serve_stream, handler, ours, **UNUSUAL))
+        nursery.start_soon(partial(call, "ws://example.org/", stream=theirs))
+    assert seen == [expected, expected]
+
+
+@pytest.mark.parametrize("function", [wscore.serve, wscore.serve_stream, wscore.connect])
+def test_defaults_are_the_same_everywhere(function: Callable[..., object]) -> None:
+    parameters = inspect.signature(function).parameters
+    assert {name: parameters[name].default for name in asdict(Options())} == asdict(Options())
+
+
+ECHO_UNTIL_INTERRUPTED = """
+import trio, wscore
+
+class Status:
+    def started(self, server):
+        print(server.addresses[0][1], flush=True)
+
+async def echo(ws):
+    async for message in ws:
+        await ws.send(message)
+
+async def main():
+    await wscore.serve(echo, "127.0.0.1", 0, task_status=Status())
+
+try:
+    trio.run(main)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def test_ctrl_c_comes_out_as_it_is() -> None:
+    with subprocess.Popen([sys.executable, "-c", ECHO_UNTIL_INTERRUPTED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline().strip().isdigit()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("interrupted\n", None)
+        assert process.returncode == 0
 
 
 # What is too much
