@@ -1,6 +1,7 @@
 """What bounds a reader: sizes, counts, budgets and memory (RFC 6455 section 10.4), on both twins and in both roles."""
 
 import random
+import sys
 import tracemalloc
 import zlib
 
@@ -66,6 +67,18 @@ def test_a_limit_of_one_byte_is_a_limit_like_any_other(wire):
         for rsv, [sent] in ((0, [payload]), (RSV1, compressed(payload))):
             reader = wire.reader(max_message_size=1, compressed=True)
             assert wire.read(reader, wire.frame(BINARY, sent, rsv=rsv)) == events
+
+
+@pytest.mark.parametrize("limit", [1 << 31, 1 << 32, sys.maxsize - 1, sys.maxsize, 1 << 64, 1 << 70])
+@pytest.mark.parametrize("pieces", [False, True])
+def test_a_limit_or_budget_may_be_as_large_as_any_number(wire, limit, pieces):
+    """Who wants no limit passes one, and nothing overflows."""
+    data = message(wire, TEXT, b"a", b"b") + message(wire, TEXT, *compressed(b"a", b"b"), rsv=RSV1)
+    options = {"max_message_size": limit, "max_fragments": limit, "pieces": pieces}
+    whole = []
+    assert wire.reader(compressed=True, **options).read(data, whole, limit) == len(data)
+    for messages in (whole, wire.read_bytewise(wire.reader(compressed=True, **options), data)):
+        assert "".join(part.data if pieces else part for part in messages) == "abab"
 
 
 @pytest.mark.parametrize("length", [LIMIT + 1, 65536, 1 << 31, 1 << 32, (1 << 63) - 1])
