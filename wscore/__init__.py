@@ -1,8 +1,8 @@
 """The public names of wscore, each loaded when it is first used (PEP 562).
 
 This module decides what is public at the top level, and nothing else. It imports nothing by itself, so that whoever
-embeds the codec or `Connection` pays neither for Trio nor for the server: `from wscore import Connection` loads the codec
-and the protocol, `wscore.serve` loads the transport.
+embeds the codec or `Connection` pays neither for Trio nor for the server: `from wscore import Connection` loads the
+codec and the protocol, `wscore.serve` loads the transport.
 """
 
 from typing import TYPE_CHECKING
