@@ -1,5 +1,6 @@
 """How many may come in at once, and what the others get."""
 
+import errno
 import logging
 import subprocess
 import sys
@@ -147,6 +148,30 @@ def test_without_descriptors_accepting_pauses_warns_once_and_goes_on() -> None:
     assert run.stdout == "and on\n", run.stderr
     assert run.stderr.count("WARNING accepting pauses") == 1
     assert "limit of open files" in run.stderr
+
+
+class Scarce(trio.abc.Listener[trio.abc.Stream]):
+    """Has no descriptor for anybody."""
+
+    attempts = 0
+
+    async def accept(self) -> trio.abc.Stream:
+        self.attempts += 1
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+async def test_a_shortage_that_lasts_is_told_every_ten_seconds(
+    autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = Scarce()
+    with trio.move_on_after(25):
+        await wscore.serve(wscore.WebSocket.wait_closed, listeners=[listener])
+    assert listener.attempts == pytest.approx(250, abs=2)
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 3
+    assert "Too many open files" in caplog.text
 
 
 async def test_an_error_after_which_nothing_can_be_accepted_is_raised_as_it_is() -> None:
