@@ -15,8 +15,10 @@ from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
 NATIVE = Path("wscore/codec/native")
-# What each module links beside the C library: deflate calls zlib's C interface.
+KERNELS = Path("wscore/codec/kernels")
+# What modules have beside their own source: deflate calls zlib's C interface, and one module holds the kernels.
 LIBRARIES = {"deflate": ["z"]}
+SOURCES = {"kernels": sorted(path.as_posix() for path in KERNELS.glob("*.c"))}
 FLAGS = [] if sys.platform == "win32" else ["-O3"]
 
 
@@ -27,11 +29,12 @@ def chosen(name: str) -> bool:
 def native_modules() -> list[Extension]:
     if chosen("WSCORE_PURE") or platform.python_implementation() != "CPython":
         return []
-    headers = [path.as_posix() for path in sorted(NATIVE.glob("*.pxd"))]
+    headers = sorted(path.as_posix() for path in [*NATIVE.glob("*.pxd"), *KERNELS.glob("*.h")])
     return [
         Extension(
             f"wscore.codec.native.{source.stem}",
-            [source.as_posix()],
+            [source.as_posix(), *SOURCES.get(source.stem, [])],
+            include_dirs=[KERNELS.as_posix()],
             depends=headers,
             libraries=LIBRARIES.get(source.stem, []),
             extra_compile_args=FLAGS,

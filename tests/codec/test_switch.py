@@ -48,13 +48,13 @@ def load(tmp_path, monkeypatch):
 
 def working() -> dict[str, str]:
     """Modules that can be imported and have the right names."""
-    return {name: f"from wscore.codec.pure.{name} import *" for name in MODULES}
+    return {"kernels": "NAME = 'fast'"} | {name: f"from wscore.codec.pure.{name} import *" for name in MODULES}
 
 
 @pytest.mark.parametrize("pure", ENVIRONMENTS_WITHOUT_A_CHOICE)
 def test_what_is_built_and_loads_is_used(load, pure):
     switch = load(pure, **working())
-    assert (switch.IMPLEMENTATION, switch.LOAD_ERROR) == ("native", None)
+    assert (switch.IMPLEMENTATION, switch.KERNEL, switch.LOAD_ERROR) == ("native", "fast", None)
     assert switch.Reader is sys.modules["switch_under_test.native.reader"].Reader
 
 

@@ -47,7 +47,7 @@ __all__ = [
 def _load_error() -> str | None:
     """Import the compiled modules; why that failed, None if it did not."""
     try:
-        from .native import deflate, frames, masking, reader, utf8, writer  # noqa: F401
+        from .native import deflate, frames, kernels, masking, reader, utf8, writer  # noqa: F401
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -66,6 +66,8 @@ if os.environ.get("WSCORE_PURE", "") not in ("", "0") or not _is_built():
 elif (LOAD_ERROR := _load_error()) is not None:
     warnings.warn(f"wscore runs in pure Python, its compiled codec does not load: {LOAD_ERROR}", stacklevel=2)
 else:
+    from .native.kernels import NAME as KERNEL
+
     IMPLEMENTATION = "native"
 
 if TYPE_CHECKING or IMPLEMENTATION == "pure":

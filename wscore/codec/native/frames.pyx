@@ -9,7 +9,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, clipped
-from wscore.codec.native.masking cimport key_words, xor_copy
+from wscore.codec.native.masking cimport key_words, xor_bytes
 
 __all__ = ["encode_frame"]
 
@@ -53,7 +53,7 @@ cdef bytes _frame(int first, const uint8_t* payload, Py_ssize_t size, object key
     if key is None:
         memcpy(target + end, payload, size)
     else:
-        xor_copy(target + end + 4, payload, size, key_words(header + end, 0))
+        xor_bytes(target + end + 4, payload, size, key_words(header + end, 0))
     return frame
 
 

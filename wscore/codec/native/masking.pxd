@@ -21,29 +21,17 @@ cdef inline uint64_t key_words(const uint8_t* key, size_t position) noexcept nog
     memcpy(&words, turned, 8)
     return words
 
-cdef inline void xor_tail(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
-    """The last bytes, fewer than eight."""
-    cdef const uint8_t* key = <const uint8_t*>&words
-    cdef size_t i
-    for i in range(size):
-        target[i] = source[i] ^ key[i]
+# Longer ones go to the kernels: from here on they are worth the call.
+cdef enum:
+    SHORT = 64
 
-cdef inline void xor_copy(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
-    """Unmask (or mask) into other memory, in one pass. The two must not overlap."""
-    cdef uint64_t word
-    cdef size_t i = 0
-    while size - i >= 8:
-        memcpy(&word, source + i, 8)
-        word ^= words
-        memcpy(target + i, &word, 8)
-        i += 8
-    xor_tail(target + i, source + i, size - i, words)
+# XOR into other memory, or the same; whether the result is all ASCII.
+cdef bint xor_long(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil
 
-cdef inline bint xor_copy_ascii(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
-    """As `xor_copy`; whether all that was written is ASCII."""
+cdef inline bint xor_short(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
+    """As `xor_long`, for fewer than 64 bytes."""
     cdef uint64_t word
     cdef uint64_t seen = 0
-    cdef uint8_t last = 0
     cdef size_t i = 0
     while size - i >= 8:
         memcpy(&word, source + i, 8)
@@ -51,27 +39,22 @@ cdef inline bint xor_copy_ascii(uint8_t* target, const uint8_t* source, size_t s
         seen |= word
         memcpy(target + i, &word, 8)
         i += 8
-    xor_tail(target + i, source + i, size - i, words)
     while i < size:
-        last |= target[i]
+        target[i] = source[i] ^ (<const uint8_t*>&words)[i & 7]
+        seen |= target[i]
         i += 1
-    return not (seen & <uint64_t>0x8080808080808080 or last & 0x80)
+    return not seen & <uint64_t>0x8080808080808080
 
-cdef inline void xor_inplace(uint8_t* data, size_t size, uint64_t words) noexcept nogil:
-    """Unmask (or mask) where the data is."""
-    cdef uint64_t word
-    cdef size_t i = 0
-    while size - i >= 8:
-        memcpy(&word, data + i, 8)
-        word ^= words
-        memcpy(data + i, &word, 8)
-        i += 8
-    xor_tail(data + i, data + i, size - i, words)
+cdef inline bint xor_bytes(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
+    """Unmask (or mask) into other memory, or where the data is, in one pass; whether the result is all ASCII."""
+    if size < SHORT:
+        return xor_short(target, source, size, words)
+    return xor_long(target, source, size, words)
 
 cdef inline void unmask_copy(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
-    """As `xor_copy`; faster where there is no mask."""
+    """As `xor_bytes` into other memory; faster where there is no mask."""
     if words:
-        xor_copy(target, source, size, words)
+        xor_bytes(target, source, size, words)
     else:
         memcpy(target, source, size)
 

@@ -8,10 +8,11 @@ import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from wscore.codec.native.masking cimport key_words, xor_copy, xor_inplace
+from wscore.codec.native.kernels cimport Kernels, kernels_in_use
+from wscore.codec.native.masking cimport key_words, xor_bytes
 
 __all__ = ["mask", "mask_inplace", "new_mask_key"]
 
@@ -36,6 +37,15 @@ cdef extern from *:
     Py_ssize_t keys_left "wscore_keys_left"
 
 
+cdef const Kernels* kernels = kernels_in_use()
+
+
+cdef bint xor_long(uint8_t* target, const uint8_t* source, size_t size, uint64_t words) noexcept nogil:
+    cdef uint32_t key
+    memcpy(&key, &words, 4)
+    return kernels.mask(target, source, size, key)
+
+
 def mask(data, key, Py_ssize_t offset=0):
     """XOR `data` with the 4 bytes of `key`, repeated, and return the result as new bytes (RFC 6455 section 5.3).
 
@@ -47,7 +57,7 @@ def mask(data, key, Py_ssize_t offset=0):
     try:
         words = _words(key, offset)
         masked = PyBytes_FromStringAndSize(NULL, view.len)
-        xor_copy(<uint8_t*>PyBytes_AS_STRING(masked), <const uint8_t*>view.buf, view.len, words)
+        xor_bytes(<uint8_t*>PyBytes_AS_STRING(masked), <const uint8_t*>view.buf, view.len, words)
         return masked
     finally:
         PyBuffer_Release(&view)
@@ -61,7 +71,7 @@ def mask_inplace(buffer, key, Py_ssize_t offset=0):
     cdef Py_buffer view
     PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     try:
-        xor_inplace(<uint8_t*>view.buf, view.len, _words(key, offset))
+        xor_bytes(<uint8_t*>view.buf, <const uint8_t*>view.buf, view.len, _words(key, offset))
     finally:
         PyBuffer_Release(&view)
 

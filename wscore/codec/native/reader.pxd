@@ -1,6 +1,6 @@
 """The C face of reading: a reactor calls `read_bytes` on its own buffer, with the GIL held."""
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from wscore.codec.native.buffers cimport Growing
 from wscore.codec.native.deflate cimport Inflater
@@ -39,7 +39,7 @@ cdef class Reader:
     cdef bint compressed
     cdef bint first  # no piece of it was delivered yet
     cdef Growing message
-    cdef uint64_t utf8_state
+    cdef uint32_t utf8_state
     cdef int64_t fragments
     cdef int64_t received  # payload bytes, as declared by the frames so far
 

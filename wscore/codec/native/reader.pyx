@@ -33,9 +33,11 @@ from wscore.codec.native.frames cimport (
     BINARY, CONTINUATION, CONTROL_BIT, FIN, LENGTH_BITS, MASK_BIT, MAX_HEADER, NO_RULE, OPCODE_BITS, RSV1, TEXT,
     Header, parse_header,
 )
+from wscore.codec.native.kernels cimport (
+    UTF8_INVALID, Kernels, kernels_in_use, utf8_feed, utf8_incomplete,
+)
 from wscore.codec.native.masking cimport key_words, unmask_bytes, unmask_copy
-from wscore.codec.native.text cimport decode_text, decode_text_part, unmask_text
-from wscore.codec.native.utf8 cimport UTF8_FAILED, UTF8_START, utf8_advance
+from wscore.codec.native.text cimport decode_with, unmask_text
 
 __all__ = ["Reader"]
 
@@ -50,6 +52,7 @@ cdef enum:
     MIN_ROOM = 1 << 14
 
 # What the loop needs of other modules, looked up once.
+cdef const Kernels* kernels = kernels_in_use()
 cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
 cdef tuple STOPS = tuple(Stop)
 cdef tuple DEFECTS = (  # by number of the broken rule
@@ -190,7 +193,7 @@ cdef inline int _deliver(
     Reader self, bint text, const uint8_t* source, Py_ssize_t size, uint64_t words, list out
 ) except -1:
     """Deliver a whole message, unmasked on the way into its object."""
-    cdef object message = unmask_text(source, size, words) if text else unmask_bytes(source, size, words)
+    cdef object message = unmask_text(kernels, source, size, words) if text else unmask_bytes(source, size, words)
     self.spent += size + MESSAGE_OVERHEAD
     if message is None:
         return _fail(self, TEXT_NOT_UTF8)
@@ -332,14 +335,14 @@ cdef int _continue_message(Reader self, Py_ssize_t known, bint ends, list out) e
     """The message has grown from `known` bytes: check what came, and deliver it if that was the end."""
     cdef const uint8_t* data = grown_data(&self.message)
     if self.text:
-        self.utf8_state = utf8_advance(self.utf8_state, data + known, self.message.size - known)
-        if self.utf8_state == UTF8_FAILED or ends and self.utf8_state != UTF8_START:
+        self.utf8_state = utf8_feed(self.utf8_state, data + known, self.message.size - known)
+        if self.utf8_state == UTF8_INVALID or ends and self.utf8_state != 0:
             return _fail(self, TEXT_NOT_UTF8)
     if not ends:
         return 0
     self.spent += self.message.size + MESSAGE_OVERHEAD
     if self.text:
-        out.append(decode_text(data, self.message.size))
+        out.append(decode_with(kernels, data, self.message.size))
     else:
         out.append(take_grown(&self.message))
     return _end_message(self)
@@ -355,7 +358,7 @@ cdef int _read_compressed(Reader self, const uint8_t* data, Py_ssize_t size, lis
     if known == 0 and ends and self.text:
         # In the order of the pure twin, which counts a message before it looks whether it is text.
         self.spent += self.message.size + MESSAGE_OVERHEAD
-        text = decode_text(grown_data(&self.message), self.message.size)
+        text = decode_with(kernels, grown_data(&self.message), self.message.size)
         if text is None:
             return _fail(self, TEXT_NOT_UTF8)
         out.append(text)
@@ -448,15 +451,16 @@ cdef Py_ssize_t _inflate_in_steps(Reader self, const uint8_t* data, Py_ssize_t s
 cdef str _take_text(Reader self, bint ends):
     """The text up to its last whole code point, whose rest is kept; None if it is not UTF-8."""
     cdef uint8_t rest[4]
-    cdef uint8_t* data = grown_data(&self.message)
+    cdef const uint8_t* data = grown_data(&self.message)
     cdef Py_ssize_t size = self.message.size
-    cdef Py_ssize_t used = size
+    cdef Py_ssize_t used
     if size == 0:
         return ""
-    text = decode_text(data, size) if ends else decode_text_part(data, size, &used)
-    if text is None:
-        return None
+    used = size if ends else size - <Py_ssize_t>utf8_incomplete(data, size)
+    text = decode_with(kernels, data, used)
     size -= used
+    if text is None or utf8_feed(0, data + used, size) == UTF8_INVALID:
+        return None
     memcpy(rest, data + used, size)
     discard_grown(&self.message)
     if size:
@@ -482,7 +486,7 @@ cdef void _forget_everything(Reader self) noexcept:
 cdef int _end_message(Reader self) noexcept:
     self.in_message = False
     discard_grown(&self.message)
-    self.utf8_state = UTF8_START
+    self.utf8_state = 0
     self.first = True
     self.fragments = 0
     self.received = 0

@@ -22,15 +22,15 @@ from wscore.codec.native.deflate cimport Deflater
 from wscore.codec.native.frames cimport (
     BINARY, CLOSE, FIN, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, write_header,
 )
-from wscore.codec.native.masking cimport key_words, take_mask_key, xor_copy
+from wscore.codec.native.kernels cimport WSCORE_SLACK, Kernels, kernels_in_use
+from wscore.codec.native.masking cimport key_words, take_mask_key, xor_bytes
+from wscore.codec.native.text cimport (
+    PyUnicode_AsUTF8String, PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, encode_into, utf8_size,
+)
 
 __all__ = ["Writer"]
 
-cdef extern from "Python.h":
-    bint PyUnicode_IS_COMPACT_ASCII(object text)
-    const uint8_t* PyUnicode_1BYTE_DATA(object text)
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    bytes PyUnicode_AsUTF8String(object text)
+cdef const Kernels* kernels = kernels_in_use()
 
 # What is passed for `compress` where Python passes None: the threshold decides.
 cdef enum:
@@ -185,15 +185,14 @@ cdef int _write_bytes(Writer self, bytes message, int compress) except -1:
 
 
 cdef int _write_text(Writer self, object message, int compress) except -1:
+    cdef Py_ssize_t size = utf8_size(kernels, message)
     if PyUnicode_IS_COMPACT_ASCII(message):
-        return _write_message(
-            self, TEXT, PyUnicode_1BYTE_DATA(message), PyUnicode_GET_LENGTH(message), compress
-        )
+        return _write_message(self, TEXT, <const uint8_t*>PyUnicode_DATA(message), size, compress)
+    if not _compresses(self, size, compress):
+        return _put_text(self, message, size)
     # Not the function that leaves its result in the string for ever.
     encoded = PyUnicode_AsUTF8String(message)
-    return _write_message(
-        self, TEXT, <const uint8_t*>PyBytes_AS_STRING(encoded), PyBytes_GET_SIZE(encoded), compress
-    )
+    return _write_compressed(self, FIN | RSV1 | TEXT, <const uint8_t*>PyBytes_AS_STRING(encoded), size)
 
 
 cdef inline bint _compresses(Writer self, Py_ssize_t size, int compress) noexcept:
@@ -253,14 +252,41 @@ cdef int _put_frame(Writer self, int first, const uint8_t* data, Py_ssize_t size
     if size > PY_SSIZE_T_MAX - MAX_HEADER:
         raise MemoryError
     target = _room(self, size + MAX_HEADER)
+    end = _put_header(self, target, first, size, key)
     if self.masks:
-        end = write_header(target, first, size, MASK_BIT)
-        memcpy(target + end, key, 4)
-        end += 4
-        xor_copy(target + end, data, size, key_words(key, 0))
+        xor_bytes(target + end, data, size, key_words(key, 0))
     else:
-        end = write_header(target, first, size, 0)
         memcpy(target + end, data, size)
+    self.tail.size += end + size
+    return 0
+
+
+cdef inline Py_ssize_t _put_header(
+    Writer self, uint8_t* target, int first, Py_ssize_t size, const uint8_t* key
+) noexcept:
+    """Write the header and, where we mask, the key; return how many bytes they take."""
+    cdef Py_ssize_t end
+    if not self.masks:
+        return write_header(target, first, size, 0)
+    end = write_header(target, first, size, MASK_BIT)
+    memcpy(target + end, key, 4)
+    return end + 4
+
+
+cdef int _put_text(Writer self, object text, Py_ssize_t size) except -1:
+    """Encode text of `size` bytes straight into its frame."""
+    cdef uint8_t key[4]
+    cdef uint8_t* target
+    cdef Py_ssize_t end
+    if self.masks:
+        take_mask_key(key)
+    if size > PY_SSIZE_T_MAX - MAX_HEADER - WSCORE_SLACK:
+        raise MemoryError
+    target = _room(self, size + MAX_HEADER + WSCORE_SLACK)
+    end = _put_header(self, target, FIN | TEXT, size, key)
+    encode_into(kernels, target + end, text)
+    if self.masks:
+        xor_bytes(target + end, target + end, size, key_words(key, 0))
     self.tail.size += end + size
     return 0
 

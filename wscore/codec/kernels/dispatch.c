@@ -1,0 +1,55 @@
+/* Which variants there are, and which one this processor gets. */
+#include "kernels.h"
+#include "tables.h"
+#include <string.h>
+
+#if WSCORE_X86 && defined(_MSC_VER)
+#include <immintrin.h>
+#include <intrin.h>
+
+static int leaf(int number, int index, int bit) {
+    int registers[4];
+    __cpuidex(registers, number, 0);
+    return registers[index] >> bit & 1;
+}
+
+static int has_ssse3(void) { return leaf(1, 2, 9); }
+/* AVX also needs an operating system that saves its registers. */
+static int has_avx2(void) { return leaf(1, 2, 27) && (_xgetbv(0) & 6) == 6 && leaf(7, 1, 5); }
+#elif WSCORE_X86
+static int has_ssse3(void) { return __builtin_cpu_init(), __builtin_cpu_supports("ssse3") != 0; }
+static int has_avx2(void) { return __builtin_cpu_init(), __builtin_cpu_supports("avx2") != 0; }
+#endif
+
+static int always(void) { return 1; }
+
+static const struct {
+    const struct kernels *kernels;
+    int (*available)(void);
+} variants[] = {
+#if WSCORE_X86
+    {&wscore_avx2, has_avx2},
+    {&wscore_ssse3, has_ssse3},
+#elif WSCORE_NEON
+    {&wscore_neon, always},
+#endif
+    {&wscore_scalar, always},
+};
+
+#define VARIANTS (sizeof variants / sizeof *variants)
+
+const struct kernels *wscore_kernels_at(size_t index) {
+    wscore_fill_tables();
+    for (size_t i = 0; i < VARIANTS; i++)
+        if (variants[i].available() && !index--) return variants[i].kernels;
+    return NULL;
+}
+
+const struct kernels *wscore_kernels_best(void) { return wscore_kernels_at(0); }
+
+const struct kernels *wscore_kernels_named(const char *name) {
+    const struct kernels *found;
+    for (size_t i = 0; (found = wscore_kernels_at(i)) != NULL; i++)
+        if (!strcmp(found->name, name)) return found;
+    return NULL;
+}
