@@ -1,3 +1,5 @@
+from typing import final
+
 from typing_extensions import Buffer
 
 __all__ = ["DeflatePool", "Deflater", "Inflater"]
@@ -6,6 +8,7 @@ class DeflatePool:
     def __init__(self, size: int = 256) -> None: ...
     def __len__(self) -> int: ...
 
+@final
 class Deflater:
     def __init__(
         self,
