@@ -434,3 +434,8 @@ def test_the_reader_on_the_other_side_gets_what_was_written(codec, messages, tak
         reader = codec.Reader(other, inflater=codec.Inflater(context_takeover=takeover))
         reader.read(writer.take(), received)
         assert received == [message for message, _, _ in messages]
+
+
+def test_frames_made_elsewhere_must_be_bytes_that_nobody_can_change(codec):
+    with pytest.raises(TypeError):
+        codec.Writer(SERVER).write_raw(bytearray(b"\x81\x00"))

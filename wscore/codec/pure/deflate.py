@@ -57,11 +57,11 @@ class DeflatePool:
     def __len__(self) -> int:
         return len(self._compressors)
 
-    def take(self, owner: Deflater) -> zlib._Compress | None:
+    def _take(self, owner: Deflater) -> zlib._Compress | None:
         """The compressor that still holds the context of `owner`, or None if it was dropped."""
         return self._compressors.pop(owner, None)
 
-    def give(self, owner: Deflater, compressor: zlib._Compress) -> None:
+    def _give(self, owner: Deflater, compressor: zlib._Compress) -> None:
         """Keep `compressor` for the next message of `owner`, at the cost of whoever was idle for longest."""
         self._compressors[owner] = compressor
         if len(self._compressors) > self._size:
@@ -121,13 +121,13 @@ class Deflater:
 
     def _take(self) -> zlib._Compress | None:
         if self._pool is not None:
-            return self._pool.take(self)
+            return self._pool._take(self)
         compressor, self._compressor = self._compressor, None
         return compressor
 
     def _give(self, compressor: zlib._Compress) -> None:
         if self._pool is not None:
-            self._pool.give(self, compressor)
+            self._pool._give(self, compressor)
         else:
             self._compressor = compressor
 

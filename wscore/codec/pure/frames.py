@@ -46,7 +46,7 @@ def encode_frame(
         raise ValueError("unknown opcode")
     if opcode >= Opcode.CLOSE and (not fin or rsv1 or len(view) > MAX_CONTROL_PAYLOAD):
         raise ValueError("a control frame is one frame of at most 125 bytes, never compressed")
-    first = fin << 7 | rsv1 << 6 | opcode
+    first = bool(fin) << 7 | bool(rsv1) << 6 | opcode
     if key is None:
         return frame_header(first, len(view), 0) + view
     masked = mask(view, key)

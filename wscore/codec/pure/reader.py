@@ -127,6 +127,8 @@ class Reader:
         at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is NEED_DATA. `data`
         is never written to and not kept.
         """
+        if offset < 0:
+            raise ValueError("offset must not be negative")
         view = flat_view(data)
         end = len(view)
         self.spent = 0

@@ -115,8 +115,10 @@ class Writer:
     def write_raw(self, frames: bytes) -> None:
         """Append `frames`, whole messages that were framed elsewhere, as they are.
 
-        Raises LocalProtocolError in the middle of a fragmented message.
+        Raises LocalProtocolError in the middle of a fragmented message, TypeError for other types than bytes.
         """
+        if not isinstance(frames, bytes):
+            raise TypeError("frames that were made elsewhere must be bytes")
         if self.in_message:
             raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
         self._chunks.append(frames)
