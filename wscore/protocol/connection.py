@@ -205,7 +205,10 @@ class Connection:
         return self.receive_data(memoryview(buffer)[:size], budget)
 
     def receive_eof(self) -> list[Event]:
-        """Say that the peer sends no more: without its Close frame this is a loss, 1006 (RFC 6455 section 7.1.5)."""
+        """Say that the peer sends no more: without its Close frame this is a loss, 1006 (RFC 6455 section 7.1.5).
+
+        What `has_rest` tells of is dropped: read it first.
+        """
         events: list[Event] = []
         if self.close_event is None:
             self._end(Close(CloseCode.ABNORMAL, "", "lost"), events)
