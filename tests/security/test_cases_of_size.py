@@ -345,16 +345,17 @@ def test_case_24_cve_2023_43669_a_dribbled_head_is_looked_at_once():
             assert machine.receive_data(start[i : i + 1]) is None
 
 
+LONG = 256 * KIB
 HOSTILE_LISTS = [
-    "a" + " " * MIB + "b",
-    " " * MIB,
-    "," * MIB,
-    " ," * MIB,
-    "a;" * MIB,
-    'a;b="' + "\\c" * MIB,
-    "a" * MIB,
-    '"' * MIB,
-    "=" * MIB,
+    "a" + " " * LONG + "b",
+    " " * LONG,
+    "," * LONG,
+    " ," * LONG,
+    "a;" * LONG,
+    'a;b="' + "\\c" * LONG,
+    "a" * LONG,
+    '"' * LONG,
+    "=" * LONG,
 ]
 
 
