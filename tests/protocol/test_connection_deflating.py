@@ -243,14 +243,16 @@ def test_other_policies_leave_nothing_in_the_pool(side, policy):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_own_and_prepared_messages_take_turns(side, policy):
     """The peer's window holds the prepared message and our compressor's would not: so it is dropped."""
-    prepared = side.protocol.prepare(NOISE)
+    # Another message, of another size: what a compressor refers to would be found elsewhere, or not at all.
+    payload = random.Random(12).randbytes(500)
+    prepared = side.protocol.prepare(payload)
     for parameters in ALL_PARAMETERS:
         connection, peer = agree(side, policy, parameters, compression_threshold=0)
         for message in (NOISE, prepared, NOISE, prepared, prepared, bytes(5000), NOISE):
             connection.send(message)
             [frame] = side.sent(connection)
             assert frame.rsv == RSV1
-            assert peer.inflate(frame.payload) == (NOISE if message is prepared else message), parameters
+            assert peer.inflate(frame.payload) == (payload if message is prepared else message), parameters
 
 
 def test_an_uncompressed_prepared_message_leaves_the_context_alone(side):
