@@ -1,5 +1,6 @@
 """Hypothesis strategies for what a peer may send: streams of frames, good, odd and damaged, cut anywhere."""
 
+import random
 import zlib
 
 from hypothesis import strategies as st
@@ -21,7 +22,8 @@ FINAL_BLOCKS = st.sampled_from([0, 0, 0, 0, 1, 2, 60, 63, 64, 65])
 # Where something changes: headers, buffers that grow, steps of inflating.
 SIZES = st.sampled_from([1, 2, 15, 64, 125, 126, 127, 255, 256, 257, 1000, 4096, 8192, 16384, 16385, 65535, 65536])
 UNITS = st.sampled_from(["a", "\x00", "é", "a€", "𝄞", "a" * 17 + "é"]).map(str.encode)
-LARGE = st.builds(lambda unit, size: unit * (size // len(unit)), UNITS, SIZES)
+HALF_RANDOM = random.Random(6).randbytes(50_000).hex().encode()  # deflates to half
+LARGE = st.builds(lambda unit, size: unit * (size // len(unit)), UNITS, SIZES) | st.just(HALF_RANDOM)
 
 TEXTS = st.text(max_size=30).map(str.encode) | LARGE
 BROKEN_TEXTS = st.sampled_from([b"\xff", b"ab\xc0\x80", b"\xed\xa0\x80", "€".encode()[:2], b"a\xf4\x90\x80\x80"])
@@ -92,14 +94,18 @@ def message(draw: st.DrawFn, compressor: Compressor | None) -> list[Frame]:
     return frames
 
 
+# What a header declares, and in how many more bytes.
+LENGTHS = st.sampled_from(
+    [(0, 0), (5, 0), (125, 0), (125, 2), (126, 2), (65535, 2), (65535, 8), (65536, 8), ((1 << 63) - 1, 8), (1 << 63, 8)]
+)
+
+
 def odd_frame(draw: st.DrawFn, masked: bool) -> bytes:
-    """A header with anything in it."""
-    frame = Frame(draw(st.integers(0, 15)), fin=draw(st.booleans()), rsv=draw(st.sampled_from([0, 0, 0, 4, 1])))
-    frame.key = draw(KEYS) if masked is draw(st.sampled_from([True, True, True, False])) else None
-    length = draw(st.sampled_from([0, 1, 5, 125, 126, 1000, 65535, 65536, (1 << 63) - 1, 1 << 63]))
-    field = draw(st.sampled_from([None, None, 2, 8]))
-    if field == 2 and length > 65535:
-        field = 8
+    """A header with anything in it, most of it right, and the beginning of a payload."""
+    frame = Frame(draw(st.sampled_from([0, 1, 2, 8, 9, 10, 0, 1, 2, 8, 9, 10, 3, 11])))
+    frame.fin, frame.rsv = draw(st.booleans()), draw(st.sampled_from([0] * 8 + [RSV1, 1]))
+    frame.key = draw(KEYS) if masked is (draw(st.integers(0, 9)) > 0) else None
+    length, field = draw(LENGTHS)
     return header(frame, length, field) + draw(st.binary(max_size=10))
 
 
