@@ -146,10 +146,12 @@ def test_control_frames_cost_nothing_and_do_not_renew_a_budget(side):
 
 def test_new_bytes_are_read_behind_the_rest(side):
     connection = side.open()
-    data = side.peer(TEXT, b"a") + side.peer(TEXT, b"b") + side.peer(TEXT, b"c")
+    data = b"".join(side.peer(TEXT, letter.encode()) for letter in "abcdef")
     assert connection.receive_data(data[:-3], 1) == ["a"]
-    assert connection.receive_data(data[-3:], 1) == ["b"]
-    assert connection.receive_data(b"", 1) == ["c"]
+    assert connection.receive_data(b"", 1) == ["b"]
+    assert connection.receive_data(data[-3:-1], 1) == ["c"]
+    assert connection.receive_data(data[-1:], 1) == ["d"]
+    assert connection.receive_data(b"") == ["e", "f"]
     assert not connection.has_rest
 
 
