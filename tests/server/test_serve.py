@@ -218,7 +218,10 @@ def test_defaults_are_the_same_everywhere(function: Callable[..., object]) -> No
 
 
 ECHO_UNTIL_INTERRUPTED = """
-import trio, wscore
+import signal, trio, wscore
+
+# A shell that starts a program in the background has it ignore SIGINT.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Status:
     def started(self, server):
@@ -240,10 +243,13 @@ except KeyboardInterrupt:
 
 def test_ctrl_c_comes_out_as_it_is() -> None:
     with subprocess.Popen([sys.executable, "-c", ECHO_UNTIL_INTERRUPTED], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline().strip().isdigit()
-        process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=60) == ("interrupted\n", None)
-        assert process.returncode == 0
+        try:
+            assert process.stdout.readline().strip().isdigit()
+            process.send_signal(signal.SIGINT)
+            assert process.communicate(timeout=60) == ("interrupted\n", None)
+        finally:
+            process.kill()
+    assert process.returncode == 0
 
 
 # What is too much
