@@ -239,4 +239,5 @@ def _opening_of(visit: Visit, answer: Accept) -> Opening:
 
 
 def _described(request: Request | None) -> str:
-    return "a request" if request is None else escape(f"{request.method} {request.target}")
+    # The query may hold a token.
+    return "a request" if request is None else escape(f"{request.method} {request.path}")
