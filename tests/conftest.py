@@ -4,6 +4,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import signal
 from types import ModuleType, SimpleNamespace
 
 import hypothesis
@@ -75,6 +76,10 @@ def side(protocol: SimpleNamespace, request: pytest.FixtureRequest) -> Side:
     """One role on one twin; what is tested holds for both."""
     return Side(protocol, request.param)
 
+
+# A run in the background of a shell ignores Ctrl-C, and so would every program that a test starts and interrupts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A test that hangs must fail by itself: no test of this suite takes a tenth of this.
 HANGING = 120
