@@ -107,14 +107,14 @@ def test_messages_still_come_while_we_close(side):
     assert connection.receive_data(data) == [Pong(b"p"), "ab", Close(1005, "", "local")]
 
 
-def test_pings_that_came_before_we_closed_are_answered_before_the_close_frame(side):
-    """Section 5.5.1: no frame of ours follows our Close frame."""
+def test_pings_are_answered_until_the_peers_close_frame_has_come(side):
+    """Section 5.5.2: only a Close frame of the peer's excuses from a Pong; section 5.5.1 forbids data frames alone."""
     connection = side.open()
     connection.receive_data(side.peer(PING, b"1"))
     connection.close()
     assert side.sent(connection) == [Frame(PONG, b"1"), Frame(CLOSE, close_payload(1000))]
     assert connection.receive_data(side.peer(PING, b"2")) == [Ping(b"2")]
-    assert side.sent(connection) == []
+    assert side.sent(connection) == [Frame(PONG, b"2")]
 
 
 def test_messages_that_wait_are_sent_before_the_close_frame(side):

@@ -385,5 +385,7 @@ async def test_case_26_websockets_10_0_a_ping_while_closing_is_no_crash():
         [close] = await raw.frames(1)
         assert close.opcode == CLOSE
         await raw.say(PING, b"late")
+        [pong] = await raw.frames(1)
+        assert (pong.opcode, pong.payload) == (PONG, b"late")
         await raw.say(CLOSE, close_payload(1000))
         assert await raw.rest() == b""

@@ -247,7 +247,8 @@ class Connection:
         opcode, payload = self._reader.control
         if opcode == Opcode.PING:
             events.append(Ping(payload))
-            if self.auto_pong and self.state is State.OPEN:
+            # Our own Close frame does not excuse us (section 5.5.2): only the peer's would.
+            if self.auto_pong:
                 self._queue_pong(payload)
         elif opcode == Opcode.PONG:
             events.append(Pong(payload))
