@@ -20,7 +20,7 @@ from wscore.protocol.headers import has_token, unique_tokens
 from wscore.transport.options import Options
 
 from ..raw import dial, serving, url_of
-from ..wire import BINARY, CLOSE, CONTINUATION, KEY, PING, TEXT, Frame, close_payload, header
+from ..wire import BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, TEXT, Frame, close_payload, header
 from .bombs import RSV1, bomb, compress, compressed_message
 from .measuring import KIB, MIB, guard_against_hanging, memory
 from .opened import opened, send_forever
