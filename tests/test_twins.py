@@ -40,9 +40,6 @@ from .wire import CONTINUATION, KEY, Frame, decode, encode
 HOME = Path(wscore.__file__).parent / "codec"
 MODULES = sorted(path.stem for path in HOME.glob("pure/[!_]*.py"))
 
-# What `Deflater` of the pure twin asks of a pool; in the compiled one that is a matter of C.
-INNER = {"DeflatePool.take", "DeflatePool.give"}
-
 
 def load(twin: str) -> SimpleNamespace:
     modules = [importlib.import_module(f"wscore.codec.{twin}.{name}") for name in MODULES]
@@ -77,7 +74,7 @@ def members(node: ast.ClassDef) -> dict[str, str]:
     for target in (each for each in ast.walk(node) if isinstance(each, ast.Attribute)):
         if isinstance(target.ctx, ast.Store) and not target.attr.startswith("_"):
             names[target.attr] = "attribute"
-    return {name: what for name, what in names.items() if f"{node.name}.{name}" not in INNER}
+    return names
 
 
 def signature(node: ast.FunctionDef) -> str:

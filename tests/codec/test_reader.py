@@ -436,10 +436,9 @@ def test_messages_have_limits(wire, rsv):
 
 
 def test_a_budget_ends_reading_behind_a_message(wire):
-    reader = wire.reader()
-    messages = []
-    assert reader.read(wire.frame(TEXT, b"x") * 2, messages, 1) == len(wire.frame(TEXT, b"x"))
-    assert (reader.stop, reader.spent, messages) == (Stop.BUDGET, 65, ["x"])
+    reader, frame = wire.reader(), wire.frame(TEXT, b"x")
+    assert reader.read(frame * 2, [], 1) == len(frame)
+    assert (reader.stop, reader.spent) == (Stop.BUDGET, 65)
 
 
 # Arguments
@@ -452,6 +451,8 @@ def test_messages_are_appended_and_reading_starts_at_the_offset(wire):
     assert messages == ["zeroth", "second"]
     assert wire.reader().read(first, messages, None, len(first)) == len(first)
     assert messages == ["zeroth", "second"]
+    with pytest.raises(ValueError, match="negative"):
+        wire.reader().read(first, messages, None, -1)
 
 
 @pytest.mark.parametrize("convert", [bytearray, lambda data: memoryview(b"x" + data)[1:], array.array])
@@ -464,9 +465,7 @@ def test_any_buffer_is_read_left_as_it_was_and_let_go(wire, convert):
     if isinstance(buffer, bytearray):
         buffer[:] = bytes(len(buffer))
         buffer.clear()
-    assert messages == ["é", b"data"]
-    rest = wire.frame(BINARY, b"half")[-2:]
-    assert wire.read(reader, rest) == [b"half"]
+    assert [*messages, *wire.read(reader, wire.frame(BINARY, b"half")[-2:])] == ["é", b"data", b"half"]
 
 
 @pytest.mark.parametrize("wrong", ["text", 5, None, [1]])

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from wscore.codec import MESSAGE_OVERHEAD, SERVER, Piece, Stop, errors
+from wscore.codec import MESSAGE_OVERHEAD, Piece, Stop, errors
 from wscore.codec.pure.deflate import MAX_FINAL_BLOCKS
 from wscore.codec.pure.reader import INFLATE_STEP_OUTPUT, PIECE_SIZE, compressed_limit
 
@@ -377,8 +377,3 @@ def test_nothing_is_left_of_a_message_once_it_is_delivered_or_failed(wire, opcod
         wire.read(reader, frames[-1:] + wire.frame(7))
     assert reader.stop is Stop.DEFECT
     assert memory.growth < 64 * KIB
-
-
-def test_an_offset_before_the_data_is_refused(codec):
-    with pytest.raises(ValueError, match="offset must not be negative"):
-        codec.Reader(SERVER).read(b"abc", [], offset=-1)
