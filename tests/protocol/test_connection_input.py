@@ -155,12 +155,57 @@ def test_new_bytes_are_read_behind_the_rest(side):
     assert not connection.has_rest
 
 
-def test_a_close_frame_waits_behind_a_budget_like_everything_else(side):
+def ends(side):
+    """What ends a connection, as the peer sends it, and the event that it becomes: a Close frame, and a broken rule."""
+    return [
+        (side.peer(CLOSE), Close(1005, "", "peer")),
+        (side.peer(CLOSE, b"x"), Close(1002, "a Close frame with a body needs two bytes of close code", "local")),
+        (side.peer(TEXT, rsv=2), Close(1002, "reserved bits are set without an extension that defines them", "local")),
+    ]
+
+
+def test_with_a_budget_an_end_takes_effect_after_what_came_before_could_be_answered(side):
+    for end, event in ends(side):
+        connection = side.open()
+        assert connection.receive_data(side.peer(TEXT, b"question") + end, 1 << 20) == ["question"]
+        assert connection.has_rest
+        assert connection.is_ending
+        assert connection.close_event is None
+        connection.send("answer")
+        assert connection.receive_data(b"ignored", 1 << 20) == [event]
+        assert not connection.has_rest
+        assert not connection.is_ending
+        assert [frame.opcode for frame in side.sent(connection)] == [TEXT, CLOSE]
+
+
+def test_without_a_budget_an_end_takes_effect_at_once(side):
+    for end, event in ends(side):
+        connection = side.open()
+        assert connection.receive_data(side.peer(TEXT, b"question") + end) == ["question", event]
+        assert not connection.is_ending
+
+
+def test_once_we_have_closed_an_end_takes_effect_at_once_with_a_budget_too(side):
     connection = side.open()
-    assert connection.receive_data(side.peer(TEXT, b"a") + side.peer(CLOSE), 1) == ["a"]
-    assert connection.close_event is None
-    assert connection.receive_data(b"", 1) == [Close(1005, "", "peer")]
-    assert not connection.has_rest
+    connection.close()
+    assert connection.receive_data(side.peer(CLOSE), 1 << 20) == [Close(1005, "", "local")]
+
+
+def test_an_end_that_was_held_back_takes_effect_at_the_end_of_the_bytes(side):
+    for end, event in ends(side):
+        connection = side.open()
+        assert connection.receive_data(end, 1) == []
+        assert connection.receive_eof() == [event]
+        assert connection.receive_eof() == []
+
+
+def test_failing_does_away_with_an_end_that_was_held_back(side):
+    for end, _ in ends(side):
+        connection = side.open()
+        assert connection.receive_data(end, 1) == []
+        assert connection.fail(1011) == [Close(1011, "", "local")]
+        assert not connection.has_rest
+        assert connection.receive_data(b"") == []
 
 
 def test_nothing_is_left_of_the_rest_once_the_connection_has_ended(side):

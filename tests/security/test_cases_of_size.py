@@ -83,7 +83,7 @@ def test_case_04_cve_2026_39804_a_mebibyte_does_not_become_a_gibibyte(side):
     data = compressed_message(side, payload)
     for connection in (compressed(side), compressed(side, pieces=True)):
         with memory() as used:
-            [event] = connection.receive_data(data, 1)
+            [event] = connection.receive_data(data, 1) or connection.receive_data(b"", 1)
         assert isinstance(event, Close) or (isinstance(event, Piece) and len(event.data) <= MIB // 2)
         assert used.peak < 8 * MIB
 

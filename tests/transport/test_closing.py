@@ -1,12 +1,17 @@
 """Closing, from either side, crossing, slow, and not at all."""
 
+from contextlib import suppress
+from dataclasses import replace
+
 import pytest
 import trio
 import trio.testing
 
-from wscore.codec import LocalProtocolError
+from wscore.codec import CLIENT, LocalProtocolError
 from wscore.protocol.events import Close
 from wscore.transport.errors import ConnectionClosed, ConnectionLost
+
+from ..wire import CLOSE, KEY, TEXT, Frame, encode
 
 
 async def settled() -> None:
@@ -267,3 +272,51 @@ def test_errors_show_the_peers_words_harmlessly() -> None:
     assert str(ConnectionClosed(1001, "x\x1b[2J", False)) == r"this side closed the connection with 1001 'x\x1b[2J'"
     assert str(ConnectionLost(1006, "\u202e")) == r"the connection is gone: 1006 '\u202e'"
     assert repr(ConnectionLost(1006, "")) == "ConnectionLost(1006, '')"
+
+
+async def echo(ws) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+@pytest.mark.parametrize("end", [Frame(CLOSE), Frame(TEXT, rsv=3)], ids=["close frame", "broken rule"])
+async def test_what_came_before_an_end_is_answered_before_it_takes_effect(link, end: Frame) -> None:
+    """RFC 6455 section 5.5.1 lets us send what is under way first; the bytes here come in one piece."""
+    async with link() as (ws, peer):
+        for message in ("one", "two", "three"):
+            peer.connection.send(message)
+        end = replace(end, key=KEY if peer.connection.role is CLIENT else None)
+        await peer.stream.send_all(peer.connection.data_to_send() + encode(end))
+
+        async def echo_until_the_end() -> None:
+            with suppress(ConnectionLost):
+                await echo(ws)
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(echo_until_the_end)
+            assert [await peer.next() for _ in range(3)] == ["one", "two", "three"]
+            assert (await peer.until_close()).code in (1005, 1002)
+
+
+async def test_an_application_that_does_not_receive_delays_the_end_by_half_the_close_timeout(
+    link, autojump_clock
+) -> None:
+    async with link(close_timeout=8) as (ws, peer):
+        await peer.send("never received")
+        start = trio.current_time()
+        await peer.close(3000)
+        assert (await peer.until_close()).code == 3000
+        assert trio.current_time() - start == pytest.approx(4)
+        assert ws.close_code == 3000
+
+
+async def test_an_end_waits_for_nobody_once_we_have_closed(link, autojump_clock) -> None:
+    async with link() as (ws, peer):
+        await peer.send("never received")
+        await peer.close(3000)
+        await settled()
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.aclose)
+            await peer.until_close()
+            assert trio.current_time() == start

@@ -182,3 +182,12 @@ async def test_it_wants_whole_messages(link) -> None:
     block = open_websocket(ours, new_connection(SERVER, options), options, Opening(), on_message=echo)
     with pytest.raises(ValueError, match="leave pieces off"):
         await block.__aenter__()
+
+
+async def test_what_came_before_a_close_frame_is_answered_before_it(link) -> None:
+    async with link(on_message=lambda ws, message: ws.send_nowait(message)) as (_, peer):
+        peer.connection.send("question")
+        peer.connection.close(3000)
+        await peer.flush()
+        assert await peer.next() == "question"
+        assert (await peer.until_close()).code == 3000

@@ -121,6 +121,7 @@ class Connection:
         "auto_close",
         "auto_pong",
         "close_event",
+        "is_ending",
         "role",
         "state",
     )
@@ -148,6 +149,7 @@ class Connection:
         self.auto_close = auto_close
         self.state = State.OPEN
         self.close_event: Close | None = None
+        self.is_ending = False  # the next `receive_data` acts on a Close frame or a broken rule
         self._deflater, inflater, threshold = _compression(role, compression, compression_pool, deflate)
         if compression_threshold is not None:
             threshold = compression_threshold
@@ -167,10 +169,13 @@ class Connection:
 
         A broken rule raises nothing: it puts our Close frame in the output and ends the events with a `Close`. With
         a `budget` (payload bytes after inflating, and 64 a message), reading stops after the message that uses it
-        up; `has_rest` is then true, and `receive_data(b"", budget)` goes on. After a `Close` event all bytes are
-        ignored.
+        up, and before a Close frame or a broken rule takes effect, so that what came before can be answered first
+        (`is_ending` tells the latter); `has_rest` is then true, and `receive_data(b"", budget)` goes on. After a
+        `Close` event all bytes are ignored.
         """
         events: list[Event] = []
+        if self.is_ending:
+            self._act_on_end(events)
         if self.close_event is not None:
             return events
         offset = 0
@@ -184,8 +189,8 @@ class Connection:
 
     @property
     def has_rest(self) -> bool:
-        """Whether bytes are left that a budget kept from being read."""
-        return bool(self._rest)
+        """Whether something is left that a budget kept from being read, or from taking effect."""
+        return self.is_ending or bool(self._rest)
 
     def get_buffer(self, hint: int = 1 << 16) -> memoryview:
         """Memory to receive into, of at least `hint` bytes: write to its start, then call `buffer_updated`."""
@@ -207,10 +212,12 @@ class Connection:
     def receive_eof(self) -> list[Event]:
         """Say that the peer sends no more: without its Close frame this is a loss, 1006 (RFC 6455 section 7.1.5).
 
-        What `has_rest` tells of is dropped: read it first.
+        What `has_rest` tells of is dropped, but for a Close frame or a broken rule that is still to take effect.
         """
         events: list[Event] = []
-        if self.close_event is None:
+        if self.is_ending:
+            self._act_on_end(events)
+        elif self.close_event is None:
             self._end(Close(CloseCode.ABNORMAL, "", "lost"), events)
         self.state = State.CLOSED
         return events
@@ -222,16 +229,17 @@ class Connection:
             offset = reader.read(data, events, budget, offset)  # type: ignore[arg-type]
             if reader.stop is Stop.NEED_DATA:
                 break
-            if budget is not None:
-                budget -= reader.spent
-            if reader.stop is Stop.CONTROL:
-                self._receive_control(events)
-            elif reader.stop is Stop.BUDGET:
+            if reader.stop is Stop.BUDGET:
                 self._keep_rest(data, offset)
                 return
-            else:
-                assert reader.defect is not None
-                self._fail(reader.defect, events)
+            if not self._receive_control(events):
+                # Once we have closed ourselves, there is nothing left to answer.
+                self.is_ending = budget is not None and self.state is State.OPEN
+                if self.is_ending:
+                    break
+                self._act_on_end(events)
+            if budget is not None:
+                budget -= reader.spent
         self._rest = b""
         self._rest_offset = 0
 
@@ -242,7 +250,10 @@ class Connection:
         self._rest = bytes(memoryview(data).cast("B")[offset:])
         self._rest_offset = 0
 
-    def _receive_control(self, events: list[Event]) -> None:
+    def _receive_control(self, events: list[Event]) -> bool:
+        """Take a Ping or Pong; False if the Reader stopped at a Close frame or a broken rule."""
+        if self._reader.stop is Stop.DEFECT:
+            return False
         assert self._reader.control is not None
         opcode, payload = self._reader.control
         if opcode == Opcode.PING:
@@ -252,8 +263,16 @@ class Connection:
                 self._queue_pong(payload)
         elif opcode == Opcode.PONG:
             events.append(Pong(payload))
+        return opcode != Opcode.CLOSE
+
+    def _act_on_end(self, events: list[Event]) -> None:
+        """The Reader stopped at a Close frame or a broken rule, which takes effect now."""
+        if self._reader.stop is Stop.DEFECT:
+            assert self._reader.defect is not None
+            self._fail(self._reader.defect, events)
         else:
-            self._receive_close(payload, events)
+            assert self._reader.control is not None
+            self._receive_close(self._reader.control[1], events)
 
     def _queue_pong(self, payload: bytes) -> None:
         self._pongs.append(payload)
@@ -286,6 +305,7 @@ class Connection:
     def _end(self, close: Close, events: list[Event]) -> None:
         self.state = State.CLOSED
         self.close_event = close
+        self.is_ending = False
         # Nothing is read any more: whoever goes on while there is a rest must come to an end.
         self._rest = b""
         self._rest_offset = 0

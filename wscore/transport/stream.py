@@ -42,6 +42,9 @@ RECEIVE_SIZE = 1 << 16
 # `send_timeout` takes nothing.
 SLICE = 1 << 14
 
+# The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
+PATIENCE = 0.5
+
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 logger = logging.getLogger("wscore")
@@ -272,7 +275,10 @@ class StreamWebSocket(WebSocket):
                     self._deliver(event)
             if not self._connection.has_rest:
                 return
-            await self._wait_for_room()
+            if self._connection.is_ending:
+                await self._wait_for_answers()
+            else:
+                await self._wait_for_room()
             events = self._connection.receive_data(b"", self._budget())
 
     def _budget(self) -> int | None:
@@ -285,6 +291,16 @@ class StreamWebSocket(WebSocket):
         self._timers.pause()
         while self._inbox.queue.is_full and not self._discards:
             await self._room.wait()
+        self._resume()
+
+    async def _wait_for_answers(self) -> None:
+        """Before the peer's Close frame, or what it did wrong, takes effect, let what came before be answered."""
+        self._timers.pause()
+        with trio.move_on_after(self._options.close_timeout * PATIENCE):
+            while self._inbox.queue and not self._discards:
+                await self._room.wait()
+            # Whoever has received the last message sends the answer in this turn, or not at once.
+            await trio.lowlevel.checkpoint()
         self._resume()
 
     async def _call(self, on_message: MessageHook, message: str | bytes) -> None:
