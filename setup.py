@@ -1,8 +1,9 @@
 """Builds the compiled twins of the codec; everything else about the package stands in pyproject.toml.
 
-Two switches, both environment variables:
+Three switches, all of them environment variables:
     WSCORE_PURE=1            build no extension at all
     WSCORE_REQUIRE_NATIVE=1  a build that fails is an error (otherwise the package installs on the pure twins)
+    WSCORE_ZLIB_NG=FOLDER    link deflate statically with the zlib-ng that tools/zlib_ng.py has put into FOLDER
 """
 
 import os
@@ -16,9 +17,10 @@ from setuptools.errors import BaseError, CCompilerError
 
 NATIVE = Path("wscore/codec/native")
 KERNELS = Path("wscore/codec/kernels")
-# What modules have beside their own source: deflate calls zlib's C interface, and one module holds the kernels.
-LIBRARIES = {"deflate": ["z"]}
+# What modules have beside their own source: one of them holds the kernels.
 SOURCES = {"kernels": sorted(path.as_posix() for path in KERNELS.glob("*.c"))}
+# What zlib-ng calls its static library where it takes the place of zlib.
+ARCHIVES = ("libz.a", "zlibstatic.lib")
 FLAGS = [] if sys.platform == "win32" else ["-O3"]
 
 
@@ -26,21 +28,44 @@ def chosen(name: str) -> bool:
     return os.environ.get(name, "") not in ("", "0")
 
 
+def link_with_zlib(module: Extension) -> None:
+    """Link with the system's zlib, or statically with zlib-ng.
+
+    What is linked in stays inside: Python loads a zlib of its own into the same process, and neither may get the calls
+    that are meant for the other.
+    """
+    prefix = os.environ.get("WSCORE_ZLIB_NG", "")
+    if not prefix:
+        module.libraries.append("z")
+        return
+    archive = next((path for name in ARCHIVES if (path := Path(prefix, "lib", name)).exists()), None)
+    if archive is None:
+        raise SystemExit(f"WSCORE_ZLIB_NG={prefix}: there is no static library; make one with tools/zlib_ng.py")
+    module.include_dirs.append(str(Path(prefix, "include")))
+    module.extra_objects.append(str(archive))
+    module.depends.append(str(archive))
+    if sys.platform.startswith("linux"):
+        module.extra_link_args.append("-Wl,--exclude-libs,ALL")
+
+
 def native_modules() -> list[Extension]:
     if chosen("WSCORE_PURE") or platform.python_implementation() != "CPython":
         return []
     headers = sorted(path.as_posix() for path in [*NATIVE.glob("*.pxd"), *KERNELS.glob("*.h")])
-    return [
+    modules = [
         Extension(
             f"wscore.codec.native.{source.stem}",
             [source.as_posix(), *SOURCES.get(source.stem, [])],
             include_dirs=[KERNELS.as_posix()],
             depends=headers,
-            libraries=LIBRARIES.get(source.stem, []),
             extra_compile_args=FLAGS,
         )
         for source in sorted(NATIVE.glob("*.pyx"))
     ]
+    for module in modules:
+        if module.name.endswith(".deflate"):
+            link_with_zlib(module)
+    return modules
 
 
 class AllOrNothing(build_ext):

@@ -15,12 +15,13 @@ from wscore.cli import Failure, complain, reason
 from wscore.cli.main import main, version
 
 
-async def test_version_says_version_implementation_kernel_and_python(run: Callable[..., Any]) -> None:
+async def test_version_says_version_implementation_kernel_zlib_and_python(run: Callable[..., Any]) -> None:
     status, output, errors = await run("--version")
     parts = (
         f"wscore {wscore.__version__}",
         codec.IMPLEMENTATION,
         f"kernel {codec.KERNEL}",
+        codec.DEFLATE_LIBRARY,
         f"Python {platform.python_version()}",
     )
     assert output.splitlines()[0] == ", ".join(parts)
@@ -29,7 +30,7 @@ async def test_version_says_version_implementation_kernel_and_python(run: Callab
 
 async def test_version_names_the_pure_twin_where_it_is_forced(run: Callable[..., Any]) -> None:
     _, output, _ = await run("--version", env={"WSCORE_PURE": "1"})
-    assert ", pure, kernel none, " in output
+    assert ", pure, kernel none, zlib " in output
 
 
 def test_version_shows_why_an_extension_did_not_load(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,7 +51,7 @@ def _connect(typed: argparse.Namespace) -> int:
 
 def _parser() -> Parser:
     parser = Parser(prog="wscore", description="WebSocket server and client.", allow_abbrev=False)
-    parser.add_argument("--version", action=_Version, help="print version, implementation and kernel")
+    parser.add_argument("--version", action=_Version, help="print version, implementation, kernel and libraries")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     serve = commands.add_parser(
         "serve",
@@ -90,5 +90,6 @@ def version() -> str:
     from wscore import codec
 
     python = f"{platform.python_implementation().replace('CPython', 'Python')} {platform.python_version()}"
-    line = f"wscore {__version__}, {codec.IMPLEMENTATION}, kernel {codec.KERNEL}, {python}\n"
+    parts = (f"wscore {__version__}", codec.IMPLEMENTATION, f"kernel {codec.KERNEL}", codec.DEFLATE_LIBRARY, python)
+    line = ", ".join(parts) + "\n"
     return line + (f"The extension did not load: {codec.LOAD_ERROR}\n" if codec.LOAD_ERROR else "")

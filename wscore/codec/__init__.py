@@ -1,7 +1,7 @@
 """The codec: frames and messages, masking, UTF-8, deflate. No I/O, no clock, no dependency.
 
 This module is the only switch between the two implementations, which behave alike: `IMPLEMENTATION` is "native" for
-the compiled one and "pure" for Python. `WSCORE_PURE=1` in the environment forces the latter. If the compiled one is
+the compiled one and "pure" for Python; `DEFLATE_LIBRARY` names what compresses for it. `WSCORE_PURE=1` in the environment forces the latter. If the compiled one is
 there but does not load, a warning says why, `LOAD_ERROR` keeps it, and Python takes over.
 """
 
@@ -16,6 +16,7 @@ from .opcodes import CLIENT, SERVER, CloseCode, Opcode, Role, is_sendable_close_
 
 __all__ = [
     "CLIENT",
+    "DEFLATE_LIBRARY",
     "IMPLEMENTATION",
     "KERNEL",
     "LOAD_ERROR",
@@ -71,6 +72,7 @@ else:
     IMPLEMENTATION = "native"
 
 if TYPE_CHECKING or IMPLEMENTATION == "pure":
+    from .pure.deflate import LIBRARY as DEFLATE_LIBRARY
     from .pure.deflate import DeflatePool, Deflater, Inflater
     from .pure.frames import encode_frame
     from .pure.masking import mask, mask_inplace, new_mask_key
@@ -78,6 +80,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "pure":
     from .pure.utf8 import Utf8Validator, is_valid_utf8
     from .pure.writer import Writer
 else:
+    from .native.deflate import LIBRARY as DEFLATE_LIBRARY
     from .native.deflate import DeflatePool, Deflater, Inflater
     from .native.frames import encode_frame
     from .native.masking import mask, mask_inplace, new_mask_key

@@ -38,6 +38,7 @@ from ..codec import (
     new_mask_key,
 )
 from ..codec.errors import CLOSE_CODE_INVALID, CLOSE_REASON_NOT_UTF8, CLOSE_TOO_SHORT, Defect, DefectError
+from .compression import LEVEL, CompressionPolicy
 from .events import Close, Event, Ping, Pong
 from .prepared import PreparedMessage
 
@@ -67,28 +68,8 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-class CompressionPolicy(enum.Enum):
-    """Where compressors live, and how large they are: window bits and memory level of our direction.
-
-    A sender may use a smaller window than was agreed. What the settings cost in memory stands in the documentation.
-    """
-
-    TAKEOVER = ("takeover", 12, 5)
-    SHARED = ("shared", 12, 5)
-    DEDICATED = ("dedicated", 15, 8)
-
-    def __init__(self, label: str, window_bits: int, mem_level: int) -> None:
-        self.label = label
-        self.window_bits = window_bits
-        self.mem_level = mem_level
-
-    @classmethod
-    def named(cls, name: str) -> CompressionPolicy:
-        """The policy called `name`; raises ValueError with the names that there are."""
-        for policy in cls:
-            if policy.label == name:
-                return policy
-        raise ValueError('compression must be None, "takeover", "shared" or "dedicated"')
+# Members of an enumeration are slow to find by name, and these are asked for with each message.
+_OPEN, _REMOTE_CLOSING = State.OPEN, State.REMOTE_CLOSING
 
 
 class Connection:
@@ -386,7 +367,7 @@ class Connection:
         return events
 
     def _check_sending(self) -> None:
-        if self.state is not State.OPEN and self.state is not State.REMOTE_CLOSING:
+        if self.state is not _OPEN and self.state is not _REMOTE_CLOSING:
             raise LocalProtocolError("the connection is closing or closed: nothing can be sent any more")
 
     def _send_control(self, opcode: Opcode, payload: Buffer) -> None:
@@ -397,18 +378,17 @@ class Connection:
             raise LocalProtocolError("the payload of a Ping or Pong has at most 125 bytes") from None
 
     def _send_prepared(self, message: PreparedMessage, compress: bool | None) -> None:
-        window_bits = None
-        if self._writer.compresses(len(message.payload), compress):
-            assert self._deflater is not None
-            window_bits = self._deflater.window_bits
+        writer, deflater, window_bits = self._writer, self._deflater, None
+        if deflater is not None and writer.compresses(message.size, compress):
+            window_bits = deflater.window_bits
         if self.role is SERVER:
-            self._writer.write_raw(message.frame(window_bits))
+            writer.write_raw(message.frames.get(window_bits) or message.frame(window_bits))
         else:
-            self._writer.write_raw(message.masked_frame(window_bits, new_mask_key()))
+            writer.write_raw(message.masked_frame(window_bits, new_mask_key()))
         if window_bits is not None:
             # The peer's window now holds this message and our compressor's does not.
-            assert self._deflater is not None
-            self._deflater.drop()
+            assert deflater is not None
+            deflater.drop()
 
     # Output
 
@@ -455,6 +435,7 @@ def _compression(
     deflater = Deflater(
         min(bits[ours], policy.window_bits),
         context_takeover=takeover[ours] and policy is not CompressionPolicy.SHARED,
+        level=LEVEL,
         mem_level=policy.mem_level,
         pool=None if dedicated else pool,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..codec import Deflater, Opcode, encode_frame
+from .compression import LEVEL, MEM_LEVEL
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -18,25 +19,28 @@ __all__ = ["PreparedMessage", "prepare"]
 class PreparedMessage:
     """A message that `Connection.send` can send to any number of peers at the price of one; made by `prepare`."""
 
-    __slots__ = ("_compressed", "_frames", "opcode", "payload")
+    __slots__ = ("_compressed", "frames", "opcode", "payload", "size")
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
         self.opcode = opcode
         self.payload = payload
         self._compressed: dict[int, bytes] = {}
-        self._frames: dict[int | None, bytes] = {}
+        self.size = len(payload)
+        # What `frame` has made so far, for those who send one message to thousands of peers.
+        self.frames: dict[int | None, bytes] = {}
 
     def compressed(self, window_bits: int) -> bytes:
         """The payload, compressed on its own with a window of 2 to the power of `window_bits` bytes."""
         if window_bits not in self._compressed:
-            self._compressed[window_bits] = Deflater(window_bits, context_takeover=False).deflate(self.payload)
+            deflater = Deflater(window_bits, context_takeover=False, level=LEVEL, mem_level=MEM_LEVEL)
+            self._compressed[window_bits] = deflater.deflate(self.payload)
         return self._compressed[window_bits]
 
     def frame(self, window_bits: int | None) -> bytes:
         """The unmasked frame; compressed unless `window_bits` is None."""
-        if window_bits not in self._frames:
-            self._frames[window_bits] = self._encode(window_bits, None)
-        return self._frames[window_bits]
+        if window_bits not in self.frames:
+            self.frames[window_bits] = self._encode(window_bits, None)
+        return self.frames[window_bits]
 
     def masked_frame(self, window_bits: int | None, key: bytes) -> bytes:
         """The frame masked with `key`, which RFC 6455 section 5.3 wants fresh for each; compressed unless None."""

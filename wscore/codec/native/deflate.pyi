@@ -2,7 +2,9 @@ from typing import final
 
 from typing_extensions import Buffer
 
-__all__ = ["DeflatePool", "Deflater", "Inflater"]
+__all__ = ["LIBRARY", "DeflatePool", "Deflater", "Inflater"]
+
+LIBRARY: str
 
 class DeflatePool:
     def __init__(self, size: int = 256) -> None: ...

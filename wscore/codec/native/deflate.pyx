@@ -23,10 +23,14 @@ from wscore.codec.native.buffers cimport (
 )
 from wscore.codec.native.streams cimport (
     Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, deflate, end_chain,
-    end_stream, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, make_idle, new_stream, reuse_idle,
+    end_stream, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, library_name, make_idle,
+    new_stream, reuse_idle,
 )
 
-__all__ = ["DeflatePool", "Deflater", "Inflater"]
+__all__ = ["LIBRARY", "DeflatePool", "Deflater", "Inflater"]
+
+# What compresses here, and its version.
+LIBRARY = library_name()
 
 # What a sync flush ends with, and what the sender leaves out (section 7.2.1).
 cdef const uint8_t* TAIL = <const uint8_t*><const char*>b"\x00\x00\xff\xff"

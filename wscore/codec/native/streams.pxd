@@ -7,6 +7,18 @@ and a hash table need not be allocated and cleared.
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memset
 
+cdef extern from *:
+    """
+    #include <zlib.h>
+    /* Where zlib-ng takes the place of zlib it says so, and what it calls zlib's version is not its own. */
+    #ifdef ZLIBNG_VERSION
+    #define WSCORE_ZLIB_NG_VERSION ZLIBNG_VERSION
+    #else
+    #define WSCORE_ZLIB_NG_VERSION NULL
+    #endif
+    """
+    const char* WSCORE_ZLIB_NG_VERSION
+
 cdef extern from "zlib.h" nogil:
     ctypedef unsigned char Bytef
     ctypedef struct z_stream:
@@ -16,6 +28,7 @@ cdef extern from "zlib.h" nogil:
         unsigned int avail_out
     int Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_MEM_ERROR
     int Z_NO_FLUSH, Z_SYNC_FLUSH, Z_DEFLATED, Z_DEFAULT_STRATEGY
+    const char* zlibVersion()
     int deflateInit2(z_stream*, int level, int method, int bits, int mem_level, int strategy)
     int deflate(z_stream*, int flush)
     int deflateReset(z_stream*)
@@ -26,6 +39,12 @@ cdef extern from "zlib.h" nogil:
     int inflateEnd(z_stream*)
     int inflateGetDictionary(z_stream*, Bytef* window, unsigned int* size)
     int inflateSetDictionary(z_stream*, const Bytef* window, unsigned int size)
+
+cdef inline str library_name():
+    """The library and its version, such as "zlib 1.2.13" or "zlib-ng 2.3.3"."""
+    if WSCORE_ZLIB_NG_VERSION != NULL:
+        return f"zlib-ng {WSCORE_ZLIB_NG_VERSION.decode()}"
+    return f"zlib {zlibVersion().decode()}"
 
 # A stream and the settings that it was made with. zlib's state points back at it: it must not move.
 cdef struct Stream:

@@ -21,7 +21,10 @@ from .masking import flat_view
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["DeflatePool", "Deflater", "Inflater"]
+__all__ = ["LIBRARY", "DeflatePool", "Deflater", "Inflater"]
+
+# What compresses here, and its version.
+LIBRARY = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
 
 # What a sync flush ends with, and what the sender leaves out (section 7.2.1).
 TAIL = b"\x00\x00\xff\xff"

@@ -1,0 +1,78 @@
+"""Builds zlib-ng, as a static library in the place of zlib, into a folder for `WSCORE_ZLIB_NG`.
+
+    python tools/zlib_ng.py build/zlib-ng && WSCORE_ZLIB_NG=build/zlib-ng pip install -e .
+
+Needs pip, CMake and a C compiler. The sources are those inside the source distribution of Python's binding `zlib-ng`,
+which pip fetches and checks against the digest in tools/zlib-ng.txt; `--sources` takes them from a folder instead.
+
+Decides how zlib-ng is compiled: for many compressors of small messages, see `HASH_SIZE`.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+PINNED = Path(__file__).with_name("zlib-ng.txt")
+
+# Entries of 2 bytes in the hash table of a compressor. zlib-ng's own 65,536 are cleared whenever a compressor starts
+# anew, and moved whenever its window has been filled, which with messages costs more than compressing them. Fewer find
+# fewer matches in large messages. tests and benchmarks/deflate_memory.py show both.
+HASH_SIZE = 8192
+
+OPTIONS = {
+    "CMAKE_BUILD_TYPE": "Release",
+    "CMAKE_C_FLAGS": f"-DHASH_SIZE={HASH_SIZE}u",
+    "CMAKE_C_VISIBILITY_PRESET": "hidden",
+    "CMAKE_INSTALL_LIBDIR": "lib",
+    "CMAKE_POSITION_INDEPENDENT_CODE": "ON",
+    "BUILD_SHARED_LIBS": "OFF",
+    "BUILD_TESTING": "OFF",
+    "WITH_GZFILEOP": "OFF",
+    "ZLIB_COMPAT": "ON",
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Build zlib-ng for WSCORE_ZLIB_NG.")
+    parser.add_argument("prefix", type=Path, help="the folder to install into")
+    parser.add_argument("--sources", type=Path, help="zlib-ng's sources, instead of those that pip fetches")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        build(arguments.sources or fetched(Path(work)), Path(work), arguments.prefix.absolute())
+    print(f"WSCORE_ZLIB_NG={arguments.prefix}")
+
+
+def fetched(work: Path) -> Path:
+    """Zlib-ng's sources, unpacked below `work`."""
+    command = ["download", "--quiet", "--no-deps", "--no-binary=:all:", "--require-hashes", "-r", str(PINNED)]
+    subprocess.run([sys.executable, "-m", "pip", *command, "-d", str(work)], check=True)
+    (archive,) = work.glob("*.tar.gz")
+    with tarfile.open(archive) as unpacked:
+        unpacked.extractall(work, filter="data")
+    (sources,) = work.glob("*/src/zlib_ng/zlib-ng")
+    return sources
+
+
+def build(sources: Path, work: Path, prefix: Path) -> None:
+    let_level_9_use_a_small_table(sources / "insert_string_roll.c")
+    options = [f"-D{name}={value}" for name, value in {**OPTIONS, "CMAKE_INSTALL_PREFIX": prefix}.items()]
+    tree = str(work / "build")
+    subprocess.run(["cmake", "-S", str(sources), "-B", tree, *options], check=True)
+    subprocess.run(["cmake", "--build", tree, "--config", "Release", "--parallel"], check=True)
+    subprocess.run(["cmake", "--install", tree, "--config", "Release"], check=True)
+
+
+def let_level_9_use_a_small_table(path: Path) -> None:
+    """Level 9 has a hash of its own, which takes the table for one of 32,768 entries."""
+    text, count = re.subn(r"(#define HASH_CALC_MASK +)\(32768u - 1u\)", r"\1(HASH_MASK & 32767u)", path.read_text())
+    if count != 1 and "HASH_MASK & 32767u" not in text:
+        raise SystemExit(f"{path.name} is not what it was: see what a hash table of {HASH_SIZE} entries does to it")
+    path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
