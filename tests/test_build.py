@@ -1,5 +1,7 @@
 """What an install builds: all compiled modules or none, and never a package that does not work."""
 
+import ctypes
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -116,6 +118,43 @@ def test_an_editable_install_whose_build_fails_removes_what_an_earlier_one_left(
     assert list(sources.glob("wscore/codec/native/good.*.so"))
     assert call(sources, "build_editable", CC="/no/compiler").returncode == 0
     assert list(sources.glob("wscore/codec/native/*.so")) == []
+
+
+def test_a_zlib_ng_that_is_not_there_is_an_error_and_not_passed_over(sources: Path) -> None:
+    """Whoever asks for it would not notice that it is missing until he measures."""
+    run = call(sources, "build_wheel", WSCORE_ZLIB_NG=str(sources / "nowhere"))
+    assert run.returncode != 0
+    assert "tools/zlib_ng.py" in run.stderr
+
+
+@pytest.mark.native
+@pytest.mark.skipif(sys.platform == "win32", reason="builds a static library with cc and ar")
+def test_zlib_ng_is_linked_into_deflate_and_stays_inside(sources: Path, tmp_path: Path) -> None:
+    """Python loads a zlib of its own: what either exports the other could call by mistake."""
+    library(tmp_path / "zlib-ng", 'const char* zlibVersion(void) { return "linked in"; }\n')
+    extern = 'cdef extern from "zlib.h":\n    const char* zlibVersion()\n\n'
+    replace_native_modules(sources, deflate=f"{extern}def answer():\n    return zlibVersion()\n")
+    with zipfile.ZipFile(built(sources, "build_wheel", WSCORE_ZLIB_NG=str(tmp_path / "zlib-ng"))) as wheel:
+        (name,) = [name for name in wheel.namelist() if name.endswith(".so")]
+        path = wheel.extract(name, tmp_path)
+    spec = importlib.util.spec_from_file_location("deflate", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    assert module.answer() == b"linked in"
+    if sys.platform == "linux":
+        assert not hasattr(ctypes.CDLL(path), "zlibVersion")
+
+
+def library(prefix: Path, source: str) -> None:
+    """Install a stand-in for zlib-ng."""
+    for folder in ("include", "lib"):
+        (prefix / folder).mkdir(parents=True)
+    (prefix / "include" / "zlib.h").write_text("const char* zlibVersion(void);\n", encoding="utf-8")
+    (prefix / "z.c").write_text(source, encoding="utf-8")
+    subprocess.run(["cc", "-fPIC", "-c", "z.c", "-o", "z.o"], cwd=prefix, check=True)
+    subprocess.run(["ar", "rcs", "lib/libz.a", "z.o"], cwd=prefix, check=True)
 
 
 def test_the_source_distribution_has_what_a_build_needs_and_nothing_generated(sources: Path) -> None:

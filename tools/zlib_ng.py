@@ -1,4 +1,4 @@
-"""Builds zlib-ng, as a static library in the place of zlib, into a folder for `WSCORE_ZLIB_NG`.
+"""Build zlib-ng, as a static library in the place of zlib, into a folder for `WSCORE_ZLIB_NG`.
 
     python tools/zlib_ng.py build/zlib-ng && WSCORE_ZLIB_NG=build/zlib-ng pip install -e .
 
@@ -19,8 +19,8 @@ from pathlib import Path
 PINNED = Path(__file__).with_name("zlib-ng.txt")
 
 # Entries of 2 bytes in the hash table of a compressor. zlib-ng's own 65,536 are cleared whenever a compressor starts
-# anew, and moved whenever its window has been filled, which with messages costs more than compressing them. Fewer find
-# fewer matches in large messages. tests and benchmarks/deflate_memory.py show both.
+# anew, which costs as much as compressing 120 bytes, and take three quarters of its memory. With 8,192 the output grows
+# by 1 %, and by no more in messages of 30 KB.
 HASH_SIZE = 8192
 
 OPTIONS = {

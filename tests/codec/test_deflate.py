@@ -2,6 +2,7 @@
 
 import array
 import random
+import re
 import zlib
 
 import pytest
@@ -32,6 +33,10 @@ def final_block(data: bytes, window: bytes = b"") -> bytes:
     """A stream that ends (BFINAL set), and may refer to `window`."""
     compressor = zlib.compressobj(wbits=-15, zdict=window)
     return compressor.compress(data) + compressor.flush(zlib.Z_FINISH)
+
+
+def test_the_library_that_compresses_is_named_with_its_version(codec):
+    assert re.fullmatch(r"zlib(-ng)? \d+(\.\d+)+\S*", codec.LIBRARY)
 
 
 # Inflating: the examples of RFC 7692 section 7.2.3

@@ -1,8 +1,9 @@
 """The codec: frames and messages, masking, UTF-8, deflate. No I/O, no clock, no dependency.
 
 This module is the only switch between the two implementations, which behave alike: `IMPLEMENTATION` is "native" for
-the compiled one and "pure" for Python; `DEFLATE_LIBRARY` names what compresses for it. `WSCORE_PURE=1` in the environment forces the latter. If the compiled one is
-there but does not load, a warning says why, `LOAD_ERROR` keeps it, and Python takes over.
+the compiled one and "pure" for Python. `WSCORE_PURE=1` in the environment forces the latter. If the compiled one is
+there but does not load, a warning says why, `LOAD_ERROR` keeps it, and Python takes over. `DEFLATE_LIBRARY` names the
+library that compresses, with its version.
 """
 
 import importlib.util

@@ -68,8 +68,8 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-# Members of an enumeration are slow to find by name, and these are asked for with each message.
-_OPEN, _REMOTE_CLOSING = State.OPEN, State.REMOTE_CLOSING
+# Members of an enumeration are slow to find by name, and this one is asked for with each message.
+_OPEN = State.OPEN
 
 
 class Connection:
@@ -302,7 +302,8 @@ class Connection:
         a fragmented message is being sent; UnicodeEncodeError for lone surrogates; TypeError for other types.
         Nothing is sent then.
         """
-        self._check_sending()
+        if self.state is not _OPEN:
+            self._check_sending()
         if isinstance(message, PreparedMessage):
             self._send_prepared(message, compress)
         else:
@@ -367,7 +368,7 @@ class Connection:
         return events
 
     def _check_sending(self) -> None:
-        if self.state is not _OPEN and self.state is not _REMOTE_CLOSING:
+        if self.state is not _OPEN and self.state is not State.REMOTE_CLOSING:
             raise LocalProtocolError("the connection is closing or closed: nothing can be sent any more")
 
     def _send_control(self, opcode: Opcode, payload: Buffer) -> None:
