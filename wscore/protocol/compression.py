@@ -4,14 +4,14 @@ Decides settings, from measurements; knows nothing of streams. JSON of 120 bytes
 processor time a message, output by input, KiB a compressor:
 
 ======== ===== ========= ========== ==== ===== ===
-library  level  window    mem level   us  ratio KiB
+library  level  window    mem level   us ratio KiB
 ======== ===== ========= ========== ==== ===== ===
-zlib       1    12 bits       5      6.9  0.41  34
-zlib       3    12 bits       5      7.1  0.38  34
-zlib       6    12 bits       5      8.6  0.36  34
-zlib       3    15 bits       8      6.8  0.35 205
-zlib-ng    1    12 bits       3      1.3  0.42  40
-zlib-ng    3    12 bits       3      7.2  0.38  48
+zlib       1    12 bits       5      7.2  0.41  34
+zlib       3    12 bits       5      7.4  0.38  34
+zlib       6    12 bits       5      8.8  0.36  34
+zlib       3    15 bits       8      7.0  0.35 205
+zlib-ng    1    12 bits       3      1.3  0.42  41
+zlib-ng    3    12 bits       3      7.6  0.38  48
 zlib-ng    1    15 bits       3      1.2  0.40 152
 ======== ===== ========= ========== ==== ===== ===
 
