@@ -444,7 +444,7 @@ def play(protocol: SimpleNamespace, role: Role, options: dict, agreed: dict, scr
 @pytest.mark.native
 @ROLES
 @given(st.data())
-@settings(max_examples=300)
+@settings(max_examples=150)
 def test_connections_do_the_same_on_either_twin(protocols, role, data):
     options = data.draw(OPTIONS)
     bits = data.draw(st.sampled_from([15, 15, 15, 12, 9]))
