@@ -3,7 +3,7 @@
 Three switches, all of them environment variables:
     WSCORE_PURE=1            build no extension at all
     WSCORE_REQUIRE_NATIVE=1  a build that fails is an error (otherwise the package installs on the pure twins)
-    WSCORE_ZLIB_NG=FOLDER    link deflate statically with the zlib-ng that tools/zlib_ng.py has put into FOLDER
+    WSCORE_ZLIB_NG=FOLDER    link deflate statically with the zlib-ng that .ci/zlib_ng.py has put into FOLDER
 """
 
 import os
@@ -40,7 +40,7 @@ def link_with_zlib(module: Extension) -> None:
         return
     archive = next((path for name in ARCHIVES if (path := Path(prefix, "lib", name)).exists()), None)
     if archive is None:
-        raise SystemExit(f"WSCORE_ZLIB_NG={prefix}: there is no static library; make one with tools/zlib_ng.py")
+        raise SystemExit(f"WSCORE_ZLIB_NG={prefix}: there is no static library; make one with .ci/zlib_ng.py")
     module.include_dirs.append(str(Path(prefix, "include")))
     module.extra_objects.append(str(archive))
     module.depends.append(str(archive))

@@ -1,9 +1,9 @@
 """Build zlib-ng, as a static library in the place of zlib, into a folder for `WSCORE_ZLIB_NG`.
 
-    python tools/zlib_ng.py build/zlib-ng && WSCORE_ZLIB_NG=build/zlib-ng pip install -e .
+    python .ci/zlib_ng.py build/zlib-ng && WSCORE_ZLIB_NG=build/zlib-ng pip install -e .
 
 Needs pip, CMake and a C compiler. The sources are those inside the source distribution of Python's binding `zlib-ng`,
-which pip fetches and checks against the digest in tools/zlib-ng.txt; `--sources` takes them from a folder instead.
+which pip fetches and checks against the digest in .ci/zlib-ng.txt; `--sources` takes them from a folder instead.
 
 Decides how zlib-ng is compiled: for many compressors of small messages, see `HASH_SIZE`.
 """
