@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from .book import Book
 from .rivals import NATIVE, PURE
@@ -50,6 +50,8 @@ STYLE = {
     "axes.titlelocation": "left",
 }
 
+CAPTION_INCHES = 0.2
+
 Key = tuple[str, str, int]
 
 
@@ -61,7 +63,9 @@ def draw(book: Book, folder: Path) -> Iterator[Path]:
             figure = chart(book)
             if figure is None:
                 continue
-            figure.text(0.01, 0.005, _caption(book), fontsize=6.5, color="#475569")
+            below = CAPTION_INCHES / figure.get_figheight()
+            figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+            figure.text(0.01, below / 4, _caption(book), fontsize=6.5, color="#475569")
             path = folder / f"{name}.svg"
             figure.savefig(path, metadata={"Date": None})
             yield path
@@ -81,7 +85,6 @@ def _bars(book: Book, title: str, keys: Sequence[tuple[Key, str]]) -> Figure | N
     if not keys:
         return None
     figure = Figure(figsize=(9, 0.6 + 1.75 * ((len(keys) + 1) // 2)), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))
     figure.suptitle(title, x=0.01, ha="left", fontsize=11)
     panels = figure.subplots((len(keys) + 1) // 2, 2, squeeze=False).flat
     for panel, (key, label) in zip(panels, keys, strict=False):
@@ -99,7 +102,7 @@ def _bar_panel(panel: Axes, book: Book, key: Key, label: str) -> None:
     panel.set_xscale("log")
     panel.set_xlim(min(times) / 2, max(times) * 4)
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _time(value)))
-    panel.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
+    panel.xaxis.set_minor_formatter(NullFormatter())
     panel.invert_yaxis()
     panel.set_title(label)
 
@@ -116,7 +119,11 @@ def _receive(book: Book) -> Figure | None:
         ("binary", 16), ("ascii", 16), ("ascii", 125), ("cyrillic", 1024), ("emoji", 1024), ("binary", 16384),
     )  # fmt: skip
     keys = [(("receive", load, size), f"{load}, {size:,} bytes") for load, size in loads]
-    return _bars(book, "Receiving masked messages, 64 KiB of frames at a time: time a message (less is better)", keys)
+    return _bars(
+        book,
+        "Receiving masked messages, 64 KiB of frames at a time: time a message, logarithmic (less is better)",
+        keys,
+    )
 
 
 def _send(book: Book) -> Figure | None:
@@ -127,7 +134,7 @@ def _send(book: Book) -> Figure | None:
         ("send masked", "binary", 125),
     )
     keys = [((area, load, size), f"{area}: {load}, {size:,} bytes") for area, load, size in loads]
-    return _bars(book, "Sending: time a message (less is better)", keys)
+    return _bars(book, "Sending: time a message, logarithmic (less is better)", keys)
 
 
 # Lines: the same over all sizes
@@ -135,7 +142,6 @@ def _send(book: Book) -> Figure | None:
 
 def _sizes(book: Book) -> Figure | None:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.04, 1, 0.96))
     panels = figure.subplots(1, 2, sharey=True)
     for panel, load in zip(panels, ("binary", "cyrillic"), strict=True):
         if not book.has("receive", load, 16, NATIVE):
@@ -161,6 +167,8 @@ def _line(
 
 def _decorate(panel: Axes, title: str) -> None:
     panel.set_xscale("log", base=2)
+    panel.set_xticks([16, 125, 1024, 16384, 1 << 20])
+    panel.minorticks_off()
     panel.set_yscale("log")
     panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _size(int(value))))
     panel.set_xlabel("bytes a message")
@@ -184,12 +192,13 @@ def _kernels(book: Book) -> Figure | None:
     if not book.of("mask kernel"):
         return None
     figure = Figure(figsize=(9, 6), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.03, 1, 0.97))
     for panel, (area, load, title) in zip(figure.subplots(2, 2).flat, panels, strict=True):
         for name in dict.fromkeys(name for row in book.of(area) for name in row["ns"]):
             _line(panel, book, (area, load), name, lambda size, time: size / time)
         _decorate(panel, f"{title}: GB/s")
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        panel.yaxis.set_minor_formatter(NullFormatter())
         panel.legend(fontsize=8, frameon=False)
     return figure
 
@@ -201,7 +210,6 @@ def _deflate(book: Book) -> Figure | None:
     if not names:
         return None
     figure = Figure(figsize=(9, 2.4), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, 0.05, 1, 0.95))
     values = (
         ("permessage-deflate, 120-byte JSON: us both ways", [book.ns(*key, name) / 1000 for name in names], "{:.2f}"),
         ("bytes out for each byte in", [figures[name]["output"] for name in names], "{:.2f}"),
