@@ -65,7 +65,7 @@ def protocol(codec: SimpleNamespace) -> SimpleNamespace:
     connection = importlib.import_module("wscore.protocol.connection")
     if connection.Reader is not codec.Reader:
         prepared = load_anew(prepared.__name__, codec.twin, codec)
-        names = SimpleNamespace(**vars(codec), PreparedMessage=prepared.PreparedMessage)
+        names = SimpleNamespace(**vars(codec), PreparedMessage=prepared.PreparedMessage, prepare=prepared.prepare)
         connection = load_anew(connection.__name__, codec.twin, names)
     own = {name: getattr(module, name) for module in (prepared, connection) for name in module.__all__}
     return SimpleNamespace(codec=codec, connection=connection, **own)

@@ -38,6 +38,7 @@ __all__ = [
     "State",
     "WebSocket",
     "__version__",
+    "broadcast",
     "connect",
     "prepare",
     "serve",
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from wscore.codec.errors import LocalProtocolError
     from wscore.codec.messages import Piece
     from wscore.codec.opcodes import CLIENT, SERVER, CloseCode, Opcode, Role
-    from wscore.protocol.connection import Connection, State
+    from wscore.protocol.connection import Connection, State, broadcast
     from wscore.protocol.events import Close, Event, Ping, Pong
     from wscore.protocol.extensions import DeflateParameters
     from wscore.protocol.handshake import Accept, Handshake, HandshakeError, Headers, Page, Refuse, Request, Response
@@ -64,7 +65,7 @@ else:
         "wscore.codec.errors": "LocalProtocolError",
         "wscore.codec.messages": "Piece",
         "wscore.codec.opcodes": "CLIENT SERVER CloseCode Opcode Role",
-        "wscore.protocol.connection": "Connection State",
+        "wscore.protocol.connection": "Connection State broadcast",
         "wscore.protocol.events": "Close Event Ping Pong",
         "wscore.protocol.extensions": "DeflateParameters",
         "wscore.protocol.handshake": "Accept Handshake HandshakeError Headers Page Refuse Request Response",

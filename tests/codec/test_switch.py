@@ -96,7 +96,13 @@ def test_half_a_build_is_a_broken_one(load):
     with pytest.warns(UserWarning, match="does not load"):
         switch = load(masking=working()["masking"])
     assert switch.IMPLEMENTATION == "pure"
-    assert "ImportError" in switch.LOAD_ERROR
+    assert "ModuleNotFoundError" in switch.LOAD_ERROR
+
+
+def test_an_extension_built_from_older_sources_is_a_broken_one(load):
+    with pytest.warns(UserWarning, match="does not load: AttributeError: .*'NAME'"):
+        switch = load(**working() | {"kernels": ""})
+    assert switch.IMPLEMENTATION == "pure"
 
 
 def test_a_broken_extension_does_not_matter_to_who_asked_for_the_pure_twin(load):

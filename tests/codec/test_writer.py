@@ -439,3 +439,62 @@ def test_the_reader_on_the_other_side_gets_what_was_written(codec, messages, tak
 def test_frames_made_elsewhere_must_be_bytes_that_nobody_can_change(codec):
     with pytest.raises(TypeError):
         codec.Writer(SERVER).write_raw(bytearray(b"\x81\x00"))
+
+
+class Shared:
+    """A message as `wscore.prepare` makes it: here its frames only say what was asked for."""
+
+    size = 10
+
+    def frame(self, window_bits):
+        return f"<{window_bits}>".encode()
+
+    def masked_frame(self, window_bits, key):
+        assert len(key) == 4
+        return f"<{window_bits} masked>".encode()
+
+
+def test_a_shared_frame_is_chosen_by_role_threshold_and_window(codec):
+    for bits in (9, 12):
+        deflater = codec.Deflater(bits)
+        writer = codec.Writer(SERVER, deflater=deflater, compression_threshold=11)
+        for compress in (None, True, False):
+            writer.write_prepared(Shared(), compress)
+        assert writer.pending == len(writer.take()) == len(f"<None><{bits}><None>")
+    client = codec.Writer(CLIENT, deflater=codec.Deflater(10))
+    client.write_prepared(Shared())
+    client.write_prepared(Shared(), False)
+    assert client.take() == b"<10 masked><None masked>"
+
+
+def test_a_shared_frame_does_not_cut_into_a_fragmented_message(codec):
+    writer = codec.Writer(SERVER)
+    writer.write_fragment("a", False)
+    with pytest.raises(LocalProtocolError):
+        writer.write_prepared(Shared())
+    assert writer.take() == b"\x01\x01a"
+
+
+def test_a_shared_frame_goes_to_all_who_are_between_messages(codec):
+    plain, busy, client = codec.Writer(SERVER), codec.Writer(SERVER), codec.Writer(CLIENT)
+    small, large = (codec.Writer(SERVER, deflater=codec.Deflater(bits)) for bits in (9, 15))
+    busy.write_fragment(b"", False)
+    busy.take()
+    writers = [plain, small, large, busy, client, small, plain]
+    assert codec.write_to_all(iter(writers), Shared()) == 6
+    outputs = [writer.take() for writer in (plain, small, large, busy, client)]
+    assert outputs == [b"<None><None>", b"<9><9>", b"<15>", b"", b"<None masked>"]
+    with pytest.raises((TypeError, AttributeError)):
+        codec.write_to_all([object()], Shared())
+
+
+def test_a_shared_compressed_frame_makes_the_compressor_forget(codec):
+    """The peer's window has moved on without it (RFC 7692 section 7.2.3.2)."""
+    deflater = codec.Deflater()
+    writer = codec.Writer(SERVER, deflater=deflater)
+    writer.write(b"abcdefgh" * 20)
+    first = writer.take()
+    writer.write_prepared(Shared())
+    writer.take()
+    writer.write(b"abcdefgh" * 20)
+    assert writer.take() == first

@@ -84,3 +84,24 @@ def test_masked_frames_share_the_compressed_payload_and_nothing_else(protocol):
         payload = PAYLOAD if window_bits is None else message.compressed(12)
         for key in (KEY, b"abcd"):
             assert decode(message.masked_frame(window_bits, key)) == [Frame(BINARY, payload, True, rsv, key)]
+
+
+def test_a_broadcast_reaches_all_who_can_take_it(side):
+    idle, busy, closing = side.open(), side.open(), side.open()
+    busy.send_fragment("half", fin=False)
+    closing.close()
+    for connection in (busy, closing):
+        side.sent(connection)
+    broadcast = side.protocol.broadcast
+    for message in ("Grüße", side.protocol.prepare("Grüße")):
+        assert broadcast(message, [idle, busy, closing]) == 1
+        assert side.sent(idle) == [Frame(TEXT, "Grüße".encode())]
+        assert side.sent(busy) == side.sent(closing) == []
+
+
+def test_what_cannot_be_sent_is_not_broadcast(side):
+    connection = side.open()
+    for message, error in (("\ud800", UnicodeEncodeError), (5, TypeError)):
+        with pytest.raises(error):
+            side.protocol.broadcast(message, [connection])
+    assert connection.data_to_send() == b""

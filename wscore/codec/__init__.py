@@ -6,13 +6,14 @@ there but does not load, a warning says why, `LOAD_ERROR` keeps it, and Python t
 library that compresses, with its version.
 """
 
+import importlib
 import importlib.util
 import os
 import warnings
 from typing import TYPE_CHECKING
 
 from .errors import Defect, DefectError, LocalProtocolError
-from .messages import MESSAGE_OVERHEAD, Piece, Stop
+from .messages import MESSAGE_OVERHEAD, Piece, Prepared, Stop
 from .opcodes import CLIENT, SERVER, CloseCode, Opcode, Role, is_sendable_close_code
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "LocalProtocolError",
     "Opcode",
     "Piece",
+    "Prepared",
     "Reader",
     "Role",
     "Stop",
@@ -43,13 +45,29 @@ __all__ = [
     "mask",
     "mask_inplace",
     "new_mask_key",
+    "write_to_all",
 ]
+
+
+# What is taken from each compiled module; one that was built from older sources may lack some of it.
+_NATIVE = {
+    "deflate": "LIBRARY DeflatePool Deflater Inflater",
+    "frames": "encode_frame",
+    "kernels": "NAME",
+    "masking": "mask mask_inplace new_mask_key",
+    "reader": "Reader",
+    "utf8": "Utf8Validator is_valid_utf8",
+    "writer": "Writer write_to_all",
+}
 
 
 def _load_error() -> str | None:
     """Import the compiled modules; why that failed, None if it did not."""
     try:
-        from .native import deflate, frames, kernels, masking, reader, utf8, writer  # noqa: F401
+        for module, names in _NATIVE.items():
+            loaded = importlib.import_module(f".native.{module}", __package__)
+            for name in names.split():
+                getattr(loaded, name)
     except Exception as error:
         return f"{type(error).__name__}: {error}"
     return None
@@ -79,7 +97,7 @@ if TYPE_CHECKING or IMPLEMENTATION == "pure":
     from .pure.masking import mask, mask_inplace, new_mask_key
     from .pure.reader import Reader
     from .pure.utf8 import Utf8Validator, is_valid_utf8
-    from .pure.writer import Writer
+    from .pure.writer import Writer, write_to_all
 else:
     from .native.deflate import LIBRARY as DEFLATE_LIBRARY
     from .native.deflate import DeflatePool, Deflater, Inflater
@@ -87,4 +105,4 @@ else:
     from .native.masking import mask, mask_inplace, new_mask_key
     from .native.reader import Reader
     from .native.utf8 import Utf8Validator, is_valid_utf8
-    from .native.writer import Writer
+    from .native.writer import Writer, write_to_all

@@ -3,8 +3,9 @@ stopped.
 """
 
 import enum
+from typing import Protocol
 
-__all__ = ["MESSAGE_OVERHEAD", "Piece", "Stop"]
+__all__ = ["MESSAGE_OVERHEAD", "Piece", "Prepared", "Stop"]
 
 # What a message or piece costs a budget or a queue beside its payload, in bytes, so that empty ones are not free.
 MESSAGE_OVERHEAD = 64
@@ -43,3 +44,17 @@ class Piece:
 
     def __repr__(self) -> str:
         return f"Piece({self.data!r}, first={self.first}, last={self.last})"
+
+
+class Prepared(Protocol):
+    """A message that many writers share: framed, and compressed for each window size, once."""
+
+    @property
+    def size(self) -> int:
+        """The size of the payload in bytes, before compression."""
+
+    def frame(self, window_bits: int | None) -> bytes:
+        """The unmasked frame; compressed with a window of that many bits, unless None."""
+
+    def masked_frame(self, window_bits: int | None, key: bytes) -> bytes:
+        """The same, masked with `key`, 4 bytes."""

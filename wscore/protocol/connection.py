@@ -36,18 +36,21 @@ from ..codec import (
     encode_frame,
     is_sendable_close_code,
     new_mask_key,
+    write_to_all,
 )
 from ..codec.errors import CLOSE_CODE_INVALID, CLOSE_REASON_NOT_UTF8, CLOSE_TOO_SHORT, Defect, DefectError
 from .compression import LEVEL, CompressionPolicy
 from .events import Close, Event, Ping, Pong
-from .prepared import PreparedMessage
+from .prepared import PreparedMessage, prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import Buffer
 
     from .extensions import DeflateParameters
 
-__all__ = ["Connection", "State"]
+__all__ = ["Connection", "State", "broadcast"]
 
 # A newer Pong replaces an older one (section 5.5.3), but not before this many wait: peers that send a handful of
 # Pings in one go expect as many Pongs (the Autobahn suite sends ten).
@@ -305,7 +308,7 @@ class Connection:
         if self.state is not _OPEN:
             self._check_sending()
         if isinstance(message, PreparedMessage):
-            self._send_prepared(message, compress)
+            self._writer.write_prepared(message, compress)
         else:
             self._writer.write(message, compress)
 
@@ -378,19 +381,6 @@ class Connection:
         except ValueError:
             raise LocalProtocolError("the payload of a Ping or Pong has at most 125 bytes") from None
 
-    def _send_prepared(self, message: PreparedMessage, compress: bool | None) -> None:
-        writer, deflater, window_bits = self._writer, self._deflater, None
-        if deflater is not None and writer.compresses(message.size, compress):
-            window_bits = deflater.window_bits
-        if self.role is SERVER:
-            writer.write_raw(message.frames.get(window_bits) or message.frame(window_bits))
-        else:
-            writer.write_raw(message.masked_frame(window_bits, new_mask_key()))
-        if window_bits is not None:
-            # The peer's window now holds this message and our compressor's does not.
-            assert deflater is not None
-            deflater.drop()
-
     # Output
 
     @property
@@ -442,6 +432,19 @@ def _compression(
     )
     inflater = Inflater(bits[theirs], context_takeover=takeover[theirs], pool=None if dedicated else pool)
     return deflater, inflater, SHARED_THRESHOLD if policy is CompressionPolicy.SHARED else 0
+
+
+def broadcast(
+    message: str | Buffer | PreparedMessage, connections: Iterable[Connection], compress: bool | None = None
+) -> int:
+    """`Connection.send` for many connections at the price of framing, and compressing, once; how many took it.
+
+    Those that are closing or closed, or in the middle of a fragmented message, go without. Raises UnicodeEncodeError
+    for lone surrogates, TypeError for other types; nothing is sent then.
+    """
+    prepared = message if isinstance(message, PreparedMessage) else prepare(message)
+    open_ones = [connection._writer for connection in connections if connection.state is _OPEN]
+    return write_to_all(open_ones, prepared, compress)
 
 
 def _close_payload(code: int | None, reason: str) -> bytes:

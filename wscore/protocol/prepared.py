@@ -19,15 +19,14 @@ __all__ = ["PreparedMessage", "prepare"]
 class PreparedMessage:
     """A message that `Connection.send` can send to any number of peers at the price of one; made by `prepare`."""
 
-    __slots__ = ("_compressed", "frames", "opcode", "payload", "size")
+    __slots__ = ("_compressed", "_frames", "opcode", "payload", "size")
 
     def __init__(self, opcode: Opcode, payload: bytes) -> None:
         self.opcode = opcode
         self.payload = payload
         self._compressed: dict[int, bytes] = {}
         self.size = len(payload)
-        # What `frame` has made so far, for those who send one message to thousands of peers.
-        self.frames: dict[int | None, bytes] = {}
+        self._frames: dict[int | None, bytes] = {}
 
     def compressed(self, window_bits: int) -> bytes:
         """The payload, compressed on its own with a window of 2 to the power of `window_bits` bytes."""
@@ -38,9 +37,9 @@ class PreparedMessage:
 
     def frame(self, window_bits: int | None) -> bytes:
         """The unmasked frame; compressed unless `window_bits` is None."""
-        if window_bits not in self.frames:
-            self.frames[window_bits] = self._encode(window_bits, None)
-        return self.frames[window_bits]
+        if window_bits not in self._frames:
+            self._frames[window_bits] = self._encode(window_bits, None)
+        return self._frames[window_bits]
 
     def masked_frame(self, window_bits: int | None, key: bytes) -> bytes:
         """The frame masked with `key`, which RFC 6455 section 5.3 wants fresh for each; compressed unless None."""

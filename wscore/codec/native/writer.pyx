@@ -15,6 +15,7 @@ from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from wscore.codec.errors import LocalProtocolError
+from wscore.codec.native.masking import new_mask_key
 from wscore.codec.opcodes import CLIENT, Role
 
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, clipped, discard_grown, reserve, take_grown
@@ -28,7 +29,7 @@ from wscore.codec.native.text cimport (
     PyUnicode_AsUTF8String, PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, encode_into, utf8_size,
 )
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "write_to_all"]
 
 cdef const Kernels* kernels = kernels_in_use()
 
@@ -120,13 +121,14 @@ cdef class Writer:
 
         Raises LocalProtocolError in the middle of a fragmented message.
         """
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(frames)
         _check_between_messages(self)
-        if size >= LARGE_PAYLOAD:
-            _append_chunk(self, frames)
-        else:
-            memcpy(_room(self, size), PyBytes_AS_STRING(frames), size)
-            self.tail.size += size
+        _append_frames(self, frames)
+
+    def write_prepared(self, message, compress=None):
+        """As `write`, for a message that was framed once for many writers. Raises LocalProtocolError as `write` does.
+        """
+        _check_between_messages(self)
+        write_to_all((self,), message, compress)
 
     def take(self):
         """All frames not taken yet, as one bytes object; nothing is left."""
@@ -311,6 +313,15 @@ cdef int _write_uncopied(Writer self, int first, bytes payload) except -1:
     return _append_chunk(self, payload)
 
 
+cdef inline int _append_frames(Writer self, bytes frames) except -1:
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(frames)
+    if size >= LARGE_PAYLOAD:
+        return _append_chunk(self, frames)
+    memcpy(_room(self, size), PyBytes_AS_STRING(frames), size)
+    self.tail.size += size
+    return 0
+
+
 cdef int _append_chunk(Writer self, bytes chunk) except -1:
     """Put `chunk` behind what is there, uncopied."""
     cdef Py_ssize_t size = self.tail.size
@@ -322,3 +333,33 @@ cdef int _append_chunk(Writer self, bytes chunk) except -1:
     self.chunks.append(chunk)
     self.chunks_size += PyBytes_GET_SIZE(chunk)
     return 0
+
+
+# Many writers
+
+def write_to_all(writers, message, compress=None):
+    """`write_prepared` for each of `writers` but those in the middle of a fragmented message; how many took it."""
+    cdef Py_ssize_t size = message.size
+    cdef int wanted = BY_DEFAULT if compress is None else bool(compress)
+    cdef int known = -1
+    cdef int bits  # of the window; 0 is uncompressed
+    cdef Py_ssize_t count = 0
+    cdef Writer writer
+    cdef bytes frame = b""
+    for each in writers:
+        writer = <Writer?>each
+        if writer.in_message:
+            continue
+        bits = writer.deflater.bits if _compresses(writer, size, wanted) else 0
+        if writer.masks:
+            known = -1
+            frame = message.masked_frame(bits or None, new_mask_key())
+        elif bits != known:
+            known = bits
+            frame = message.frame(bits or None)
+        _append_frames(writer, frame)
+        if bits:
+            # The peer's window now holds this message and our compressor's does not.
+            writer.deflater.forget()
+        count += 1
+    return count

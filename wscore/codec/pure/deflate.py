@@ -112,7 +112,7 @@ class Deflater:
         compressor = self._take() or zlib.compressobj(self._level, zlib.DEFLATED, -self._window_bits, self._mem_level)
         output = compressor.compress(flat_view(data)) + compressor.flush(zlib.Z_SYNC_FLUSH)
         if final:
-            # zlib writes nothing at all if it has just flushed and nothing came since.
+            # Some zlibs write nothing at all if they have just flushed and nothing came since.
             output = output[: -len(TAIL)] or EMPTY
         if self._context_takeover or not final:
             self._give(compressor)

@@ -80,6 +80,7 @@ def new_mask_key() -> bytes:
     if not block:
         block += os.urandom(KEY_BLOCK)
     key = bytes(block[-4:])
+    block[-4:] = bytes(4)  # to shrink it would leave the key in memory
     del block[-4:]
     return key
 

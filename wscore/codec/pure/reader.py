@@ -339,7 +339,6 @@ class Reader:
     def _end_message(self) -> None:
         self.in_message = False
         self._message = bytearray()
-        self._decoder.reset()
         self._first = True
         self._fragments = 0
         self._received = 0

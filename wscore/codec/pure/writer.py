@@ -15,11 +15,14 @@ from .frames import MAX_CONTROL_PAYLOAD, frame_header
 from .masking import flat_view, mask, new_mask_key
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from typing_extensions import Buffer
 
+    from ..messages import Prepared
     from .deflate import Deflater
 
-__all__ = ["Writer"]
+__all__ = ["Writer", "write_to_all"]
 
 # `take_buffers` hands out payloads from this size on as they are: below it, one more system call costs more than
 # the copy.
@@ -124,6 +127,23 @@ class Writer:
         self._chunks.append(frames)
         self.pending += len(frames)
 
+    def write_prepared(self, message: Prepared, compress: bool | None = None) -> None:
+        """As `write`, for a message that was framed once for many writers. Raises LocalProtocolError as `write`."""
+        if self.in_message:
+            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+        window_bits = None
+        if self.compresses(message.size, compress):
+            assert self._deflater is not None
+            window_bits = self._deflater.window_bits
+        masks = self._mask
+        frame = message.masked_frame(window_bits, new_mask_key()) if masks else message.frame(window_bits)
+        self._chunks.append(frame)
+        self.pending += len(frame)
+        if window_bits is not None:
+            # The peer's window now holds this message and our compressor's does not.
+            assert self._deflater is not None
+            self._deflater.drop()
+
     def take(self) -> bytes:
         """All frames not taken yet, as one bytes object; nothing is left."""
         data = b"".join(self._chunks)
@@ -167,3 +187,11 @@ def _encode(message: str | Buffer) -> tuple[int, bytes]:
         return Opcode.TEXT, message.encode()
     # bytes(5) would be five zero bytes: a view refuses what is no buffer.
     return Opcode.BINARY, message if type(message) is bytes else bytes(flat_view(message))
+
+
+def write_to_all(writers: Iterable[Writer], message: Prepared, compress: bool | None = None) -> int:
+    """`write_prepared` for each of `writers` but those in the middle of a fragmented message; how many took it."""
+    ready = [writer for writer in writers if not writer.in_message]
+    for writer in ready:
+        writer.write_prepared(message, compress)
+    return len(ready)
