@@ -6,7 +6,6 @@ not say what is resident now.
 
 from __future__ import annotations
 
-import ctypes
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -53,21 +52,6 @@ def stream_costs(*, quick: bool = False) -> Iterator[tuple[str, dict[str, int], 
 def _stream_cost(kind: str, count: int, settings: dict[str, int]) -> tuple[str, dict[str, int], float, float]:
     first, full = (_in_process(kind, count, *settings.values(), how) for how in ("first", "full"))
     return kind, settings, first, full
-
-
-def zlib_in_use() -> str:
-    """The library that the compiled codec is linked with."""
-    from wscore.codec.native import deflate
-
-    library = ctypes.CDLL(deflate.__file__)
-    for name, function in (("zlib-ng", "zlibng_version"), ("zlib", "zlibVersion")):
-        try:
-            version = getattr(library, function)
-        except AttributeError:
-            continue
-        version.restype = ctypes.c_char_p
-        return f"{name} {version().decode()}"
-    return "unknown"
 
 
 def _in_process(kind: str, count: int, *arguments: object) -> float:

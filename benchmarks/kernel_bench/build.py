@@ -1,4 +1,4 @@
-"""Builds the extension beside this file, from the kernels' own sources.
+"""Builds the extension beside this file, from the kernels' own sources and the codec's own inline functions.
 
 With `WSCORE_SIMDUTF` set, to the prefix under which simdutf is installed (include/, lib/) or to 1 for the compiler's
 own paths, its validation is measured, too.
@@ -14,7 +14,8 @@ from Cython.Build import cythonize
 from setuptools import Distribution, Extension
 
 HERE = Path(__file__).resolve().parent
-KERNELS = HERE.parents[1] / "wscore" / "codec" / "kernels"
+ROOT = HERE.parents[1]
+KERNELS = ROOT / "wscore" / "codec" / "kernels"
 
 
 def extension() -> Extension:
@@ -40,10 +41,10 @@ def extension() -> Extension:
 def build() -> Path:
     """Returns the path of what was built."""
     with tempfile.TemporaryDirectory() as scratch:
-        modules = cythonize([extension()], build_dir=scratch, language_level=3, quiet=True)
+        modules = cythonize([extension()], build_dir=scratch, language_level=3, quiet=True, include_path=[str(ROOT)])
         command = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
         command.build_temp = scratch
-        command.build_lib = str(HERE.parents[1])
+        command.build_lib = str(ROOT)
         command.ensure_finalized()
         command.run()
         return Path(command.get_ext_fullpath(modules[0].name))

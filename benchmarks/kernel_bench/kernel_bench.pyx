@@ -4,52 +4,42 @@ Buffers lie at random alignments in one arena, as payloads do behind their heade
 `repeats` times, so that calling from Python costs nothing that counts.
 """
 
+import random
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stddef cimport size_t
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-import random
-
-cdef extern from "kernels.h":
-    struct kernels:
-        const char* name
-        int (*mask)(uint8_t*, const uint8_t*, size_t, uint32_t)
-        size_t (*utf8_scan)(const uint8_t*, size_t)
-        void (*utf8_measure)(const uint8_t*, size_t, size_t*, uint8_t*)
-        int (*utf8_to_ucs1)(uint8_t*, size_t, const uint8_t*, size_t)
-        int (*utf8_to_ucs2)(uint16_t*, size_t, const uint8_t*, size_t)
-        int (*utf8_to_ucs4)(uint32_t*, size_t, const uint8_t*, size_t)
-        size_t (*utf8_size_ucs1)(const uint8_t*, size_t)
-        size_t (*utf8_size_ucs2)(const uint16_t*, size_t)
-        size_t (*utf8_size_ucs4)(const uint32_t*, size_t)
-        size_t (*ucs1_to_utf8)(uint8_t*, const uint8_t*, size_t)
-        size_t (*ucs2_to_utf8)(uint8_t*, const uint16_t*, size_t)
-        size_t (*ucs4_to_utf8)(uint8_t*, const uint32_t*, size_t)
-    const kernels* wscore_kernels_named(const char* name)
-    const kernels* wscore_kernels_at(size_t index)
-    int WIDEST_UCS1
-    int WIDEST_UCS2
-    int WSCORE_SLACK
+from wscore.codec.native.kernels cimport WSCORE_SLACK, Kernels, wscore_kernels_at, wscore_kernels_named
+from wscore.codec.native.text cimport decode_with, encode_into, utf8_size
 
 cdef extern from "simdutf_bench.h":
     int HAS_SIMDUTF
     int simdutf_bench_validate(const char* data, size_t size) nogil
     const char* simdutf_bench_version()
 
+cdef extern from *:
+    """
+    #include "kernels.h"
+    static inline size_t scan_with(const struct kernels *kernels, const uint8_t *source, size_t size) {
+        return kernels->utf8_scan(source, size);
+    }
+    """
+    size_t scan_with(const Kernels* kernels, const uint8_t* source, size_t size)
+
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 widest)
     void* PyUnicode_DATA(object text)
-    int PyUnicode_KIND(object text)
-    Py_ssize_t PyUnicode_GET_LENGTH(object text)
-    bint PyUnicode_IS_ASCII(object text)
+    bint PyUnicode_IS_COMPACT_ASCII(object text)
     str PyUnicode_DecodeUTF8(const char* data, Py_ssize_t size, const char* errors)
     bytes PyUnicode_AsUTF8String(object text)
 
 
-cdef const kernels* _named(str name) except NULL:
-    cdef const kernels* found = wscore_kernels_named(name.encode())
+cdef const Kernels* _named(str name) except NULL:
+    cdef bytes encoded = name.encode()
+    cdef const Kernels* found = wscore_kernels_named(PyBytes_AS_STRING(encoded))
     if found == NULL:
         raise ValueError(f"no kernel called {name}")
     return found
@@ -125,7 +115,7 @@ def copy(Arena arena, Py_ssize_t repeats):
 
 def mask(Arena arena, str name, Py_ssize_t repeats):
     """Mask into other memory."""
-    cdef const kernels* kernel = _named(name)
+    cdef const Kernels* kernel = _named(name)
     cdef Py_ssize_t i
     for _ in range(repeats):
         for i in range(arena.count):
@@ -134,7 +124,7 @@ def mask(Arena arena, str name, Py_ssize_t repeats):
 
 def mask_inplace(Arena arena, str name, Py_ssize_t repeats):
     """An odd number of times, so that the end is masked."""
-    cdef const kernels* kernel = _named(name)
+    cdef const Kernels* kernel = _named(name)
     cdef Py_ssize_t i
     cdef uint8_t* data
     for _ in range(repeats):
@@ -145,12 +135,12 @@ def mask_inplace(Arena arena, str name, Py_ssize_t repeats):
 
 def scan(Arena arena, str name, Py_ssize_t repeats):
     """Validate; returns whether all was valid and complete."""
-    cdef const kernels* kernel = _named(name)
+    cdef const Kernels* kernel = _named(name)
     cdef Py_ssize_t i
     cdef bint valid = True
     for _ in range(repeats):
         for i in range(arena.count):
-            valid &= kernel.utf8_scan(arena.source + arena.starts[i], arena.sizes[i]) == arena.sizes[i]
+            valid &= scan_with(kernel, arena.source + arena.starts[i], arena.sizes[i]) == arena.sizes[i]
     return valid
 
 
@@ -163,39 +153,14 @@ def scan_simdutf(Arena arena, Py_ssize_t repeats):
     return valid
 
 
-cdef inline str _decode(const kernels* kernel, const uint8_t* data, size_t size):
-    """As the codec does it: measure, make the object, and transcode into it."""
-    cdef size_t chars
-    cdef uint8_t widest
-    cdef str text
-    cdef int valid
-    kernel.utf8_measure(data, size, &chars, &widest)
-    if widest < 0x80:
-        text = PyUnicode_New(<Py_ssize_t>size, 127)
-        memcpy(PyUnicode_DATA(text), data, size)
-        return text
-    if widest < WIDEST_UCS1:
-        text = PyUnicode_New(<Py_ssize_t>chars, 0xff)
-        valid = kernel.utf8_to_ucs1(<uint8_t*>PyUnicode_DATA(text), chars, data, size)
-    elif widest < WIDEST_UCS2:
-        text = PyUnicode_New(<Py_ssize_t>chars, 0xffff)
-        valid = kernel.utf8_to_ucs2(<uint16_t*>PyUnicode_DATA(text), chars, data, size)
-    else:
-        text = PyUnicode_New(<Py_ssize_t>chars, 0x10ffff)
-        valid = kernel.utf8_to_ucs4(<uint32_t*>PyUnicode_DATA(text), chars, data, size)
-    if not valid:
-        raise ValueError("not UTF-8")
-    return text
-
-
 def decode(Arena arena, str name, Py_ssize_t repeats):
-    """UTF-8 to `str`; returns the last."""
-    cdef const kernels* kernel = _named(name)
+    """UTF-8 to `str`, by the codec's own code; returns the last."""
+    cdef const Kernels* kernel = _named(name)
     cdef Py_ssize_t i
     cdef str text = ""
     for _ in range(repeats):
         for i in range(arena.count):
-            text = _decode(kernel, arena.source + arena.starts[i], arena.sizes[i])
+            text = decode_with(kernel, arena.source + arena.starts[i], <Py_ssize_t>arena.sizes[i])
     return text
 
 
@@ -208,28 +173,14 @@ def decode_cpython(Arena arena, Py_ssize_t repeats):
     return text
 
 
-cdef inline Py_ssize_t _encode(const kernels* kernel, uint8_t* target, size_t room, str text) except -1:
-    """As the codec does it: count, then write into memory that is there."""
-    cdef size_t chars = <size_t>PyUnicode_GET_LENGTH(text)
-    cdef void* data = PyUnicode_DATA(text)
-    cdef int kind = PyUnicode_KIND(text)
-    cdef size_t size
-    if PyUnicode_IS_ASCII(text):
-        memcpy(target, data, chars)
-        return <Py_ssize_t>chars
-    if kind == 1:
-        size = kernel.utf8_size_ucs1(<uint8_t*>data, chars)
-    elif kind == 2:
-        size = kernel.utf8_size_ucs2(<uint16_t*>data, chars)
+cdef inline Py_ssize_t _encode(const Kernels* kernel, uint8_t* target, str text) except -1:
+    """As the Writer does it: count, then write into memory that is there."""
+    cdef Py_ssize_t size = utf8_size(kernel, text)
+    if PyUnicode_IS_COMPACT_ASCII(text):
+        memcpy(target, PyUnicode_DATA(text), size)
     else:
-        size = kernel.utf8_size_ucs4(<uint32_t*>data, chars)
-    if size > room:
-        raise ValueError("a lone surrogate")
-    if kind == 1:
-        return <Py_ssize_t>kernel.ucs1_to_utf8(target, <uint8_t*>data, chars)
-    if kind == 2:
-        return <Py_ssize_t>kernel.ucs2_to_utf8(target, <uint16_t*>data, chars)
-    return <Py_ssize_t>kernel.ucs4_to_utf8(target, <uint32_t*>data, chars)
+        encode_into(kernel, target, text)
+    return size
 
 
 cdef class Texts:
@@ -237,13 +188,11 @@ cdef class Texts:
 
     cdef list items
     cdef bytes target
-    cdef size_t room
     cdef Py_ssize_t size
 
     def __init__(self, list items):
         self.items = items
-        self.room = 4 * max(map(len, items)) + WSCORE_SLACK
-        self.target = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>self.room)
+        self.target = PyBytes_FromStringAndSize(NULL, 4 * max(map(len, items)) + WSCORE_SLACK)
 
     def last(self):
         """What was written last."""
@@ -252,11 +201,11 @@ cdef class Texts:
 
 def encode(Texts texts, str name, Py_ssize_t repeats):
     """`str` to UTF-8 in memory that is there."""
-    cdef const kernels* kernel = _named(name)
+    cdef const Kernels* kernel = _named(name)
     cdef uint8_t* target = <uint8_t*>PyBytes_AS_STRING(texts.target)
     for _ in range(repeats):
         for text in texts.items:
-            texts.size = _encode(kernel, target, texts.room, <str>text)
+            texts.size = _encode(kernel, target, <str>text)
 
 
 def encode_cpython(Texts texts, Py_ssize_t repeats):
