@@ -74,6 +74,9 @@ WSCORE_INLINE X x_join_low(X low, X high) {
 WSCORE_INLINE X x_join_high(X low, X high) {
     return from_16(vaddw_u8(vshll_n_u8(vget_high_u8(high), 6), vget_high_u8(low)));
 }
+/* ASCII in lanes of 2, of 4 to lanes half as wide, of both one after the other. */
+WSCORE_INLINE X x_narrow_16(X a, X b) { return vcombine_u8(vmovn_u16(as_16(a)), vmovn_u16(as_16(b))); }
+WSCORE_INLINE X x_narrow_both_32(X a, X b) { return from_16(vcombine_u16(vmovn_u32(as_32(a)), vmovn_u32(as_32(b)))); }
 /* The lowest byte of each of the four lanes. */
 WSCORE_INLINE uint32_t x_lane_bytes(X v) {
     uint8x8_t bytes = vmovn_u16(vcombine_u16(vmovn_u32(as_32(v)), vdup_n_u16(0)));

@@ -10,16 +10,7 @@ uint32_t wscore_rotate_key(uint32_t key, size_t offset) {
     return key;
 }
 
-static int mask(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) {
-    uint64_t wide = (uint64_t)key << 32 | key, seen = 0;
-    while (size >= 8) {
-        uint64_t word = load_8(src) ^ wide;
-        seen |= word;
-        store_8(dst, word);
-        dst += 8, src += 8, size -= 8;
-    }
-    return !(seen & ASCII_8) & !(mask_tail(dst, src, size, key) & 0x80);
-}
+static int mask(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) { return mask_short(dst, src, size, key); }
 
 size_t wscore_utf8_incomplete(const uint8_t *src, size_t size) {
     for (size_t back = 1; back <= 3 && back <= size; back++) {

@@ -15,12 +15,18 @@ WSCORE_INLINE void store_8(uint8_t *dst, uint64_t word) { memcpy(dst, &word, 8);
 
 #define ASCII_8 0x8080808080808080u
 
-/* Fewer than 8 bytes. Returns the OR of what it wrote. */
-WSCORE_INLINE uint8_t mask_tail(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) {
-    uint8_t bytes[4], seen = 0;
+/* Masking by words of 8 bytes; whether the result is all ASCII. */
+WSCORE_INLINE int mask_short(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) {
+    uint64_t wide = (uint64_t)key << 32 | key, seen = 0;
+    uint8_t bytes[4], last = 0;
+    for (; size >= 8; dst += 8, src += 8, size -= 8) {
+        uint64_t word = load_8(src) ^ wide;
+        store_8(dst, word);
+        seen |= word;
+    }
     memcpy(bytes, &key, 4);
-    for (size_t i = 0; i < size; i++) seen |= dst[i] = src[i] ^ bytes[i & 3];
-    return seen;
+    for (size_t i = 0; i < size; i++) last |= dst[i] = src[i] ^ bytes[i & 3];
+    return !(seen & ASCII_8) & !(last & 0x80);
 }
 
 /* A state is 0 between characters, else how many bytes are missing, and the least and greatest that the next may be

@@ -10,7 +10,16 @@
 
 /* Masking */
 
+/* From here on stores that cross no cache line are worth a few bytes by themselves. */
+#define WORTH_ALIGNING 256
+
 static int mask(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) {
+    int ascii = 1;
+    if (size >= WORTH_ALIGNING) {
+        size_t head = (0 - (uintptr_t)dst) & (V_SIZE - 1);
+        ascii = mask_short(dst, src, head, key);
+        dst += head, src += head, size -= head, key = wscore_rotate_key(key, head);
+    }
     V wide = v_splat_32(key), seen = v_zero();
     for (; size >= 4 * V_SIZE; dst += 4 * V_SIZE, src += 4 * V_SIZE, size -= 4 * V_SIZE) {
         V a = v_xor(v_load(src), wide), b = v_xor(v_load(src + V_SIZE), wide);
@@ -23,13 +32,7 @@ static int mask(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) {
         v_store(dst, a);
         seen = v_or(seen, a);
     }
-    uint64_t wide_8 = (uint64_t)key << 32 | key, seen_8 = 0;
-    for (; size >= 8; dst += 8, src += 8, size -= 8) {
-        uint64_t word = load_8(src) ^ wide_8;
-        store_8(dst, word);
-        seen_8 |= word;
-    }
-    return v_is_ascii(seen) & !(seen_8 & ASCII_8) & !(mask_tail(dst, src, size, key) & 0x80);
+    return mask_short(dst, src, size, key) & ascii & v_is_ascii(seen);
 }
 
 /* Validation */
@@ -460,24 +463,31 @@ static size_t ucs1_to_utf8(uint8_t *dst, const uint8_t *src, size_t chars) {
     return (size_t)(dst - start);
 }
 
+/* Eight characters in lanes of 2. */
+WSCORE_INLINE size_t encode_eight(uint8_t *dst, X now) {
+    X two = x_equal_16(x_and(now, x_splat_16(0xf800)), x_zero());
+    unsigned three = x_mask_16(two) ^ 0xff;
+    if (!three) {
+        X wide = x_greater_16(now, x_splat_16(0x7f));
+        return store_two_bytes(dst, now, wide, x_mask_16(wide));
+    }
+    X low = x_widen_16_low(now), high = x_widen_16_high(now);
+    size_t size = three == 0xff ? store_three_bytes(dst, low) : store_any_bytes(dst, low);
+    return size + (three == 0xff ? store_three_bytes(dst + size, high) : store_any_bytes(dst + size, high));
+}
+
 static size_t ucs2_to_utf8(uint8_t *dst, const uint16_t *src, size_t chars) {
     uint8_t *start = dst;
-    for (; chars >= 8; src += 8, chars -= 8) {
-        X now = x_load((const uint8_t *)src);
-        X two = x_equal_16(x_and(now, x_splat_16(0xf800)), x_zero());
-        unsigned three = x_mask_16(two) ^ 0xff;
-        if (three == 0xff) {
-            dst += store_three_bytes(dst, x_widen_16_low(now));
-            dst += store_three_bytes(dst, x_widen_16_high(now));
-            continue;
+    while (chars >= 16) {
+        X now = x_load((const uint8_t *)src), next = x_load((const uint8_t *)(src + 8));
+        if (x_is_zero(x_and(x_or(now, next), x_splat_16(0xff80)))) {
+            x_store(dst, x_narrow_16(now, next));
+            src += 16, chars -= 16, dst += 16;
+        } else {
+            dst += encode_eight(dst, now);
+            dst += encode_eight(dst, next);
+            src += 16, chars -= 16;
         }
-        if (three) {
-            dst += store_any_bytes(dst, x_widen_16_low(now));
-            dst += store_any_bytes(dst, x_widen_16_high(now));
-            continue;
-        }
-        X wide = x_greater_16(now, x_splat_16(0x7f));
-        dst += store_two_bytes(dst, now, wide, x_mask_16(wide));
     }
     for (size_t i = 0; i < chars; i++) dst += encode_one(dst, src[i]);
     return (size_t)(dst - start);
@@ -485,7 +495,20 @@ static size_t ucs2_to_utf8(uint8_t *dst, const uint16_t *src, size_t chars) {
 
 static size_t ucs4_to_utf8(uint8_t *dst, const uint32_t *src, size_t chars) {
     uint8_t *start = dst;
-    for (; chars >= 4; src += 4, chars -= 4) dst += store_any_bytes(dst, x_load((const uint8_t *)src));
+    while (chars >= 16) {
+        X a = x_load((const uint8_t *)src), b = x_load((const uint8_t *)(src + 4));
+        X c = x_load((const uint8_t *)(src + 8)), d = x_load((const uint8_t *)(src + 12));
+        if (x_is_zero(x_and(x_or(x_or(a, b), x_or(c, d)), x_splat_32(0xffffff80)))) {
+            x_store(dst, x_narrow_16(x_narrow_both_32(a, b), x_narrow_both_32(c, d)));
+            src += 16, chars -= 16, dst += 16;
+        } else {
+            dst += store_any_bytes(dst, a);
+            dst += store_any_bytes(dst, b);
+            dst += store_any_bytes(dst, c);
+            dst += store_any_bytes(dst, d);
+            src += 16, chars -= 16;
+        }
+    }
     for (size_t i = 0; i < chars; i++) dst += encode_one(dst, src[i]);
     return (size_t)(dst - start);
 }

@@ -54,6 +54,9 @@ WSCORE_INLINE X x_widen_16_high(X v) { return _mm_unpackhi_epi16(v, _mm_setzero_
 WSCORE_INLINE X x_narrow_32(X v) {
     return _mm_shuffle_epi8(v, _mm_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, -1, -1, -1, -1, -1, -1, -1, -1));
 }
+/* ASCII in lanes of 2, of 4 to lanes half as wide, of both one after the other. */
+WSCORE_INLINE X x_narrow_16(X a, X b) { return _mm_packus_epi16(a, b); }
+WSCORE_INLINE X x_narrow_both_32(X a, X b) { return _mm_packs_epi32(a, b); }
 /* The lowest byte of each of the four lanes. */
 WSCORE_INLINE uint32_t x_lane_bytes(X v) {
     return (uint32_t)_mm_cvtsi128_si32(_mm_shuffle_epi8(v, _mm_set1_epi32(0x0c080400)));
