@@ -51,10 +51,10 @@ __all__ = [
 
 # What is taken from each compiled module; one that was built from older sources may lack some of it.
 _NATIVE = {
+    "masking": "mask mask_inplace new_mask_key",
     "deflate": "LIBRARY DeflatePool Deflater Inflater",
     "frames": "encode_frame",
     "kernels": "NAME",
-    "masking": "mask mask_inplace new_mask_key",
     "reader": "Reader",
     "utf8": "Utf8Validator is_valid_utf8",
     "writer": "Writer write_to_all",
