@@ -4,6 +4,7 @@ Nothing is cached in a string that was given to us.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from wscore.codec.native.kernels cimport SIZE_MAX, WIDEST_UCS1, WIDEST_UCS2, WSCORE_SLACK, Kernels
 from wscore.codec.native.masking cimport xor_bytes
@@ -27,8 +28,9 @@ cdef inline str decode_with(const Kernels* kernels, const uint8_t* data, Py_ssiz
     kernels.utf8_measure(data, size, &chars, &widest)
     if widest < 0x80:
         text = PyUnicode_New(size, 0x7F)
-        valid = kernels.utf8_to_ucs1(<uint8_t*>PyUnicode_DATA(text), chars, data, size)
-    elif widest < WIDEST_UCS1:
+        memcpy(PyUnicode_DATA(text), data, size)
+        return text
+    if widest < WIDEST_UCS1:
         text = PyUnicode_New(chars, 0xFF)
         valid = kernels.utf8_to_ucs1(<uint8_t*>PyUnicode_DATA(text), chars, data, size)
     elif widest < WIDEST_UCS2:
