@@ -90,7 +90,7 @@ def run_client(tool: Path, folder: Path, implementation: str, fast: bool) -> int
     """wscore is the client, wstest the server that misbehaves."""
     port = free_port()
     url = f"ws://127.0.0.1:{port}"
-    spec = wstest.write_spec(folder, fast=fast, url=url, webport=0)
+    spec = wstest.write_spec(folder, fast=fast, url=url, webport=free_port())
     with running([*wstest.command(tool, "fuzzingserver", spec)], folder / "wstest.log") as server:
         wait_until_listening(port, server, folder / "wstest.log")
         with running([*TESTEES["client"], url, AGENT], folder / "wscore.log", implementation) as client:
