@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import importlib
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-
-from wscore.codec import IMPLEMENTATION
 
 from . import memory, report
 from .book import LATEST, RESULTS, Book
@@ -100,7 +97,6 @@ def _figures(*, quick: bool) -> dict[str, object]:
     """Memory, and sizes of what is sent."""
     ratios = {rival.name: output_ratio(rival) for rival in all_rivals()}
     figures: dict[str, object] = {}
-    figures["zlib"] = importlib.import_module(f"wscore.codec.{IMPLEMENTATION}.deflate").LIBRARY
     if not memory.available():
         return figures
     count = 20 if quick else memory.STREAMS

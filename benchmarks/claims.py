@@ -150,9 +150,9 @@ def _writing(book: Book) -> Iterator[Line]:
 
 
 def _deflating(book: Book) -> Iterator[Line]:
-    zlib_ng = book.figures.get("zlib", "").startswith("zlib-ng")
-    what = f"permessage-deflate both ways, against websockets ({book.figures.get('zlib', 'zlib unknown')})"
-    need = 4 if zlib_ng else 1
+    library = book.about["wscore"]["zlib"]
+    what = f"permessage-deflate both ways, against websockets ({library})"
+    need = 4 if library.startswith("zlib-ng") else 1
     yield from _times(book, what, need, "deflate and inflate", ["json"], [120], "websockets", NATIVE)
     deflate = book.figures.get("deflate", {})
     if NATIVE in deflate and "websockets" in deflate:

@@ -6,6 +6,7 @@ import os
 import platform
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,12 @@ def description() -> dict[str, Any]:
             "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         },
         "versions": _versions(),
-        "wscore": {"implementation": IMPLEMENTATION, "kernel": KERNEL, "kernels": kernel_names()},
+        "wscore": {
+            "implementation": IMPLEMENTATION,
+            "zlib": import_module(f"wscore.codec.{IMPLEMENTATION}.deflate").LIBRARY,
+            "kernel": KERNEL,
+            "kernels": kernel_names(),
+        },
         "commit": _commit(),
         "clock": CLOCK_NAME,
     }

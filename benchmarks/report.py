@@ -66,7 +66,7 @@ def memory(book: Book) -> Iterator[str]:
         ]
         yield from _table(("library", "bytes out / in", "memory a connection", "a message both ways"), rows)
     if "streams" in figures:
-        yield f"\n## What a compressor and an inflater cost ({figures['zlib']})\n"
+        yield f"\n## What a compressor and an inflater cost ({book.about['wscore']['zlib']})\n"
         rows = [
             (s["kind"], str(s["window_bits"]), str(s.get("mem_level", "")), _kib(s["first"]), _kib(s["full"]))
             for s in figures["streams"]

@@ -34,10 +34,13 @@ class Wscore(Rival):
         prepared, connection = prepared_module, connection_module
         if twin != IMPLEMENTATION:
             prepared = _load_on(self.codec, prepared_module)
-            names = SimpleNamespace(**vars(self.codec), PreparedMessage=prepared.PreparedMessage)
+            names = SimpleNamespace(
+                **vars(self.codec), PreparedMessage=prepared.PreparedMessage, prepare=prepared.prepare
+            )
             connection = _load_on(names, connection_module)
         self.Connection = connection.Connection
         self.prepare = prepared.prepare
+        self.broadcast = connection.broadcast
 
     def connection(self, role: Role, *, deflate: bool = False, **options: Any) -> Any:
         """A `Connection`; with `deflate`, both directions keep their context, compressors are pooled."""
@@ -51,11 +54,11 @@ class Wscore(Rival):
     def sender(self, role: Role, *, deflate: bool = False) -> Send:
         connection = self.connection(role, deflate=deflate)
 
-        def send(messages: Sequence[Message]) -> bytes:
+        def send(messages: Sequence[Message]) -> list[bytes]:
             one = connection.send
             for message in messages:
                 one(message)
-            return connection.data_to_send()
+            return connection.buffers_to_send()
 
         return send
 

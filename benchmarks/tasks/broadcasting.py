@@ -29,22 +29,28 @@ def tasks(*, quick: bool) -> Iterator[Task]:
 def _broadcast(size: int) -> Task:
     message = "".join(corpus.json_messages(size // 120))
     own = next(rival for rival in all_rivals() if isinstance(rival, Wscore))
-    contenders = [_prepared(own, message), _floor(own, message)]
+    contenders = [*_prepared(own, message), _floor(own, message)]
     if size == 120:
         contenders += _one_by_one(message)
     return Task("broadcast", "json", size, 1, contenders, None, f"broadcast to {CONNECTIONS:,}")
 
 
-def _prepared(own: Any, message: str) -> Contender:
+def _prepared(own: Any, message: str) -> Iterator[Contender]:
+    """All in one call, and one `send` after the other."""
     pool = own.codec.DeflatePool(256)
     connections = [own.connection(SERVER, deflate=True, compression_pool=pool) for _ in range(CONNECTIONS)]
 
-    def run() -> None:
+    def send_each() -> None:
         prepared = own.prepare(message)
         for connection in connections:
             connection.send(prepared)
 
-    return Contender(own.name, lambda: run, tidy=lambda: [connection.data_to_send() for connection in connections])
+    def tidy() -> None:
+        for connection in connections:
+            connection.data_to_send()
+
+    yield Contender(own.name, lambda: partial(own.broadcast, message, connections), tidy=tidy)
+    yield Contender(f"{own.name}, send by send", lambda: send_each, tidy=tidy)
 
 
 def _floor(own: Any, message: str) -> Contender:
