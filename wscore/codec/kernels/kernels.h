@@ -55,8 +55,15 @@ size_t wscore_utf8_incomplete(const uint8_t *src, size_t size);
 /* `key` as it is `offset` bytes further on. */
 uint32_t wscore_rotate_key(uint32_t key, size_t offset);
 
+/* The table of a variant, from the functions of these names in its file. */
+#define WSCORE_VARIANT(variant)                                                                                        \
+    const struct kernels wscore_##variant = {                                                                          \
+        #variant,       mask,           utf8_scan,      utf8_measure, utf8_to_ucs1, utf8_to_ucs2, utf8_to_ucs4,        \
+        utf8_size_ucs1, utf8_size_ucs2, utf8_size_ucs4, ucs1_to_utf8, ucs2_to_utf8, ucs4_to_utf8,                      \
+    };
+
 /* The variants that this build has, NULL at the end; those that this processor has come first in order of preference. */
-extern const struct kernels wscore_scalar, wscore_ssse3, wscore_avx2, wscore_avx512, wscore_neon;
+extern const struct kernels wscore_scalar, wscore_ssse3, wscore_avx2, wscore_neon;
 const struct kernels *wscore_kernels_best(void);
 /* The variant called `name`, or the n-th; NULL if there is none or the processor lacks it. */
 const struct kernels *wscore_kernels_named(const char *name);

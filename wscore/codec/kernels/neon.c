@@ -111,19 +111,5 @@ WSCORE_INLINE uint8_t v_greatest_8(V v) { return vmaxvq_u8(v); }
 
 #include "vector.h"
 
-const struct kernels wscore_neon = {
-    "neon",
-    mask,
-    utf8_scan,
-    utf8_measure,
-    utf8_to_ucs1,
-    utf8_to_ucs2,
-    utf8_to_ucs4,
-    utf8_size_ucs1,
-    utf8_size_ucs2,
-    utf8_size_ucs4,
-    ucs1_to_utf8,
-    ucs2_to_utf8,
-    ucs4_to_utf8,
-};
+WSCORE_VARIANT(neon)
 #endif

@@ -92,18 +92,4 @@ static size_t utf8_size_ucs1(const uint8_t *src, size_t chars) { return utf8_siz
 static size_t utf8_size_ucs2(const uint16_t *src, size_t chars) { return utf8_size_rest_ucs2(src, chars); }
 static size_t utf8_size_ucs4(const uint32_t *src, size_t chars) { return utf8_size_rest_ucs4(src, chars); }
 
-const struct kernels wscore_scalar = {
-    "scalar",
-    mask,
-    utf8_scan,
-    utf8_measure,
-    utf8_to_ucs1,
-    utf8_to_ucs2,
-    utf8_to_ucs4,
-    utf8_size_ucs1,
-    utf8_size_ucs2,
-    utf8_size_ucs4,
-    ucs1_to_utf8,
-    ucs2_to_utf8,
-    ucs4_to_utf8,
-};
+WSCORE_VARIANT(scalar)

@@ -45,20 +45,6 @@ WSCORE_INLINE uint8_t v_greatest_8(V v) {
 
 #include "vector.h"
 
-const struct kernels wscore_ssse3 = {
-    "ssse3",
-    mask,
-    utf8_scan,
-    utf8_measure,
-    utf8_to_ucs1,
-    utf8_to_ucs2,
-    utf8_to_ucs4,
-    utf8_size_ucs1,
-    utf8_size_ucs2,
-    utf8_size_ucs4,
-    ucs1_to_utf8,
-    ucs2_to_utf8,
-    ucs4_to_utf8,
-};
+WSCORE_VARIANT(ssse3)
 WSCORE_TARGET_END
 #endif
