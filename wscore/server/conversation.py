@@ -11,11 +11,13 @@ from typing import TypeAlias
 import trio
 
 from wscore.codec import SERVER, CloseCode
-from wscore.server.admission import Admission, Visit
+from wscore.server.admission import Visit
+from wscore.server.entrance import Entrance
 from wscore.server.logs import escape, logger
 from wscore.server.statistics import Tally
 from wscore.transport.linger import close_now, linger, reset
 from wscore.transport.options import Options
+from wscore.transport.records import Opening
 from wscore.transport.stream import ErrorHook, MessageHook, new_connection, run_websocket
 from wscore.transport.websocket import WebSocket
 
@@ -33,7 +35,7 @@ class Conversations:
     def __init__(
         self,
         options: Options,
-        admission: Admission,
+        entrance: Entrance,
         tally: Tally,
         *,
         handler: Handler | None,
@@ -45,7 +47,7 @@ class Conversations:
         if on_message is not None and options.pieces:
             raise ValueError("on_message wants whole messages: leave pieces off")
         self._options = options
-        self._admission = admission
+        self._entrance = entrance
         self._tally = tally
         self._handler = handler or WebSocket.wait_closed
         self._on_message = on_message
@@ -60,13 +62,13 @@ class Conversations:
         """Serve one connection, and close its stream; `opened` is called when its handshake is over."""
         self._streams.add(stream)
         try:
-            visit = await self._admission.admit(stream, server_is_full=server_is_full)
+            top, visit = await self._entrance.admit(stream, server_is_full=server_is_full)
             if opened is not None:
                 opened()
-            if visit.opening is None:
-                await linger(visit.stream)
+            if top is None or visit.opening is None:
+                await linger(top or stream)
             else:
-                await self._run(visit)
+                await self._run(top, visit, visit.opening)
         except BaseException as error:
             self._contain(error)
         finally:
@@ -97,7 +99,7 @@ class Conversations:
     def close(self) -> None:
         """Close every connection with 1001, and refuse those that are about to open."""
         self._is_closing = True
-        self._admission.close()
+        self._entrance.close()
         for ws in self.websockets:
             ws.close_nowait(CloseCode.GOING_AWAY)
 
@@ -107,8 +109,7 @@ class Conversations:
             self._tally.resets += 1
             reset(stream)
 
-    async def _run(self, visit: Visit) -> None:
-        assert visit.opening is not None
+    async def _run(self, stream: trio.abc.Stream, visit: Visit, opening: Opening) -> None:
         self._tally.accepted += 1
         ws: WebSocket | None = None
 
@@ -120,13 +121,13 @@ class Conversations:
                 ws.close_nowait(CloseCode.GOING_AWAY)
             await self._handler(ws)
 
-        connection = new_connection(SERVER, self._options, visit.handshake.deflate)
+        connection = new_connection(SERVER, self._options, visit.deflate)
         try:
             await run_websocket(
-                visit.stream,
+                stream,
                 connection,
                 self._options,
-                visit.opening,
+                opening,
                 handle,
                 on_message=self._on_message,
                 on_error=self._report,

@@ -1,7 +1,7 @@
 """`serve` and `serve_stream`: a WebSocket server for Trio programs.
 
 Decides what a server is made of, and how it ends: `Server.aclose` drains, cancellation closes at once. What a
-connection goes through stands in `admission` and `conversation`, who may come in `limits` and `origin`.
+connection goes through stands in `admission`, `entrance` and `conversation`, who may come in `limits` and `origin`.
 """
 
 import gc
@@ -16,6 +16,7 @@ from wscore.protocol.prepared import PreparedMessage, prepare
 from wscore.server.accept import Listener, accept_from, addresses_of, open_listeners
 from wscore.server.admission import Admission, OnRequest
 from wscore.server.conversation import Conversations, Handler
+from wscore.server.entrance import Entrance
 from wscore.server.limits import Limits, Place
 from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
@@ -124,14 +125,14 @@ async def serve(
     sites = SitePolicy(allowed_origins, allowed_hosts)
     admission = Admission(
         options,
-        ssl_context=ssl_context,
         subprotocols=subprotocols,
         sites=sites,
         on_request=on_request,
         pages=pages,
         tally=tally,
     )
-    conversations = Conversations(options, admission, tally, handler=handler, on_message=on_message, on_error=on_error)
+    entrance = Entrance(options, admission, ssl_context)
+    conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
     limits = Limits(max_connections, max_handshakes)
     server = Server(await open_listeners(host, port, listeners), conversations, limits, tally)
     sites.bind(server.addresses)
@@ -193,14 +194,14 @@ async def serve_stream(
     tally = Tally()
     admission = Admission(
         options,
-        ssl_context=ssl_context,
         subprotocols=subprotocols,
         sites=SitePolicy(allowed_origins, allowed_hosts),
         on_request=on_request,
         pages=pages,
         tally=tally,
     )
-    conversations = Conversations(options, admission, tally, handler=handler, on_message=on_message, on_error=on_error)
+    entrance = Entrance(options, admission, ssl_context)
+    conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
     await conversations.hold(stream)
 
 

@@ -1,0 +1,114 @@
+"""The way in over streams: which bytes are read and written before there is a WebSocket, and for how long.
+
+Decides that TLS, the request and the answer together take at most `handshake_timeout`, that a closing server waits for
+nobody's request, and what is still said to those who took too long. What is said stands in `admission`.
+"""
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager, suppress
+from ssl import SSLContext
+
+import trio
+
+from wscore.protocol.handshake import Refuse, Request
+from wscore.server.admission import CLOSING, FULL, Admission, Answer, Visit
+from wscore.server.logs import escape, logger
+from wscore.transport.addresses import addresses_of
+from wscore.transport.options import Options
+from wscore.transport.tls import start_tls
+
+__all__ = ["Entrance"]
+
+_RECEIVE_SIZE = 1 << 14
+# How long a peer has to take a refusal, whatever is left of the handshake's time.
+_FAREWELL_TIME = 2.0
+_GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+
+
+class Entrance:
+    """Where the streams of one server come in."""
+
+    def __init__(self, options: Options, admission: Admission, ssl_context: SSLContext | None) -> None:
+        self._timeout = options.handshake_timeout
+        self._admission = admission
+        self._ssl_context = ssl_context
+        self._interruptible: set[trio.CancelScope] = set()
+
+    def close(self) -> None:
+        """Everybody gets 503, those at once whose request has not come yet."""
+        self._admission.close()
+        for scope in self._interruptible:
+            scope.cancel()
+
+    async def admit(
+        self, stream: trio.abc.Stream, *, server_is_full: bool = False
+    ) -> tuple[trio.abc.Stream | None, Visit]:
+        """Lead one connection in, or tell it why not; the stream to go on with, TLS included, if `visit.opening` says
+        that it is a WebSocket now. Else it is to be closed with patience; None if TLS did not come about.
+
+        Raises only what is no Exception; closes nothing. Cancelled, it is left as it is.
+        """
+        visit = self._admission.visit(*addresses_of(stream))
+        top = stream if self._ssl_context is None else None
+        try:
+            with trio.fail_after(self._timeout):
+                if self._ssl_context is not None:
+                    top = await self._encrypt(stream, self._ssl_context)
+                if top is not None:
+                    answer = FULL if server_is_full else await self._receive(top, visit)
+                    await self._respond(top, visit, answer)
+        except trio.TooSlowError:
+            visit.opening = None
+            await self._give_up(top, visit)
+        except _GONE:
+            visit.opening = None
+        return top, visit
+
+    @contextmanager
+    def _until_closing(self) -> Iterator[None]:
+        """Leave the block when `close` is called."""
+        with trio.CancelScope() as scope:
+            self._interruptible.add(scope)
+            if self._admission.is_closing:
+                scope.cancel()
+            try:
+                yield
+            finally:
+                self._interruptible.discard(scope)
+
+    async def _encrypt(self, stream: trio.abc.Stream, context: SSLContext) -> trio.abc.Stream | None:
+        """Shake hands on TLS; None if that failed, or we are closing. There is no way to say anything then."""
+        try:
+            with self._until_closing():
+                return await start_tls(stream, context, server_side=True)
+        except OSError as error:
+            self._admission.tally.tls_failures += 1
+            logger.info("a TLS handshake failed: %s", escape(str(error)))
+        return None
+
+    async def _receive(self, stream: trio.abc.Stream, visit: Visit) -> Request | Refuse | None:
+        """The request; or what is to be said instead; or None, if the peer has gone without a word."""
+        with self._until_closing():
+            while data := await stream.receive_some(_RECEIVE_SIZE):
+                result = visit.receive(data)
+                if result is not None:
+                    return result
+            return visit.receive(b"")
+        return CLOSING
+
+    async def _respond(self, stream: trio.abc.Stream, visit: Visit, received: Request | Refuse | None) -> None:
+        if received is not None:
+            answer = await self._ask(received) if isinstance(received, Request) else received
+            await stream.send_all(visit.respond(answer))
+
+    async def _ask(self, request: Request) -> Answer:
+        answer = self._admission.ask(request)
+        return await answer if isinstance(answer, Awaitable) else answer
+
+    async def _give_up(self, stream: trio.abc.Stream | None, visit: Visit) -> None:
+        """The time is over: say so, if something can be said."""
+        if stream is None:
+            self._admission.tally.tls_failures += 1
+        elif not visit.answered:
+            with trio.move_on_after(_FAREWELL_TIME), suppress(*_GONE):
+                await self._respond(stream, visit, visit.overdue())
