@@ -18,8 +18,8 @@ from wscore.server.statistics import Tally
 from wscore.transport.linger import close_now, linger, reset
 from wscore.transport.options import Options
 from wscore.transport.records import Opening
-from wscore.transport.stream import ErrorHook, MessageHook, new_connection, run_websocket
-from wscore.transport.websocket import WebSocket
+from wscore.transport.stream import new_connection, run_websocket
+from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
 
 __all__ = ["Conversations", "Handler"]
 

@@ -25,9 +25,8 @@ from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
 from wscore.transport.options import Compression, Options, SlowConsumer
 from wscore.transport.sending import Sendable
-from wscore.transport.stream import ErrorHook, MessageHook
 from wscore.transport.trio_glue import unwrapped
-from wscore.transport.websocket import WebSocket
+from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
 
 __all__ = ["Server", "serve", "serve_stream"]
 

@@ -20,21 +20,19 @@ import trio
 from trio.lowlevel import RunVar
 
 from ..codec import CloseCode, DeflatePool, Role
-from ..protocol.connection import Connection, State
+from ..protocol.connection import Connection
 from ..protocol.extensions import DeflateParameters
-from .errors import ConnectionClosed, ConnectionLost
+from .endpoint import STATE
 from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
 from .options import Options
+from .pings import Pings
+from .receiving import Inbox
 from .records import Opening, Statistics
-from .sending import weight_of
-from .timers import Timers
+from .sending import SendLine, weight_of
 from .trio_glue import Signal, unwrapped
-from .websocket import WebSocket
+from .websocket import ErrorHook, MessageHook, WebSocket
 
-__all__ = ["ErrorHook", "MessageHook", "StreamWebSocket", "new_connection", "open_websocket", "run_websocket"]
-
-MessageHook = Callable[[WebSocket, str | bytes], object]
-ErrorHook = Callable[[WebSocket, Exception], object]
+__all__ = ["StreamWebSocket", "new_connection", "open_websocket", "run_websocket"]
 
 RECEIVE_SIZE = 1 << 16
 
@@ -151,31 +149,26 @@ async def run_websocket(
     return ws.statistics()
 
 
-def _is_an_end(error: Exception) -> bool:
-    """Whether it says no more than that a connection has ended; a handler with a nursery raises groups."""
-    if isinstance(error, ExceptionGroup):
-        return error.split((ConnectionClosed, ConnectionLost))[1] is None
-    return isinstance(error, ConnectionClosed | ConnectionLost)
-
-
 class StreamWebSocket(WebSocket):
     """A `WebSocket` whose bytes two tasks move over a stream."""
 
     __slots__ = (
+        *STATE,
         "_discarded",
-        "_keepalive",
-        "_on_error",
-        "_on_message",
         "_output",
         "_patience",
         "_reading",
         "_room",
         "_scope",
         "_stream",
-        "_timers",
         "_writing",
         "crash",
     )
+    _inbox: Inbox
+    _line: SendLine
+    _progress: trio.lowlevel.ParkingLot
+    _pings: Pings
+    _over: trio.Event
 
     def __init__(
         self,
@@ -186,13 +179,14 @@ class StreamWebSocket(WebSocket):
         on_message: MessageHook | None,
         on_error: ErrorHook,
     ) -> None:
-        super().__init__(connection, options, opening)
+        self._set_up(connection, options, opening, on_message, on_error)
+        self._inbox = self._new_inbox()
+        self._line = self._new_line()
+        self._progress = trio.lowlevel.ParkingLot()
+        self._pings = Pings()
+        self._over = trio.Event()
         self.crash: BaseException | None = None
         self._stream = stream
-        self._on_message = on_message
-        self._on_error = on_error
-        self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
-        self._keepalive: bytes | None = None  # the payload of our own Ping, while it is under way
         self._output = Signal()  # wakes the writer
         self._room = Signal()  # wakes the reader
         self._scope = trio.CancelScope()
@@ -225,18 +219,6 @@ class StreamWebSocket(WebSocket):
             reset(self._stream)
         elif self._end is not None and self._end.origin != "lost":
             await linger(self._stream, limit=DISCARD_LIMIT - self._discarded)
-
-    def _lose(self) -> None:
-        """No byte will come any more: unless the connection has ended, that is how it ends."""
-        for event in self._connection.receive_eof():
-            self._deliver(event)
-
-    def _handler_failed(self, error: Exception) -> None:
-        if self._sending_error() is not None and _is_an_end(error):
-            return
-        self._failed = True
-        self._fail(CloseCode.INTERNAL_ERROR, "")
-        self._on_error(self, error)
 
     # Reading
 
@@ -340,9 +322,6 @@ class StreamWebSocket(WebSocket):
         else:
             self._reading.cancel()
 
-    def _has_said_all(self) -> bool:
-        return self._has_reset or (self._connection.state is State.CLOSED and not self._connection.bytes_to_send)
-
     async def _flush(self) -> None:
         """Write what there is; nothing else is written meanwhile, so a tick's frames leave together."""
         data = self._connection.data_to_send()
@@ -359,31 +338,9 @@ class StreamWebSocket(WebSocket):
         else:
             self._has_flushed()
 
-    def _has_flushed(self) -> None:
-        now = trio.current_time()
-        if self._keepalive in self._pings.left(now):
-            self._timers.pinged(now)
-
     async def _idle(self) -> None:
         with trio.CancelScope(deadline=self._timers.next()):
             await self._output.wait()
-
-    def _look_at_the_clock(self) -> None:
-        now = trio.current_time()
-        if now >= self._timers.close_by:
-            self._give_up()
-        elif now >= self._timers.pong_by:
-            self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
-        elif self._timers.ping_is_due(now) and self._connection.state is State.OPEN:
-            self._keepalive = self._pings.new_payload()
-            self._pings.add(self._keepalive)
-            self._connection.ping(self._keepalive)
-
-    def _give_up(self) -> None:
-        """The peer takes nothing, or does not close: end without it."""
-        if not self._has_said_all():
-            self._has_reset = True
-            self._reading.cancel()
 
     def _cannot_send(self) -> None:
         """The stream broke. The peer may have said why before it went: what has come is still read."""
@@ -393,13 +350,17 @@ class StreamWebSocket(WebSocket):
         self._reading.deadline = trio.current_time() + self._options.close_timeout
         self._shut()
 
-    # What the common face asks for
+    # What Endpoint asks for
 
-    def _ponged(self, payload: bytes) -> None:
-        super()._ponged(payload)
-        if self._keepalive is not None and self._keepalive not in self._pings:
-            self._keepalive = None
-            self._timers.answered()
+    @property
+    def _face(self) -> WebSocket:
+        return self
+
+    def _send_away(self) -> None:
+        self._line.fail(self._why_shut)
+        self._pings.fail()
+        self._progress.unpark_all()
+        self._inbox.wake()
 
     def _output_waits(self) -> None:
         self._output.give()
@@ -412,6 +373,11 @@ class StreamWebSocket(WebSocket):
         self._patience.deadline = min(self._patience.deadline, self._timers.close_by)
         if self._end is not None and self._end.origin == "lost":
             self._writing.cancel()
+
+    def _give_up(self) -> None:
+        if not self._has_said_all():
+            self._has_reset = True
+            self._reading.cancel()
 
     def _cut(self) -> None:
         self._scope.cancel()

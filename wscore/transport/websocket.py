@@ -1,8 +1,8 @@
 """`WebSocket`: what a Trio program holds of one connection, whichever transport moves its bytes.
 
-Decides what a caller sees: which error an end becomes, what waits and for how long it counts, when a call gives way to
-other tasks, who may send. All rules of RFC 6455 are `Connection`'s. It refuses to know how bytes move: a transport
-subclasses it, feeds events to `_deliver`, and implements the five hooks at its end.
+Decides what a caller sees: what waits and for how long it counts, when a call gives way to other tasks, who may send.
+All rules of RFC 6455 are `Connection`'s; which error an end becomes stands in `endpoint`, and with it what a transport
+has to do to become a `WebSocket`.
 
 Cancellation, for every call here: a cancelled `receive` has lost no message, a cancelled `send` has sent nothing, a
 cancelled `aclose` has closed all the same, at once.
@@ -19,91 +19,33 @@ How an end becomes an error:
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 
-from ..codec import CloseCode, LocalProtocolError, Piece
-from ..codec.errors import MESSAGE_TOO_BIG
-from ..protocol.connection import Connection, State
-from ..protocol.events import Close, Event, Ping, Pong
+from ..codec import CloseCode, LocalProtocolError
 from ..protocol.prepared import PreparedMessage
-from .errors import ConnectionClosed, ConnectionLost
-from .options import Options
-from .pings import Pings
-from .receiving import Inbox, Pieces
-from .records import Opening, Statistics
-from .sending import Sendable, SendLine, weight_of
-from .trio_glue import Manners
+from .endpoint import Endpoint
+from .receiving import Pieces
+from .records import Statistics
+from .sending import Sendable, weight_of
 
 if TYPE_CHECKING:
     from ..protocol.handshake import Request, Response
 
-__all__ = ["WebSocket"]
+__all__ = ["ErrorHook", "MessageHook", "WebSocket"]
 
 
-class WebSocket(trio.abc.Channel[str | bytes]):
+class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
     """A connection that carries messages both ways: `str` is text, `bytes` is binary (RFC 6455).
 
     Made by `serve` and `connect`. One task at a time may receive; any number may send. `async for message in ws` ends
     when the peer closes.
     """
 
-    __slots__ = (
-        "_bytes_received",
-        "_bytes_sent",
-        "_closed_here",
-        "_connection",
-        "_end",
-        "_failed",
-        "_has_reset",
-        "_in_flight",
-        "_inbox",
-        "_leaving",
-        "_line",
-        "_manners",
-        "_messages_dropped",
-        "_messages_received",
-        "_messages_sent",
-        "_opening",
-        "_options",
-        "_over",
-        "_pings",
-        "_progress",
-        "_sending_broke",
-    )
-
-    def __init__(self, connection: Connection, options: Options, opening: Opening) -> None:
-        self._connection = connection
-        self._options = options
-        self._opening = opening
-        self._manners = Manners(options.strict_checkpoints)
-        self._inbox = Inbox(
-            options.max_receive_queue,
-            options.max_message_size,
-            self._manners,
-            check=self._check_receiving,
-            has_room=self._input_has_room,
-            too_big=partial(self._fail, *MESSAGE_TOO_BIG),
-        )
-        # Sending: who waits for room, and how many bytes were taken from the connection but not written yet.
-        self._line = SendLine(self._unsent, options.max_send_buffer)
-        self._progress = trio.lowlevel.ParkingLot()
-        self._in_flight = 0
-        self._sending_broke = False
-        self._pings = Pings()
-        # The end: by our aclose, by our close_nowait, and as the protocol sees it; then the stream is closed, too.
-        self._closed_here = False
-        self._leaving: tuple[int, str] | None = None
-        self._end: Close | None = None
-        self._over = trio.Event()
-        self._has_reset = False
-        self._failed = False
-        self._messages_received = self._messages_sent = self._messages_dropped = 0
-        self._bytes_received = self._bytes_sent = 0
+    __slots__ = ()
 
     # What is known
 
@@ -194,17 +136,6 @@ class WebSocket(trio.abc.Channel[str | bytes]):
         if not self._options.pieces:
             raise LocalProtocolError("receive_pieces needs pieces=True in serve or connect")
         return Pieces(self._inbox)
-
-    def _check_receiving(self) -> None:
-        if self._closed_here:
-            raise trio.ClosedResourceError("this WebSocket was closed by aclose")
-        if self._leaving is not None:
-            raise ConnectionClosed(*self._leaving, by_peer=False)
-        if self._end is None:
-            return
-        if self._end.origin == "peer":
-            raise ConnectionClosed(self._end.code, self._end.reason, by_peer=True)
-        raise ConnectionLost(self._end.code, self._end.reason)
 
     # Sending
 
@@ -308,36 +239,6 @@ class WebSocket(trio.abc.Channel[str | bytes]):
         self._messages_sent += fin
         self._output_waits()
 
-    def _refuse_to_wait(self) -> None:
-        if self._options.slow_consumer == "drop":
-            self._messages_dropped += 1
-        else:
-            self._fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly")
-
-    def _check_sending(self) -> None:
-        error = self._sending_error()
-        if error is not None:
-            raise error
-
-    def _sending_error(self) -> Exception | None:
-        if self._closed_here:
-            return trio.ClosedResourceError("this WebSocket was closed by aclose")
-        if self._leaving is not None:
-            return ConnectionLost(*self._leaving)
-        if self._end is not None:
-            return ConnectionLost(self._end.code, self._end.reason)
-        if self._sending_broke:
-            return ConnectionLost(CloseCode.ABNORMAL, "")
-        return None
-
-    def _why_shut(self) -> Exception:
-        error = self._sending_error()
-        assert error is not None
-        return error
-
-    def _unsent(self) -> int:
-        return self._in_flight + self._connection.bytes_to_send
-
     async def ping(self, payload: bytes | bytearray | memoryview | None = None) -> float:
         """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2); return the seconds in between.
 
@@ -411,74 +312,6 @@ class WebSocket(trio.abc.Channel[str | bytes]):
         """Wait until the connection has ended, in whatever way, and its stream is closed."""
         await self._over.wait()
 
-    def _start_closing(self, code: int, reason: str) -> bool:
-        """Send our Close frame, if none has been sent or received."""
-        if self._connection.state is not State.OPEN:
-            return False
-        self._connection.close(code, reason)
-        return True
 
-    def _fail(self, code: int, reason: str) -> None:
-        """Give the connection up, for a reason that the protocol layer cannot see."""
-        if self._connection.state is State.OPEN:
-            for event in self._connection.fail(code, reason):
-                self._deliver(event)
-
-    def _shut(self) -> None:
-        """Nothing can be sent any more: tell everybody who waits, and let the transport go on without them."""
-        self._line.fail(self._why_shut)
-        self._pings.fail()
-        self._progress.unpark_all()
-        self._inbox.wake()
-        self._input_has_room()
-        self._closing_begins()
-        self._output_waits()
-
-    # For transports: what has happened
-
-    @property
-    def _discards(self) -> bool:
-        """Whether messages that still come are for nobody."""
-        return self._closed_here or self._leaving is not None or self._end is not None
-
-    def _deliver(self, event: Event) -> None:
-        """Take one event of the connection."""
-        if isinstance(event, str | bytes | Piece):
-            if not self._discards:
-                self._messages_received += not isinstance(event, Piece) or event.last
-                self._inbox.put(event)
-        elif isinstance(event, Ping):
-            self._output_waits()
-        elif isinstance(event, Pong):
-            self._ponged(event.payload)
-        else:
-            self._end = event
-            self._shut()
-
-    def _ponged(self, payload: bytes) -> None:
-        self._pings.answered(payload, trio.current_time())
-
-    def _has_written(self, count: int) -> None:
-        """So many bytes have left."""
-        self._in_flight -= count
-        self._bytes_sent += count
-        self._line.advance()
-        self._progress.unpark_all()
-
-    # For transports to implement
-
-    @abstractmethod
-    def _output_waits(self) -> None:
-        """The connection has bytes to send."""
-
-    @abstractmethod
-    def _input_has_room(self) -> None:
-        """Reading may go on if it has paused."""
-
-    @abstractmethod
-    def _closing_begins(self) -> None:
-        """A Close frame is out, in either direction, or the connection is lost: the end must not take for ever."""
-
-    @abstractmethod
-    def _cut(self) -> None:
-        """Close the stream at once, and set `_over`."""
+MessageHook: TypeAlias = Callable[[WebSocket, str | bytes], object]
+ErrorHook: TypeAlias = Callable[[WebSocket, Exception], object]

@@ -1,0 +1,318 @@
+"""One end of a connection, as transports see it: what has happened, and what that means for those who wait.
+
+Decides how a connection ends, from whichever side, and which error that is for whom; what becomes of Pings that are due
+and Pongs that are not; who is told. Calls of users stand in `websocket`, which builds on this. It refuses to know how
+bytes move: a transport's class stores the attributes that `STATE` names, calls `_set_up`, reports what happens to the
+methods under "what has happened", and implements the hooks at the end.
+
+RFC 6455 sections 5.5 and 7.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import partial
+from typing import TYPE_CHECKING
+
+import trio
+
+from ..codec import CloseCode, Piece
+from ..codec.errors import MESSAGE_TOO_BIG
+from ..protocol.connection import Connection, State
+from ..protocol.events import Close, Event, Ping, Pong
+from .errors import ConnectionClosed, ConnectionLost
+from .options import Options
+from .pings import Pings
+from .receiving import Inbox
+from .records import Opening
+from .sending import SendLine
+from .timers import Timers
+from .trio_glue import Manners
+
+if TYPE_CHECKING:
+    from .websocket import ErrorHook, MessageHook, WebSocket
+
+__all__ = ["STATE", "Endpoint"]
+
+STATE = (
+    "_bytes_received",
+    "_bytes_sent",
+    "_closed_here",
+    "_connection",
+    "_end",
+    "_failed",
+    "_has_reset",
+    "_in_flight",
+    "_inbox",
+    "_keepalive",
+    "_leaving",
+    "_line",
+    "_manners",
+    "_messages_dropped",
+    "_messages_received",
+    "_messages_sent",
+    "_on_error",
+    "_on_message",
+    "_opening",
+    "_options",
+    "_over",
+    "_pings",
+    "_progress",
+    "_sending_broke",
+    "_timers",
+)
+
+
+class Endpoint:
+    """What both transports do about one connection. Where its attributes are stored is theirs to say."""
+
+    if not TYPE_CHECKING:  # mypy does not know attributes that a subclass stores
+        __slots__ = ()
+
+    _connection: Connection
+    _options: Options
+    _opening: Opening
+    _manners: Manners
+    _on_message: MessageHook | None
+    _on_error: ErrorHook
+    # The end: by our aclose, by our close_nowait, and as the protocol sees it.
+    _closed_here: bool
+    _leaving: tuple[int, str] | None
+    _end: Close | None
+    _has_reset: bool
+    _failed: bool
+    # Sending: how many bytes were taken from the connection but not written yet.
+    _in_flight: int
+    _sending_broke: bool
+    # Keepalive: `_keepalive` is the payload of our own Ping while it is under way.
+    _timers: Timers
+    _keepalive: bytes | None
+    _messages_received: int
+    _messages_sent: int
+    _messages_dropped: int
+    _bytes_received: int
+    _bytes_sent: int
+
+    if TYPE_CHECKING:
+        # Those who wait; a transport may put off making these until somebody does.
+        @property
+        def _inbox(self) -> Inbox: ...
+        @property
+        def _line(self) -> SendLine: ...
+        @property
+        def _progress(self) -> trio.lowlevel.ParkingLot: ...
+        @property
+        def _pings(self) -> Pings: ...
+        @property
+        def _over(self) -> trio.Event: ...
+
+    def _set_up(
+        self,
+        connection: Connection,
+        options: Options,
+        opening: Opening,
+        on_message: MessageHook | None,
+        on_error: ErrorHook,
+    ) -> None:
+        self._connection = connection
+        self._options = options
+        self._opening = opening
+        self._on_message = on_message
+        self._on_error = on_error
+        self._manners = Manners(options.strict_checkpoints)
+        self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
+        self._keepalive = None
+        self._in_flight = 0
+        self._sending_broke = False
+        self._closed_here = False
+        self._leaving = None
+        self._end = None
+        self._has_reset = False
+        self._failed = False
+        self._messages_received = self._messages_sent = self._messages_dropped = 0
+        self._bytes_received = self._bytes_sent = 0
+
+    def _new_inbox(self) -> Inbox:
+        return Inbox(
+            self._options.max_receive_queue,
+            self._options.max_message_size,
+            self._manners,
+            check=self._check_receiving,
+            has_room=self._input_has_room,
+            too_big=partial(self._fail, *MESSAGE_TOO_BIG),
+        )
+
+    def _new_line(self) -> SendLine:
+        return SendLine(self._unsent, self._options.max_send_buffer)
+
+    # What callers may do now
+
+    def _check_receiving(self) -> None:
+        if self._closed_here:
+            raise trio.ClosedResourceError("this WebSocket was closed by aclose")
+        if self._leaving is not None:
+            raise ConnectionClosed(*self._leaving, by_peer=False)
+        if self._end is None:
+            return
+        if self._end.origin == "peer":
+            raise ConnectionClosed(self._end.code, self._end.reason, by_peer=True)
+        raise ConnectionLost(self._end.code, self._end.reason)
+
+    def _refuse_to_wait(self) -> None:
+        if self._options.slow_consumer == "drop":
+            self._messages_dropped += 1
+        else:
+            self._fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly")
+
+    def _check_sending(self) -> None:
+        error = self._sending_error()
+        if error is not None:
+            raise error
+
+    def _sending_error(self) -> Exception | None:
+        if self._closed_here:
+            return trio.ClosedResourceError("this WebSocket was closed by aclose")
+        if self._leaving is not None:
+            return ConnectionLost(*self._leaving)
+        if self._end is not None:
+            return ConnectionLost(self._end.code, self._end.reason)
+        if self._sending_broke:
+            return ConnectionLost(CloseCode.ABNORMAL, "")
+        return None
+
+    def _why_shut(self) -> Exception:
+        error = self._sending_error()
+        assert error is not None
+        return error
+
+    def _unsent(self) -> int:
+        return self._in_flight + self._connection.bytes_to_send
+
+    # Ends
+
+    def _start_closing(self, code: int, reason: str) -> bool:
+        """Send our Close frame, if none has been sent or received."""
+        if self._connection.state is not State.OPEN:
+            return False
+        self._connection.close(code, reason)
+        return True
+
+    def _fail(self, code: int, reason: str) -> None:
+        """Give the connection up, for a reason that the protocol layer cannot see."""
+        if self._connection.state is State.OPEN:
+            for event in self._connection.fail(code, reason):
+                self._deliver(event)
+
+    def _shut(self) -> None:
+        """Nothing can be sent any more: tell everybody who waits, and let the transport go on without them."""
+        self._send_away()
+        self._input_has_room()
+        self._closing_begins()
+        self._output_waits()
+
+    def _lose(self) -> None:
+        """No byte will come any more: unless the connection has ended, that is how it ends."""
+        for event in self._connection.receive_eof():
+            self._deliver(event)
+
+    def _handler_failed(self, error: Exception) -> None:
+        """The handler or `on_message` raised: close with 1011, unless that only says that the connection has ended."""
+        if self._sending_error() is not None and _is_an_end(error):
+            return
+        self._failed = True
+        self._fail(CloseCode.INTERNAL_ERROR, "")
+        self._on_error(self._face, error)
+
+    # For transports: what has happened
+
+    @property
+    def _discards(self) -> bool:
+        """Whether messages that still come are for nobody."""
+        return self._closed_here or self._leaving is not None or self._end is not None
+
+    def _deliver(self, event: Event) -> None:
+        """Take one event of the connection."""
+        if isinstance(event, str | bytes | Piece):
+            if not self._discards:
+                self._messages_received += not isinstance(event, Piece) or event.last
+                self._inbox.put(event)
+        elif isinstance(event, Ping):
+            self._output_waits()
+        elif isinstance(event, Pong):
+            self._ponged(event.payload)
+        else:
+            self._end = event
+            self._shut()
+
+    def _ponged(self, payload: bytes) -> None:
+        self._pings.answered(payload, trio.current_time())
+        if self._keepalive is not None and self._keepalive not in self._pings:
+            self._keepalive = None
+            self._timers.answered()
+
+    def _has_written(self, count: int) -> None:
+        """So many bytes have left."""
+        self._in_flight -= count
+        self._bytes_sent += count
+        self._line.advance()
+        self._progress.unpark_all()
+
+    def _has_flushed(self) -> None:
+        """All bytes have left that were taken from the connection."""
+        now = trio.current_time()
+        if self._keepalive in self._pings.left(now):
+            self._timers.pinged(now)
+
+    def _has_said_all(self) -> bool:
+        return self._has_reset or (self._connection.state is State.CLOSED and not self._connection.bytes_to_send)
+
+    def _look_at_the_clock(self) -> None:
+        """Do what is due: a Ping, or giving up a peer that does not answer, or does not close."""
+        now = trio.current_time()
+        if now >= self._timers.close_by:
+            self._give_up()
+        elif now >= self._timers.pong_by:
+            self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
+        elif self._timers.ping_is_due(now) and self._connection.state is State.OPEN:
+            self._keepalive = self._pings.new_payload()
+            self._pings.add(self._keepalive)
+            self._connection.ping(self._keepalive)
+            self._output_waits()
+
+    # For transports to implement
+
+    @property
+    @abstractmethod
+    def _face(self) -> WebSocket:
+        """What hooks are given: this connection as users know it."""
+
+    @abstractmethod
+    def _send_away(self) -> None:
+        """Tell everybody who waits for something on this connection that it will not come."""
+
+    @abstractmethod
+    def _output_waits(self) -> None:
+        """The connection has bytes to send."""
+
+    @abstractmethod
+    def _input_has_room(self) -> None:
+        """Reading may go on if it has paused."""
+
+    @abstractmethod
+    def _closing_begins(self) -> None:
+        """A Close frame is out, in either direction, or the connection is lost: the end must not take for ever."""
+
+    @abstractmethod
+    def _give_up(self) -> None:
+        """The peer takes nothing, or does not close: end with a reset, unless all has been said."""
+
+    @abstractmethod
+    def _cut(self) -> None:
+        """Close at once, and set `_over`."""
+
+
+def _is_an_end(error: Exception) -> bool:
+    """Whether it says no more than that a connection has ended; a handler with a nursery raises groups."""
+    if isinstance(error, ExceptionGroup):
+        return error.split((ConnectionClosed, ConnectionLost))[1] is None
+    return isinstance(error, ConnectionClosed | ConnectionLost)
