@@ -276,8 +276,8 @@ async def test_a_key_without_a_certificate_is_a_wrong_command_line(run: Callable
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such limit")
 async def test_it_raises_the_limit_of_open_files() -> None:
     code = (
-        "import resource as r; from wscore.cli.serve import _raise_descriptor_limit as raise_limit;"
-        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (64, hard)); raise_limit();"
+        "import resource as r; from wscore.cli.descriptors import raise_descriptor_limit as raise_limit;"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (64, hard)); assert raise_limit();"
         "print(r.getrlimit(r.RLIMIT_NOFILE) == (hard, hard))"
     )
     result = await trio.run_process([sys.executable, "-c", code], capture_stdout=True)

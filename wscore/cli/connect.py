@@ -21,6 +21,7 @@ import trio
 
 from wscore.cli import Failure, complain, reason
 from wscore.cli.options import Settings
+from wscore.cli.reaching import failure_of, tls_of
 from wscore.cli.terminal import read_lines, show, write_line
 from wscore.client.connect import connect
 from wscore.codec import CloseCode, LocalProtocolError
@@ -38,7 +39,7 @@ def run(url: str, settings: Settings) -> int:
     """Talk to `url` until either side ends it; return the exit status. Raises `Failure` if it cannot, or is cut off."""
     if sys.stdin is None or sys.stdout is None:  # a connection might get their descriptors
         raise Failure("standard input and output must not be closed", 2)
-    return trio.run(_Conversation(url, settings, _tls(settings)).run)
+    return trio.run(_Conversation(url, settings, tls_of(settings)).run)
 
 
 class _Conversation:
@@ -101,16 +102,8 @@ class _Conversation:
                     max_message_size=settings["max_message_size"],
                 )
             )
-        except HandshakeError as error:
-            raise Failure(_refusal(error)) from None
-        except ssl.SSLCertVerificationError as error:
-            raise Failure(f"the server's certificate is not to be trusted: {error.verify_message}") from None
-        except OSError as error:
-            raise Failure(f"cannot connect: {reason(error)}") from None
-        except (ValueError, LocalProtocolError) as error:
-            raise Failure(reason(error), 2) from None
-        except trio.TooSlowError:
-            raise Failure("cannot connect: the server did not answer in time") from None
+        except (HandshakeError, OSError, ValueError, LocalProtocolError, trio.TooSlowError) as error:
+            raise failure_of(error) from None
 
     # The two tasks of a conversation.
 
@@ -180,26 +173,3 @@ def _milliseconds(seconds: float) -> str:
 
 def _close(code: int | None, text: str | None) -> str:
     return f"{code} {escape(text)}" if text else f"{code}"
-
-
-def _refusal(error: HandshakeError) -> str:
-    """Return why the opening handshake failed: the server's status and the beginning of what it said, or our reason."""
-    response = error.response
-    if response is None:
-        return f"the opening handshake failed: {reason(error)}"
-    body = escape(response.body.decode(errors="replace").strip(), 500)
-    return f"the server refused: {response.status} {escape(response.reason)}{f': {body}' if body else ''}"
-
-
-def _tls(settings: Settings) -> ssl.SSLContext | None:
-    """Return what decides which certificates to trust; None leaves it to `wscore.connect`."""
-    if not settings["insecure"] and settings["ca_file"] is None:
-        return None
-    try:
-        context = ssl.create_default_context(cafile=settings["ca_file"])
-    except OSError as error:
-        raise Failure(f"cannot read the certificates in {settings['ca_file']}: {reason(error)}") from None
-    if settings["insecure"]:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context

@@ -22,6 +22,7 @@ import trio
 from wscore import codec
 from wscore._version import __version__
 from wscore.cli import Failure, complain, reason
+from wscore.cli.descriptors import raise_descriptor_limit
 from wscore.cli.options import Settings
 from wscore.protocol.handshake import Accept, Page, Refuse, Request
 from wscore.server import logs
@@ -36,7 +37,8 @@ _OWN = {"host", "port", "tls_cert", "tls_key", "drain_timeout", "allowed_origin"
 def run(settings: Settings) -> int:
     """Serve until a signal ends it; return the exit status. Raises `Failure` if it cannot listen."""
     _log_to_standard_error()
-    _raise_descriptor_limit()
+    if not raise_descriptor_limit():
+        logs.logger.info("the limit of open files stays as it is")
     return trio.run(_Program(settings, _tls(settings)).run)
 
 
@@ -169,16 +171,3 @@ def _log_to_standard_error() -> None:
     handler.setFormatter(logs.EscapingFormatter("%(asctime)s %(levelname)s %(message)s"))
     logs.logger.addHandler(handler)
     logs.logger.setLevel(logging.INFO)
-
-
-def _raise_descriptor_limit() -> None:
-    """Each connection takes a descriptor, and the usual soft limit is only there for programs that use `select`."""
-    try:
-        import resource
-    except ImportError:  # Windows has no such limit
-        return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    try:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    except (OSError, ValueError):  # macOS reports a hard limit that it does not accept
-        logs.logger.info("the limit of open files stays as it is")

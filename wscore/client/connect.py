@@ -100,8 +100,8 @@ async def connect(
         max_head_size=max_head_size,
         max_headers=max_headers,
     )
-    context = _context_for(handshake.uri, ssl_context)
-    below = await _reach(handshake.uri, connect_timeout) if stream is None else stream
+    context = context_for(handshake.uri, ssl_context)
+    below = await reach(handshake.uri, connect_timeout) if stream is None else stream
     try:
         top, opening = await _open(below, handshake, context, handshake_timeout)
         connection = new_connection(CLIENT, options, handshake.deflate)
@@ -111,8 +111,8 @@ async def connect(
         await close_now(below)
 
 
-def _context_for(uri: Uri, given: ssl.SSLContext | None) -> ssl.SSLContext | None:
-    """What decides about TLS, or None if there is to be none."""
+def context_for(uri: Uri, given: ssl.SSLContext | None) -> ssl.SSLContext | None:
+    """What decides about TLS, or None if there is to be none; raises `ValueError` for one that is of no use."""
     if uri.secure:
         return given or _default_context()
     if given is not None:
@@ -128,8 +128,11 @@ def _default_context() -> ssl.SSLContext:
     return context
 
 
-async def _reach(uri: Uri, timeout: float) -> trio.SocketStream:
-    """Connect to whichever of the host's addresses answers first (RFC 8305)."""
+async def reach(uri: Uri, timeout: float) -> trio.SocketStream:
+    """Connect to whichever of the host's addresses answers first (RFC 8305). Cancelled, nothing stays open.
+
+    Raises `OSError`, and `trio.TooSlowError` after `timeout` seconds.
+    """
     try:
         with trio.fail_after(timeout):
             return await trio.open_tcp_stream(uri.host, uri.port)
@@ -159,10 +162,10 @@ async def _open(
                 stream = await start_tls(stream, context, server_hostname=handshake.uri.host)
             response = await _ask(stream, handshake)
     except trio.TooSlowError:
-        _raise_refusal(handshake)
+        raise_refusal(handshake)
         raise
     except trio.BrokenResourceError as error:
-        _raise_refusal(handshake)
+        raise_refusal(handshake)
         raise _as_os_error(error) from None
     local, remote = addresses_of(stream)
     return stream, Opening(
@@ -187,8 +190,8 @@ async def _ask(stream: trio.abc.Stream, handshake: ClientHandshake) -> Response:
             return response
 
 
-def _raise_refusal(handshake: ClientHandshake) -> None:
-    """If the server has refused, say so, even if its answer broke off."""
+def raise_refusal(handshake: ClientHandshake) -> None:
+    """Raise `HandshakeError` if the server has refused, even if its answer broke off."""
     try:
         handshake.receive_eof()
     except HandshakeError as error:
