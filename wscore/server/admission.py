@@ -23,16 +23,28 @@ from wscore.server.statistics import Tally
 from wscore.transport.options import Options
 from wscore.transport.records import Opening
 
-__all__ = ["CLOSING", "FULL", "Admission", "Answer", "OnRequest", "Visit"]
+__all__ = ["CLOSING", "FULL", "Admission", "Answer", "OnRequest", "Refusal", "Visit"]
 
 Answer: TypeAlias = Accept | Refuse | Page
 OnRequest: TypeAlias = Callable[[Request], Answer | Awaitable[Answer]]
 
-_TOO_SLOW = Refuse(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to come.")
-_TOO_LONG = Refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server took too long to answer.")
-CLOSING = Refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.")
-FULL = Refuse(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it can take.")
-_FAILED = Refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed to answer this request.")
+
+class Refusal(Refuse):
+    """A refusal of the server's own; `reason` is the word that it is counted under."""
+
+    __slots__ = ("reason",)
+    reason: str
+
+    def __init__(self, status: int, sentence: str, reason: str) -> None:
+        super().__init__(status, sentence)
+        object.__setattr__(self, "reason", reason)
+
+
+_TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to come.", "slow_request")
+_TOO_LONG = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server took too long to answer.", "slow_answer")
+CLOSING = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.", "closing")
+FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it can take.", "full")
+_FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed to answer this request.", "error")
 
 
 class Admission:
@@ -86,7 +98,7 @@ class Admission:
         objection = self._sites.objection_to(request)
         if objection is not None:
             logger.warning("refused with 403: %s", objection.log)
-            return Refuse(HTTPStatus.FORBIDDEN, objection.sentence)
+            return Refusal(HTTPStatus.FORBIDDEN, objection.sentence, objection.reason)
         try:
             answer = self._on_request(request)
             return self._await(request, answer) if isinstance(answer, Awaitable) else self._checked(answer)
@@ -104,7 +116,7 @@ class Admission:
             raise TypeError(f"on_request must return Accept, Refuse or Page, not {type(answer).__name__}")
         return CLOSING if self.is_closing and isinstance(answer, Accept) else answer
 
-    def failed(self, what: str, request: Request | None) -> Refuse:
+    def failed(self, what: str, request: Request | None) -> Refusal:
         """Log and count the exception that is being handled; what to tell the peer."""
         self.tally.errors += 1
         logger.exception("%s to %s failed; it is answered with 500", what, _described(request))
@@ -157,6 +169,7 @@ class Visit:
 
     def _encode(self, answer: Answer) -> bytes:
         admission, handshake = self._admission, self._handshake
+        reason = _reason_of(answer, handshake)
         try:
             if isinstance(answer, Page):
                 admission.tally.pages += 1
@@ -164,15 +177,28 @@ class Visit:
             if handshake.status is None:
                 handshake.answer(answer)
         except Exception:
-            handshake.answer(admission.failed("the answer", handshake.request))
+            failed = admission.failed("the answer", handshake.request)
+            handshake.answer(failed)
+            reason = failed.reason
         if handshake.status is not None and not handshake.accepted:
-            self._count_refusal(handshake.status)
+            self._count_refusal(handshake.status, reason)
         return handshake.data_to_send()
 
-    def _count_refusal(self, status: int) -> None:
-        self._admission.tally.refusals[status] += 1
+    def _count_refusal(self, status: int, reason: str) -> None:
+        tally = self._admission.tally
+        tally.refusals[status] += 1
+        tally.reasons[reason] += 1
         peer = escape(str(self._remote))
         logger.info("refused with %d: %s from %s", status, _described(self._handshake.request), peer)
+
+
+def _reason_of(answer: Answer, handshake: ServerHandshake) -> str:
+    """The word to count this answer under, should it be a refusal."""
+    if isinstance(answer, Refusal):
+        return answer.reason
+    if handshake.status is not None:
+        return "malformed"  # the handshake has refused a request that breaks a rule of HTTP or RFC 6455
+    return "application" if isinstance(answer, Refuse) else "no_upgrade"
 
 
 def _accept(request: Request) -> Answer:

@@ -25,8 +25,11 @@ _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
 class Objection(NamedTuple):
-    """Why a request is refused with 403: a sentence for the peer, and one for the log that names the option."""
+    """Why a request is refused with 403: a word to count it under, a sentence for the peer, and one for the log that
+    names the option.
+    """
 
+    reason: str
     sentence: str
     log: str
 
@@ -61,11 +64,11 @@ class SitePolicy:
         host = request.headers.get("host")
         if not self._host_is_allowed(host):
             log = f"the Host {_quoted(host)} is none of this server's: allowed_hosts may name it"
-            return Objection("This host is not served here.", log)
+            return Objection("host", "This host is not served here.", log)
         if request.is_upgrade and not self._origin_is_allowed(request.headers.get_all("origin"), host):
             origin = ", ".join(request.headers.get_all("origin"))
             log = f"the Origin {_quoted(origin)} is not that of the Host {_quoted(host)}: allowed_origins may name it"
-            return Objection("Pages of this origin may not connect here.", log)
+            return Objection("origin", "Pages of this origin may not connect here.", log)
         return None
 
     def _host_is_allowed(self, header: str | None) -> bool:

@@ -20,7 +20,7 @@ from wscore.server.entrance import Entrance
 from wscore.server.limits import Limits, Place
 from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
-from wscore.server.statistics import ServerStatistics, Tally
+from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
 from wscore.transport.options import Compression, Options, SlowConsumer
@@ -29,6 +29,9 @@ from wscore.transport.trio_glue import unwrapped
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
 
 __all__ = ["Server", "serve", "serve_stream"]
+
+# About a millisecond.
+_SURVEYED_AT_ONCE = 64
 
 
 async def serve(
@@ -279,6 +282,19 @@ class Server:
     def statistics(self) -> ServerStatistics:
         """Counts as they are now."""
         return self._tally.snapshot(self._connections, self._limits.handshakes)
+
+    async def survey(self) -> ServerStatistics:
+        """The same, but other tasks get their turn in between: going through thousands of connections takes a while.
+
+        Nothing is counted twice or left out that was open at the beginning. Cancelled, nothing has happened.
+        """
+        survey = Survey(self._tally, self._limits.handshakes)
+        for number, ws in enumerate(self._connections):
+            if number % _SURVEYED_AT_ONCE == 0:
+                await trio.lowlevel.checkpoint()
+            survey.add(ws)
+        await trio.lowlevel.checkpoint()
+        return survey.result()
 
     async def _run(self, gc_freeze: bool, task_status: trio.TaskStatus["Server"]) -> None:
         """Serve until the end. What counts is raised as it is, never in a nursery's group."""
