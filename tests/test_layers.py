@@ -32,7 +32,9 @@ LAYERS = {
     "codec": Layer(set(), outside={"cython", "cpython", "libc"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS),
     "protocol": Layer({"codec"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
     "transport": Layer({"codec", "protocol"}, outside={"trio"}, without={"asyncio"}),
-    "server": Layer({"codec", "protocol", "transport"}, outside={"trio", "h11"}, without={"asyncio"}),
+    "server": Layer(
+        {"codec", "protocol", "transport"}, outside={"trio", "h11"}, inside_functions={"jwt"}, without={"asyncio"}
+    ),
     "client": Layer({"codec", "protocol", "transport"}, outside={"trio"}, without={"asyncio"}),
     "cli": Layer(
         {"codec", "protocol", "transport", "server", "client"},

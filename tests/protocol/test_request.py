@@ -7,6 +7,7 @@ from wscore.protocol.head import HeadError
 from wscore.protocol.headers import Headers
 from wscore.protocol.request import (
     Accept,
+    Client,
     Page,
     Refuse,
     Request,
@@ -16,6 +17,8 @@ from wscore.protocol.request import (
     encode_accept,
     encode_refuse,
     select_subprotocol,
+    tell_client,
+    tell_user,
 )
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
@@ -283,3 +286,21 @@ def test_statuses_get_the_headers_that_they_must_have() -> None:
 
 def test_status_without_a_name_is_sent_all_the_same() -> None:
     assert encode_refuse(Refuse(599, "No.")).startswith(b"HTTP/1.1 599 \r\n")
+
+
+def test_what_is_shown_of_a_request_holds_no_secret() -> None:
+    headers = Headers([("Authorization", "Bearer s3cret"), ("Host", "example.org")])
+    secret = Request("GET", "/feed?token=s3cret", headers)
+    tell_client(secret, Client(("192.0.2.1", 5), "https"))
+    tell_user(secret, "s3cret")
+    assert repr(secret) == "<Request GET '/feed' with 2 headers>"
+
+
+def test_a_request_is_what_was_sent_whoever_sent_it() -> None:
+    one, other = Request("GET", "/"), Request("GET", "/")
+    tell_client(one, Client(("192.0.2.1", 5), "https", "example.org"))
+    tell_user(one, {"sub": "ada"})
+    assert (one.client.address, one.client.scheme, one.client.host) == (("192.0.2.1", 5), "https", "example.org")
+    assert one.user == {"sub": "ada"}
+    assert (other.client, other.user) == (None, None)
+    assert one == other

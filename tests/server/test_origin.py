@@ -3,7 +3,7 @@
 import pytest
 
 from wscore.protocol.headers import Headers
-from wscore.protocol.request import Request
+from wscore.protocol.request import Client, Request
 from wscore.server.origin import Objection, SitePolicy, is_loopback
 
 LOOPBACK = [("127.0.0.1", 8000), ("::1", 8000, 0, 0)]
@@ -89,6 +89,19 @@ def test_forwarded_hosts_are_not_trusted() -> None:
     for name in ("x-forwarded-host", "forwarded", "x-original-host"):
         forged = Headers([*pairs, (name, "host=example.org" if name == "forwarded" else "example.org")])
         assert SitePolicy().objection_to(Request("GET", "/", forged)) is not None
+
+
+def test_the_host_that_a_trusted_proxy_tells_counts_for_the_origin_and_not_for_allowed_hosts() -> None:
+    def by_proxy(host: str, origin: str, told: str | None) -> Request:
+        return Request("GET", "/", request(host, origin).headers, client=Client(("10.0.0.1", 1), "http", told))
+
+    policy = SitePolicy(None, ["inner"])
+    assert policy.objection_to(by_proxy("inner", "https://example.org", "example.org")) is None
+    assert policy.objection_to(by_proxy("inner", "https://example.org:8443", "example.org:8443")) is None
+    assert policy.objection_to(by_proxy("inner", "https://inner", None)) is None
+    assert "allowed_origins" in policy.objection_to(by_proxy("inner", "https://evil.example", "example.org")).log
+    assert "allowed_origins" in policy.objection_to(by_proxy("inner", "https://inner", "example.org")).log
+    assert "allowed_hosts" in policy.objection_to(by_proxy("evil.example", "https://inner", "inner")).log
 
 
 def test_further_origins_may_be_allowed_beside_the_own_one() -> None:

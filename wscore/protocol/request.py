@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http import HTTPStatus
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..codec.errors import LocalProtocolError
 from .extensions import DeflateParameters, accept_deflate
@@ -35,17 +35,35 @@ _WITHOUT_BODY = frozenset({204, 304})
 _set = object.__setattr__
 
 
-@dataclass(frozen=True, slots=True)
+class Client(NamedTuple):
+    """Who has sent a request, as a server that accepted its connection knows it. Here it is only carried along."""
+
+    address: object = None
+    """As `getpeername` has it; None if the connection is no socket. Port 0 stands for one that nobody told."""
+    scheme: str = "http"
+    """"http" or "https", as the client used it."""
+    host: str | None = None
+    """The Host that the client asked for, if a proxy has told; None: the header Host has it."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Request:
     """What a client asked for. `method` and `target` stand as they came; `http_version` is "1.0" or "1.1".
 
-    Text is latin-1, free of control characters.
+    Text is latin-1, free of control characters. `client` and `user` are a server's to say, before it asks the
+    application what to answer: who has sent it, and what `authorize` attached.
     """
 
     method: str
     target: str
     headers: Headers = field(default_factory=Headers)
     http_version: str = "1.1"
+    client: Client | None = field(default=None, compare=False)
+    user: Any = field(default=None, compare=False)
+
+    def __repr__(self) -> str:
+        # Never the query nor a header: they may hold a token, and what is printed ends up in logs.
+        return f"<Request {self.method} {self.path!r} with {len(self.headers)} headers>"
 
     @property
     def path(self) -> str:
@@ -123,6 +141,16 @@ class Refuse:
 @dataclass(frozen=True, slots=True)
 class Page:
     """Let the HTTP server of the face answer this request; the handshake has no part in it."""
+
+
+def tell_client(request: Request, client: Client) -> None:
+    """Say who has sent a request that nobody else has seen yet."""
+    _set(request, "client", client)
+
+
+def tell_user(request: Request, user: object) -> None:
+    """Say whom the client has proved to be, before the application is asked about its request."""
+    _set(request, "user", user)
 
 
 def check_upgrade(request: Request) -> str:

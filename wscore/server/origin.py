@@ -6,7 +6,10 @@ scheme, so that a proxy that ends TLS changes nothing. What sends no Origin is n
 
 A server that is bound to loopback alone trusts that only programs of this machine reach it. A page whose name was made
 to resolve to 127.0.0.1 (DNS rebinding) is of the same origin, but its Host gives it away: there, Host must be one of
-the loopback names. No proxy is trusted: X-Forwarded-Host says nothing.
+the loopback names, whatever a proxy says: a page may write that, too, in requests for pages.
+
+Origin is compared with the Host that the browser used. Where a trusted proxy has told it (`Request.client`), that one
+counts, else the header Host.
 """
 
 import ipaddress
@@ -65,6 +68,8 @@ class SitePolicy:
         if not self._host_is_allowed(host):
             log = f"the Host {_quoted(host)} is none of this server's: allowed_hosts may name it"
             return Objection("host", "This host is not served here.", log)
+        if request.client is not None and request.client.host is not None:
+            host = request.client.host
         if request.is_upgrade and not self._origin_is_allowed(request.headers.get_all("origin"), host):
             origin = ", ".join(request.headers.get_all("origin"))
             log = f"the Origin {_quoted(origin)} is not that of the Host {_quoted(host)}: allowed_origins may name it"
