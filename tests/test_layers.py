@@ -33,7 +33,10 @@ LAYERS = {
     "protocol": Layer({"codec"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
     "transport": Layer({"codec", "protocol"}, outside={"trio"}, without={"asyncio"}),
     "server": Layer(
-        {"codec", "protocol", "transport"}, outside={"trio", "h11"}, inside_functions={"jwt"}, without={"asyncio"}
+        {"codec", "protocol", "transport"},
+        outside={"trio", "h11"},
+        inside_functions={"jwt", "prometheus_client"},
+        without={"asyncio"},
     ),
     "client": Layer({"codec", "protocol", "transport"}, outside={"trio"}, without={"asyncio"}),
     "cli": Layer(
@@ -108,7 +111,7 @@ def refused(module: str, layer: Layer, an_import: Import) -> bool:
     if top in layer.outside or top in sys.stdlib_module_names - layer.without:
         return False
     if an_import.depth == "types":
-        return top not in ONLY_FOR_TYPES
+        return top not in ONLY_FOR_TYPES | layer.inside_functions
     return top not in layer.inside_functions or an_import.depth == "top"
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import trio
 
 from wscore.server.limits import Limits
-from wscore.server.logs import logger
+from wscore.server.logs import fields, logger
 
 __all__ = ["Listener", "accept_from", "addresses_of", "open_listeners"]
 
@@ -75,5 +75,6 @@ def _warn(error: OSError, warn_from: float) -> float:
     now = trio.current_time()
     if now < warn_from:
         return warn_from
-    logger.warning("accepting pauses: %s; raise the limit of open files, or lower max_connections", error.strerror)
+    sentence = "accepting pauses: %s; raise the limit of open files, or lower max_connections"
+    logger.warning(sentence, error.strerror, extra=fields(event="accepting_pauses"))
     return now + _WARN_EVERY

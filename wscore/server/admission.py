@@ -17,7 +17,7 @@ from wscore.codec import SERVER
 from wscore.protocol.extensions import DeflateParameters
 from wscore.protocol.handshake import Accept, Page, Received, Refuse, Request, ServerHandshake
 from wscore.server import pages
-from wscore.server.logs import escape, logger
+from wscore.server.logs import escape, fields, logger
 from wscore.server.origin import SitePolicy
 from wscore.server.statistics import Tally
 from wscore.transport.options import Options
@@ -97,7 +97,8 @@ class Admission:
         """
         objection = self._sites.objection_to(request)
         if objection is not None:
-            logger.warning("refused with 403: %s", objection.log)
+            facts = fields(event="objection", reason=objection.reason)
+            logger.warning("refused with 403: %s", objection.log, extra=facts)
             return Refusal(HTTPStatus.FORBIDDEN, objection.sentence, objection.reason)
         try:
             answer = self._on_request(request)
@@ -119,7 +120,8 @@ class Admission:
     def failed(self, what: str, request: Request | None) -> Refusal:
         """Log and count the exception that is being handled; what to tell the peer."""
         self.tally.errors += 1
-        logger.exception("%s to %s failed; it is answered with 500", what, _described(request))
+        facts = fields(event="hook_failed", hook=what, path=request and request.path)
+        logger.exception("%s to %s failed; it is answered with 500", what, _described(request), extra=facts)
         return _FAILED
 
 
@@ -188,8 +190,9 @@ class Visit:
         tally = self._admission.tally
         tally.refusals[status] += 1
         tally.reasons[reason] += 1
-        peer = escape(str(self._remote))
-        logger.info("refused with %d: %s from %s", status, _described(self._handshake.request), peer)
+        request, peer = self._handshake.request, escape(str(self._remote))
+        facts = fields(event="refused", status=status, reason=reason, path=request and request.path, remote=peer)
+        logger.info("refused with %d: %s from %s", status, _described(request), peer, extra=facts)
 
 
 def _reason_of(answer: Answer, handshake: ServerHandshake) -> str:

@@ -12,7 +12,7 @@ import trio
 
 from wscore.protocol.handshake import Refuse, Request
 from wscore.server.admission import CLOSING, FULL, Admission, Answer, Visit
-from wscore.server.logs import escape, logger
+from wscore.server.logs import escape, fields, logger
 from wscore.transport.addresses import addresses_of
 from wscore.transport.options import Options
 from wscore.transport.tls import start_tls
@@ -83,7 +83,7 @@ class Entrance:
                 return await start_tls(stream, context, server_side=True)
         except OSError as error:
             self._admission.tally.tls_failures += 1
-            logger.info("a TLS handshake failed: %s", escape(str(error)))
+            logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
         return None
 
     async def _receive(self, stream: trio.abc.Stream, visit: Visit) -> Request | Refuse | None:

@@ -5,11 +5,16 @@ they written as they came, an escape sequence could rewrite a terminal's screen 
 line, and a bidirectional override could make a line read as something else. So every call that logs or prints a peer's
 text passes it through `escape`.
 
+A record may say in fields, too, what its sentence says: `extra=fields(event="refused", status=403)`. Neither ever holds
+a query, a header or a message: they may be secrets.
+
 Refuses to know what is logged, and where to: that is the application's configuration of `logging`.
 """
 
+import json
 import logging
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 logger = logging.getLogger("wscore")
@@ -45,3 +50,39 @@ class EscapingFormatter(logging.Formatter):
 
     def formatException(self, ei: Any) -> str:  # noqa: N802
         return "\n".join("    " + escape(line, None) for line in super().formatException(ei).split("\n"))
+
+
+_FIELDS = "wscore_fields"
+
+
+def fields(**values: object) -> dict[str, object]:
+    """Return what `extra` of a logging call takes; the values are numbers, strings, or are shown as strings."""
+    return {_FIELDS: values}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as an object of JSON on one line.
+
+    `time` (RFC 3339, UTC), `level`, `pid` and `message` are always there, then the record's fields; of an exception,
+    `error` says what it is, `traceback` where it comes from. Strings are escaped, so that they are harmless even when
+    whatever reads the line decodes and prints them.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        entry: dict[str, object] = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "pid": record.process,
+            "message": escape(record.getMessage(), None),
+        }
+        entry |= {name: _plain(value) for name, value in getattr(record, _FIELDS, {}).items()}
+        if record.exc_info and record.exc_info[0] is not None:
+            entry["error"] = escape(f"{record.exc_info[0].__name__}: {record.exc_info[1]}", None)
+            lines = self.formatException(record.exc_info).split("\n")
+            entry["traceback"] = "\n".join(escape(line, None) for line in lines)
+        return json.dumps(entry)
+
+
+def _plain(value: object) -> object:
+    return value if isinstance(value, int | float | None) else escape(str(value))

@@ -1,0 +1,204 @@
+"""Pages for operators, from a process in which Trio must not run: the supervisor of workers, which goes on forking.
+
+Decides what moves bytes on such a connection: a selector that the process waits on anyway. Requests, their limits and
+what is refused are `Admission`'s, answers `pages`', as on every server here. A page may have to be gathered first.
+
+Bounded: so many visitors at once, each with so much time to ask, to take the answer, and to go.
+"""
+
+import selectors
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+
+from wscore.protocol.handshake import Accept, Page, Refuse, Request
+from wscore.server.admission import Admission, Visit
+from wscore.server.logs import logger
+from wscore.server.origin import SitePolicy
+from wscore.server.pages import Pages
+from wscore.server.statistics import Tally
+from wscore.transport.options import Options
+
+__all__ = ["MAX_VISITORS", "PageServer", "only_pages"]
+
+MAX_VISITORS = 32
+TIME_TO_ASK = 10.0
+TIME_TO_TAKE = 10.0
+TIME_TO_GO = 2.0
+# After an error of `accept`: the system may be short of descriptors or memory.
+PAUSE = 1.0
+
+_RECEIVE_SIZE = 1 << 14
+
+
+def only_pages(request: Request) -> Accept | Refuse | Page:
+    """What `on_request` says where there are pages and nothing else."""
+    return Refuse(404, "There is no WebSocket here.") if request.is_upgrade else Page()
+
+
+class _Visitor:
+    """One connection: it asks, waits for what is gathered, takes its answer and goes."""
+
+    __slots__ = ("answer", "deadline", "sock", "step", "visit")
+
+    def __init__(self, sock: socket.socket, visit: Visit, step: Callable[["_Visitor"], None]) -> None:
+        self.sock = sock
+        self.visit = visit
+        self.step = step
+        self.deadline = monotonic() + TIME_TO_ASK
+        self.answer = b""
+
+
+class PageServer:
+    """Answers on listening sockets with `pages`, as part of a loop around `selector`.
+
+    The loop calls the `data` of each key that is ready, and `expire` when the time `deadline` has come. Before a page
+    is written, `gather(callback)` is called, which sees to it that `callback` is called soon, once.
+    """
+
+    def __init__(
+        self,
+        selector: selectors.BaseSelector,
+        sockets: Sequence[socket.socket],
+        pages: Pages,
+        gather: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._selector = selector
+        self._sockets = sockets
+        self._gather = gather
+        self._visitors: set[_Visitor] = set()
+        self._accepts = False
+        self._paused_until: float | None = None
+        sites = SitePolicy()
+        sites.bind([sock.getsockname() for sock in sockets])
+        tally = Tally()
+        self._admission = Admission(
+            Options(), subprotocols=(), sites=sites, on_request=only_pages, pages=pages, tally=tally
+        )
+        for sock in sockets:
+            sock.setblocking(False)
+        self._go_on_accepting()
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `expire`."""
+        times = [visitor.deadline for visitor in self._visitors]
+        times += [self._paused_until] if self._paused_until is not None else []
+        return min(times, default=None)
+
+    def expire(self, now: float) -> None:
+        """Look after whoever has taken too long."""
+        for visitor in [each for each in self._visitors if each.deadline <= now]:
+            if visitor.step == self._listen:
+                self._respond(visitor, visitor.visit.overdue())
+            else:
+                self._close(visitor)
+        if self._paused_until is not None and self._paused_until <= now:
+            self._paused_until = None
+            self._go_on_accepting()
+
+    def close(self) -> None:
+        """Close every socket, without a word: of the process alone, if there are others that have them."""
+        for visitor in self._visitors:
+            visitor.sock.close()
+        for sock in self._sockets:
+            sock.close()
+
+    # Accepting
+
+    def _go_on_accepting(self) -> None:
+        if not self._accepts and self._paused_until is None:
+            self._accepts = True
+            for sock in self._sockets:
+                self._selector.register(sock, selectors.EVENT_READ, lambda sock=sock: self._accept(sock))
+
+    def _stop_accepting(self) -> None:
+        self._accepts = False
+        for sock in self._sockets:
+            self._selector.unregister(sock)
+
+    def _accept(self, listening: socket.socket) -> None:
+        if not self._accepts:  # since this turn began
+            return
+        try:
+            sock, remote = listening.accept()
+        except (BlockingIOError, ConnectionError):
+            return
+        except OSError as error:
+            logger.warning("accepting pauses on the address of the metrics: %s", error.strerror)
+            self._paused_until = monotonic() + PAUSE
+            self._stop_accepting()
+            return
+        sock.setblocking(False)
+        visitor = _Visitor(sock, self._admission.visit(listening.getsockname(), remote), self._listen)
+        self._visitors.add(visitor)
+        self._selector.register(sock, selectors.EVENT_READ, lambda: self._go_on(visitor))
+        if len(self._visitors) >= MAX_VISITORS:
+            self._stop_accepting()
+
+    # One visitor
+
+    def _go_on(self, visitor: _Visitor) -> None:
+        try:
+            visitor.step(visitor)
+        except BlockingIOError:
+            pass
+        except OSError:
+            self._close(visitor)
+
+    def _listen(self, visitor: _Visitor) -> None:
+        data = visitor.sock.recv(_RECEIVE_SIZE)
+        received = visitor.visit.receive(data)
+        if isinstance(received, Request):
+            self._decide(visitor, received)
+        elif received is not None:
+            self._respond(visitor, received)
+        elif not data:
+            self._close(visitor)
+
+    def _decide(self, visitor: _Visitor, request: Request) -> None:
+        answer = self._admission.ask(request)
+        assert isinstance(answer, Page | Refuse)  # `only_pages` says nothing else
+        if isinstance(answer, Refuse):
+            self._respond(visitor, answer)
+            return
+        self._selector.unregister(visitor.sock)
+        visitor.step = self._wait
+        visitor.deadline = monotonic() + TIME_TO_TAKE
+        self._gather(lambda: self._gathered(visitor))
+
+    def _wait(self, visitor: _Visitor) -> None:
+        """Nothing is read meanwhile."""
+
+    def _gathered(self, visitor: _Visitor) -> None:
+        if visitor in self._visitors:
+            self._selector.register(visitor.sock, selectors.EVENT_WRITE, lambda: self._go_on(visitor))
+            self._respond(visitor, Page())
+
+    def _respond(self, visitor: _Visitor, answer: Page | Refuse) -> None:
+        visitor.answer = visitor.visit.respond(answer)
+        visitor.step = self._speak
+        visitor.deadline = monotonic() + TIME_TO_TAKE
+        self._selector.modify(visitor.sock, selectors.EVENT_WRITE, lambda: self._go_on(visitor))
+
+    def _speak(self, visitor: _Visitor) -> None:
+        sent = visitor.sock.send(visitor.answer)
+        visitor.answer = visitor.answer[sent:]
+        if not visitor.answer:
+            visitor.sock.shutdown(socket.SHUT_WR)
+            visitor.step = self._linger
+            visitor.deadline = monotonic() + TIME_TO_GO
+            self._selector.modify(visitor.sock, selectors.EVENT_READ, lambda: self._go_on(visitor))
+
+    def _linger(self, visitor: _Visitor) -> None:
+        """What still comes is thrown away, so that no reset overtakes the answer (RFC 9112 section 9.6)."""
+        if not visitor.sock.recv(_RECEIVE_SIZE):
+            self._close(visitor)
+
+    def _close(self, visitor: _Visitor) -> None:
+        self._visitors.discard(visitor)
+        with suppress(KeyError, ValueError):  # it is not registered while it waits
+            self._selector.unregister(visitor.sock)
+        visitor.sock.close()
+        self._go_on_accepting()
