@@ -5,7 +5,8 @@ import inspect
 import pytest
 
 import wscore
-from wscore.cli.options import CONNECT, SERVE, Option, Parser, Settings, add_options, settings_of
+from wscore.cli.options import CONNECT, SERVE, SERVER, Option, Parser, Settings, add_options, keywords_of, settings_of
+from wscore.cli.values import Address, Reference
 
 
 def read(options: tuple[Option, ...], typed: list[str], environ: dict[str, str] | None = None) -> Settings:
@@ -27,13 +28,34 @@ def test_every_option_has_a_help_and_a_default_that_could_be_typed(options: tupl
             option.parse(option.default)
 
 
-@pytest.mark.parametrize(("function", "options"), [(wscore.serve, SERVE), (wscore.connect, CONNECT)])
-def test_defaults_are_those_of_the_library(function: object, options: tuple[Option, ...]) -> None:
-    defaults = library_defaults(function)
-    own = {"host", "port", "drain_timeout", "wait", "ping", "header", "subprotocol", "insecure"}
-    for name, value in read(options, []).items():
-        if name in defaults and name not in own:
+def test_defaults_are_those_of_connect() -> None:
+    defaults = library_defaults(wscore.connect)
+    for name, value in read(CONNECT, []).items():
+        if name in defaults and name != "subprotocol":
             assert value == defaults[name], name
+
+
+# What `wscore serve` gives `wscore.serve` by itself, or what no line of text can say.
+NO_OPTIONS = {"host", "port", "listeners", "ssl_context", "pages", "task_status"}
+
+
+def test_every_keyword_of_serve_is_an_option() -> None:
+    keywords = set(library_defaults(wscore.serve)) - NO_OPTIONS
+    assert {option.keyword or option.setting for option in SERVER} == keywords
+
+
+def test_defaults_are_those_of_serve() -> None:
+    defaults = library_defaults(wscore.serve)
+    for name, value in keywords_of(serve()).items():
+        assert value == (defaults[name] if value != () else ()), name
+
+
+def test_what_counts_in_each_process_says_so() -> None:
+    counted = {option.name for option in SERVER if option.per_process}
+    assert counted >= {"max-connections", "max-handshakes"}
+    parser = Parser(prog="wscore")
+    add_options(parser, SERVE, environment=True)
+    assert " ".join(parser.format_help().split()).count("counted in each worker") == len(counted)
 
 
 def library_defaults(function: object) -> dict[str, object]:
@@ -60,6 +82,20 @@ def test_connect_does_not_look_into_the_environment() -> None:
     assert "WSCORE_" not in parser.format_help()
 
 
+def test_one_worker_a_processor_is_a_number_of_them() -> None:
+    assert serve("--workers", "auto")["workers"] >= 1
+
+
+def test_a_switch_may_be_turned_on_and_off() -> None:
+    assert serve()["gc_freeze"] is False
+    assert serve("--gc-freeze")["gc_freeze"] is True
+    assert serve("--no-gc-freeze", WSCORE_GC_FREEZE="1")["gc_freeze"] is False
+    for text, value in (("1", True), ("Yes", True), ("on", True), ("0", False), ("false", False), ("off", False)):
+        assert serve(WSCORE_GC_FREEZE=text)["gc_freeze"] is value
+    with pytest.raises(ValueError, match="^WSCORE_GC_FREEZE must be 1, true, yes or on"):
+        serve(WSCORE_GC_FREEZE="maybe")
+
+
 def test_a_switch_is_on_when_it_is_there() -> None:
     assert read(CONNECT, [])["ping"] is False
     assert read(CONNECT, ["--ping"])["ping"] is True
@@ -83,6 +119,13 @@ def test_a_switch_is_on_when_it_is_there() -> None:
         ("--drain-timeout", "0", 0.0),
         ("--compression", "off", None),
         ("--compression", "shared", "shared"),
+        ("--workers", "off", None),
+        ("--workers", "3", 3),
+        ("--metrics", "127.0.0.1:9100", Address("127.0.0.1", 9100)),
+        ("--metrics", "[::1]:0", Address("::1", 0)),
+        ("--metrics", "localhost:65535", Address("localhost", 65535)),
+        ("--app", "chat:handler", Reference("chat", "handler")),
+        ("--app", "chat.rooms:Lobby.handler", Reference("chat.rooms", "Lobby.handler")),
     ],
 )
 def test_values_are_understood(flag: str, text: str, value: object) -> None:
@@ -106,6 +149,19 @@ BAD = [
     ("--close-timeout", "nan"),
     ("--drain-timeout", "-1"),
     ("--compression", "on"),
+    ("--slow-consumer", "fast"),
+    ("--workers", "0"),
+    ("--workers", "many"),
+    ("--metrics", "9100"),
+    ("--metrics", ":9100"),
+    ("--metrics", "::1:9100"),
+    ("--metrics", "127.0.0.1:65536"),
+    ("--app", "chat"),
+    ("--app", "chat:"),
+    ("--app", "chat.py:handler:x"),
+    ("--app", "../chat:handler"),
+    ("--log-format", "xml"),
+    ("--log-level", "loud"),
 ]
 
 

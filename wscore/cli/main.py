@@ -34,8 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _serve(typed: argparse.Namespace) -> int:
+    from wscore.cli import config
+
     try:
-        settings = settings_of(typed, SERVE, os.environ)
+        path = settings_of(typed, SERVE, os.environ)["config"]
+        file = config.read_config(path, SERVE) if path else None
+        settings = settings_of(typed, SERVE, os.environ, file)
     except ValueError as error:
         raise Failure(str(error), 2) from None
     from wscore.cli import serve
@@ -55,10 +59,12 @@ def _parser() -> Parser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     serve = commands.add_parser(
         "serve",
-        help="run a server: an echo on /echo and a page to try it",
-        description="Echo on /echo, serve a page to try it on / and a health check on /healthz. "
-        "SIGTERM and SIGINT close all connections properly; a second one ends at once. "
-        "Each option may also be given by the environment variable named in brackets.",
+        help="run a server: your handler, or an echo and a page to try it",
+        description="Serve what --app or --on-message names; else echo on /echo, with a page to try it on /. "
+        "A health check is on /healthz. SIGTERM and SIGINT close all connections properly; a second one ends at once. "
+        "SIGHUP reads the TLS certificate anew. Sockets that systemd passes take the place of --host and --port. "
+        "Each option may also be given by the environment variable named in brackets, or in the file of --config; "
+        "a flag comes before the environment, and the environment before the file.",
         allow_abbrev=False,
     )
     add_options(serve, SERVE, environment=True)

@@ -1,17 +1,18 @@
-"""Every option of the program, in one table per command; argparse, the environment and the help come from it.
+"""Every option of the program, in one table per command; argparse, the environment, the file and the help come from it.
 
 Decides the names, the defaults and which values make sense. A value is taken from the flag, else (for `serve`, which
-operators start from unit files and containers) from the environment variable, else it is the default.
+operators start from unit files and containers) from the environment variable, else from the configuration file, else it
+is the default.
 
-Refuses to know what the commands do with the values.
+Refuses to know what the commands do with the values, and how a file is read.
 """
 
 import argparse
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from wscore.cli import values
 
 Settings = dict[str, Any]
 
@@ -22,6 +23,8 @@ class Option:
 
     `parse` turns what was typed into the value, and raises `ValueError` with a sentence; None makes a switch. `default`
     is written as it would be typed. A repeatable option gathers a tuple; in the environment, commas separate values.
+    `keyword` is what the function behind the command calls it, if that is not the setting's name. What counts
+    `per_process` counts anew in each worker, and its help says so.
     """
 
     name: str
@@ -30,6 +33,8 @@ class Option:
     metavar: str
     help: str
     repeatable: bool = False
+    keyword: str = ""
+    per_process: bool = False
 
     @property
     def flag(self) -> str:
@@ -60,102 +65,66 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} (see {self.prog} --help)\n")
 
 
-# What the values may be.
-
-
-def _text(value: str) -> str:
-    if not value:
-        raise ValueError("must not be empty")
-    return value
-
-
-def _port(value: str) -> int:
-    if not re.fullmatch("[0-9]{1,5}", value) or int(value) > 65535:
-        raise ValueError(f"must be a number from 0 to 65535, not {value!r}")
-    return int(value)
-
-
-def _count(value: str) -> int:
-    if not re.fullmatch("[0-9]{1,18}", value) or not int(value):
-        raise ValueError(f"must be a whole number from 1 upwards, not {value!r}")
-    return int(value)
-
-
-_UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
-
-
-def _size(value: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,15})\s?(?:([kmg])(?:i?b)?|b)?", value.lower())
-    if match is None:
-        raise ValueError(f"must be a number of bytes such as 65536, 64KiB or 1MiB, not {value!r}")
-    return int(match[1]) << _UNITS[match[2] or ""]
-
-
-def _duration(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise ValueError(f"must be a number of seconds, not {value!r}")
-    return seconds
-
-
-def _limit(value: str) -> float:
-    if not (seconds := _duration(value)):
-        raise ValueError("must be more than 0 seconds")
-    return seconds
-
-
-def _limit_or_off(value: str) -> float | None:
-    return None if value == "off" else _limit(value)
-
-
-def _policy(value: str) -> str | None:
-    if value not in ("off", "takeover", "shared", "dedicated"):
-        raise ValueError(f"must be off, takeover, shared or dedicated, not {value!r}")
-    return None if value == "off" else value
-
-
-def _header(value: str) -> tuple[str, str]:
-    name, colon, content = value.partition(":")
-    if not colon or not name:
-        raise ValueError(f"must look like 'Name: value', not {value!r}")
-    return name, content.strip()
-
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 # The tables. Where a default is one of `wscore.serve` or `wscore.connect`, a test holds the two together.
 
-SERVE = (
-    Option("host", _text, "127.0.0.1", "ADDRESS", "where to listen: an address or a name"),
-    Option("port", _port, "8000", "PORT", "where to listen; 0 lets the system choose"),
-    Option("tls-cert", _text, None, "FILE", "certificate chain in PEM; makes the server speak TLS"),
-    Option("tls-key", _text, None, "FILE", "the certificate's private key in PEM, if it is in a file of its own"),
-    Option("allowed-origin", _text, None, "ORIGIN", "a web origin that may connect beside the server's own", True),
-    Option("allowed-host", _text, None, "HOST", "a Host that is served beside the loopback names", True),
-    Option("subprotocol", _text, None, "NAME", "a subprotocol to accept, the preferred one first", True),
-    Option("compression", _policy, "off", "POLICY", "permessage-deflate: off, takeover, shared or dedicated"),
-    Option("compression-threshold", _size, None, "SIZE", "leave messages below this size uncompressed"),
-    Option("max-message-size", _size, "1MiB", "SIZE", "largest message, decompressed"),
-    Option("max-fragments", _count, "4096", "COUNT", "most fragments in a message"),
-    Option("max-connections", _count, None, "COUNT", "most connections; if not given, the limit of open files less 64"),
-    Option("handshake-timeout", _limit, "10", "SECONDS", "time for the opening handshake"),
-    Option("ping-interval", _limit_or_off, "20", "SECONDS", "time between pings, or off"),
-    Option("ping-timeout", _limit_or_off, "20", "SECONDS", "time for the pong to a ping, or off"),
-    Option("close-timeout", _limit, "10", "SECONDS", "time for the closing handshake"),
-    Option("send-timeout", _limit, "30", "SECONDS", "time that unsent bytes may make no progress"),
-    Option("drain-timeout", _duration, "10", "SECONDS", "time that connections get to close after SIGTERM or SIGINT"),
+# `wscore serve` itself.
+PROGRAM = (
+    Option("config", values.text, None, "FILE", "a TOML file whose keys are these options, less the dashes in front"),
+    Option("host", values.text, "127.0.0.1", "ADDRESS", "where to listen: an address or a name"),
+    Option("port", values.port, "8000", "PORT", "where to listen; 0 lets the system choose"),
+    Option("workers", values.workers, "off", "COUNT", "processes that serve, beside one that watches; or auto"),
+    Option("metrics", values.address, None, "HOST:PORT", "where to serve /metrics, for Prometheus, and /healthz"),
+    Option("tls-cert", values.text, None, "FILE", "certificate chain in PEM; makes the server speak TLS"),
+    Option("tls-key", values.text, None, "FILE", "the certificate's private key in PEM, if it is in a file of its own"),
+    Option("log-format", values.one_of("text", "json"), "text", "FORMAT", "text, or json: an object a line"),
+    Option("log-level", values.one_of(*LOG_LEVELS), "info", "LEVEL", f"what is worth a line: {', '.join(LOG_LEVELS)}"),
+    Option("drain-timeout", values.duration, "10", "SECONDS", "time that connections get to close when it is to end"),
 )
+
+# The keywords of `wscore.serve`: a new one is a line here.
+SERVER = (
+    Option("app", values.reference, None, "MODULE:HANDLER", "an async function, for each WebSocket", keyword="handler"),
+    Option("on-message", values.reference, None, "MODULE:FUNCTION", "or a function, for each WebSocket and message"),
+    Option("on-request", values.reference, None, "MODULE:FUNCTION", "a function that accepts or refuses a request"),
+    Option("on-error", values.reference, None, "MODULE:FUNCTION", "a function, for WebSocket and exception"),
+    Option("allowed-origin", values.text, None, "ORIGIN", "a web origin that may come, too", True, "allowed_origins"),
+    Option("allowed-host", values.text, None, "HOST", "a Host that is served, too", True, "allowed_hosts"),
+    Option("subprotocol", values.text, None, "NAME", "a subprotocol, the preferred one first", True, "subprotocols"),
+    Option("compression", values.policy, "off", "POLICY", "permessage-deflate: off, takeover, shared or dedicated"),
+    Option("compression-threshold", values.size, None, "SIZE", "leave messages below this size uncompressed"),
+    Option("pieces", None, None, "", "let the handler receive messages in pieces"),
+    Option("max-message-size", values.size, "1MiB", "SIZE", "largest message, decompressed"),
+    Option("max-fragments", values.count, "4096", "COUNT", "most fragments in a message"),
+    Option("max-head-size", values.size, "16KiB", "SIZE", "largest head of a request"),
+    Option("max-headers", values.count, "128", "COUNT", "most header fields in a request"),
+    Option("handshake-timeout", values.limit, "10", "SECONDS", "time for the opening handshake"),
+    Option("max-handshakes", values.count, "1024", "COUNT", "most opening handshakes under way", per_process=True),
+    Option("max-connections", values.count, None, "COUNT", "most at once; else open files less 64", per_process=True),
+    Option("max-receive-queue", values.size, "1MiB", "SIZE", "what may wait to be received before reading pauses"),
+    Option("max-send-buffer", values.size, "1MiB", "SIZE", "what may wait to be sent to a peer"),
+    Option("slow-consumer", values.one_of("wait", "drop", "close"), "wait", "POLICY", "and above: wait, drop or close"),
+    Option("send-timeout", values.limit, "30", "SECONDS", "time that unsent bytes may make no progress"),
+    Option("ping-interval", values.limit_or_off, "20", "SECONDS", "time between pings, or off"),
+    Option("ping-timeout", values.limit_or_off, "20", "SECONDS", "time for the pong to a ping, or off"),
+    Option("close-timeout", values.limit, "10", "SECONDS", "time for the closing handshake"),
+    Option("transport", values.one_of("auto", "reactor", "stream"), "auto", "NAME", "auto, reactor or stream"),
+    Option("strict-checkpoints", None, None, "", "let every call yield to other tasks"),
+    Option("gc-freeze", None, None, "", "exempt what exists at the start from garbage collection"),
+)
+
+SERVE = PROGRAM + SERVER
 
 CONNECT = (
     Option("ping", None, None, "", "ping once a second and print each round-trip time, until Ctrl-C"),
-    Option("header", _header, None, "'NAME: VALUE'", "a header to send with the opening handshake", True),
-    Option("subprotocol", _text, None, "NAME", "a subprotocol to offer, the preferred one first", True),
-    Option("compression", _policy, "off", "POLICY", "permessage-deflate: off, takeover, shared or dedicated"),
-    Option("max-message-size", _size, "1MiB", "SIZE", "largest message to take, decompressed"),
-    Option("ca-file", _text, None, "FILE", "certificates to trust, in PEM, instead of the system's"),
+    Option("header", values.header, None, "'NAME: VALUE'", "a header to send with the opening handshake", True),
+    Option("subprotocol", values.text, None, "NAME", "a subprotocol to offer, the preferred one first", True),
+    Option("compression", values.policy, "off", "POLICY", "permessage-deflate: off, takeover, shared or dedicated"),
+    Option("max-message-size", values.size, "1MiB", "SIZE", "largest message to take, decompressed"),
+    Option("ca-file", values.text, None, "FILE", "certificates to trust, in PEM, instead of the system's"),
     Option("insecure", None, None, "", "trust any certificate"),
-    Option("wait", _duration, "0.5", "SECONDS", "when the input has ended, close after so long without a message"),
+    Option("wait", values.duration, "0.5", "SECONDS", "after the input's end, close after so long without a message"),
 )
 
 
@@ -163,11 +132,15 @@ CONNECT = (
 
 
 def add_options(parser: argparse.ArgumentParser, options: Iterable[Option], *, environment: bool) -> None:
-    """Give `parser` a flag for each option; one that is not typed leaves no trace, for None may be a value."""
+    """Give `parser` a flag for each option; one that is not typed leaves no trace, for None may be a value.
+
+    With `environment`, a switch can be turned off, too: something else may have turned it on.
+    """
+    switch = argparse.BooleanOptionalAction if environment else "store_true"
     for option in options:
         keywords: dict[str, Any] = {"dest": option.setting, "help": _help(option, environment)}
         if option.parse is None:
-            keywords |= {"action": "store_true"}
+            keywords |= {"action": switch}
         else:
             keywords |= {"type": _checked(option.parse), "metavar": option.metavar}
             keywords |= {"action": "append"} if option.repeatable else {}
@@ -175,31 +148,41 @@ def add_options(parser: argparse.ArgumentParser, options: Iterable[Option], *, e
 
 
 def settings_of(
-    arguments: argparse.Namespace, options: Iterable[Option], environ: Mapping[str, str] | None = None
+    arguments: argparse.Namespace,
+    options: Iterable[Option],
+    environ: Mapping[str, str] | None = None,
+    file: Mapping[str, Any] | None = None,
 ) -> Settings:
-    """Return the value of every option; with `environ`, what was not typed is looked for there.
+    """Return the value of every option; what was not typed is looked for in `environ`, then in `file` by its setting.
 
     Raises `ValueError` with a sentence that names the variable whose value makes no sense.
     """
-    return {option.setting: _value(option, vars(arguments), environ or {}) for option in options}
+    return {option.setting: _value(option, vars(arguments), environ or {}, file or {}) for option in options}
 
 
-def _value(option: Option, typed: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
+def _value(option: Option, typed: Mapping[str, Any], environ: Mapping[str, str], file: Mapping[str, Any]) -> Any:
     if option.setting in typed:
         value = typed[option.setting]
     elif text := environ.get(option.variable):
         value = _from_environment(option, text)
+    elif option.setting in file:
+        value = file[option.setting]
     else:
         value = option.usual
     return tuple(value) if option.repeatable else value
 
 
 def _from_environment(option: Option, text: str) -> Any:
-    assert option.parse is not None
+    parse = option.parse or values.switch
     try:
-        return [option.parse(part.strip()) for part in text.split(",")] if option.repeatable else option.parse(text)
+        return [parse(part.strip()) for part in text.split(",")] if option.repeatable else parse(text)
     except ValueError as error:
         raise ValueError(f"{option.variable} {error}") from None
+
+
+def keywords_of(settings: Settings, options: Iterable[Option] = SERVER) -> dict[str, Any]:
+    """Return the settings of `options` under the names of the keywords that they are for."""
+    return {option.keyword or option.setting: settings[option.setting] for option in options}
 
 
 def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
@@ -217,5 +200,6 @@ def _checked(parse: Callable[[str], Any]) -> Callable[[str], Any]:
 def _help(option: Option, environment: bool) -> str:
     notes = [f"default {option.default}"] if option.default else []
     notes += ["may be repeated"] if option.repeatable else []
+    notes += ["counted in each worker"] if option.per_process else []
     notes += [option.variable] if environment else []
     return (option.help + (f" [{', '.join(notes)}]" if notes else "")).replace("%", "%%")

@@ -1,0 +1,139 @@
+"""What the values of options may be: each function turns what was typed into a value.
+
+Decides how ports, sizes, times and the like are written. Raises `ValueError` with the rest of a sentence, "must be …",
+that says what is allowed. Refuses to know which options there are.
+"""
+
+import math
+import os
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+
+class Reference(NamedTuple):
+    """Something of the user's, to be imported: `module:name`, or `package.module:object.attribute`."""
+
+    module: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.module}:{self.name}"
+
+
+class Address(NamedTuple):
+    """Where to listen, in one value: `127.0.0.1:9100` or `[::1]:9100`."""
+
+    host: str
+    port: int
+
+
+def text(value: str) -> str:
+    if not value:
+        raise ValueError("must not be empty")
+    return value
+
+
+def port(value: str) -> int:
+    if not re.fullmatch("[0-9]{1,5}", value) or int(value) > 65535:
+        raise ValueError(f"must be a number from 0 to 65535, not {value!r}")
+    return int(value)
+
+
+def count(value: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", value) or not int(value):
+        raise ValueError(f"must be a whole number from 1 upwards, not {value!r}")
+    return int(value)
+
+
+_UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
+
+
+def size(value: str) -> int:
+    match = re.fullmatch(r"([0-9]{1,15})\s?(?:([kmg])(?:i?b)?|b)?", value.lower())
+    if match is None:
+        raise ValueError(f"must be a number of bytes such as 65536, 64KiB or 1MiB, not {value!r}")
+    return int(match[1]) << _UNITS[match[2] or ""]
+
+
+def duration(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise ValueError(f"must be a number of seconds, not {value!r}")
+    return seconds
+
+
+def limit(value: str) -> float:
+    if not (seconds := duration(value)):
+        raise ValueError("must be more than 0 seconds")
+    return seconds
+
+
+def limit_or_off(value: str) -> float | None:
+    return None if value == "off" else limit(value)
+
+
+def one_of(*names: str) -> Callable[[str], str]:
+    def parse(value: str) -> str:
+        if value not in names:
+            raise ValueError(f"must be {', '.join(names[:-1])} or {names[-1]}, not {value!r}")
+        return value
+
+    return parse
+
+
+_any_policy = one_of("off", "takeover", "shared", "dedicated")
+
+
+def policy(value: str) -> str | None:
+    return None if _any_policy(value) == "off" else value
+
+
+def address(value: str) -> Address:
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.%\w]+)\]|([^:\[\]]+)):([0-9]{1,5})", value)
+    if match is None or int(match[3]) > 65535:
+        raise ValueError(f"must be an address and a port such as 127.0.0.1:9100 or [::1]:9100, not {value!r}")
+    return Address(match[1] or match[2], int(match[3]))
+
+
+def workers(value: str) -> int | None:
+    if value in ("off", "auto"):
+        return None if value == "off" else _processors()
+    if not re.fullmatch("[0-9]{1,4}", value) or not int(value):
+        raise ValueError(f"must be a number of processes from 1 upwards, auto or off, not {value!r}")
+    return int(value)
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
+_NAME = r"[^\W\d]\w*(?:\.[^\W\d]\w*)*"
+
+
+def reference(value: str) -> Reference:
+    match = re.fullmatch(f"({_NAME}):({_NAME})", value)
+    if match is None:
+        raise ValueError(f"must look like module:name, not {value!r}")
+    return Reference(match[1], match[2])
+
+
+def header(value: str) -> tuple[str, str]:
+    name, colon, content = value.partition(":")
+    if not colon or not name:
+        raise ValueError(f"must look like 'Name: value', not {value!r}")
+    return name, content.strip()
+
+
+_SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+
+def switch(text: str) -> bool:
+    if text.lower() not in _SWITCHES:
+        raise ValueError(f"must be 1, true, yes or on; or 0, false, no or off; not {text!r}")
+    return _SWITCHES[text.lower()]
