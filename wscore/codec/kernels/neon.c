@@ -37,6 +37,7 @@ WSCORE_INLINE X x_equal_32(X a, X b) { return from_32(vceqq_u32(as_32(a), as_32(
 WSCORE_INLINE X x_add_16(X a, X b) { return from_16(vaddq_u16(as_16(a), as_16(b))); }
 WSCORE_INLINE X x_sub_16(X a, X b) { return from_16(vsubq_u16(as_16(a), as_16(b))); }
 WSCORE_INLINE X x_add_32(X a, X b) { return from_32(vaddq_u32(as_32(a), as_32(b))); }
+WSCORE_INLINE X x_sub_32(X a, X b) { return from_32(vsubq_u32(as_32(a), as_32(b))); }
 WSCORE_INLINE X x_negate_32(X v) { return vreinterpretq_u8_s32(vnegq_s32(as_s32(v))); }
 WSCORE_INLINE X x_greater_16(X a, X b) { return from_16(vcgtq_s16(as_s16(a), as_s16(b))); }
 WSCORE_INLINE X x_greater_32(X a, X b) { return from_32(vcgtq_s32(as_s32(a), as_s32(b))); }
@@ -65,8 +66,16 @@ WSCORE_INLINE X x_widen_8_high(X v) { return from_16(vmovl_u8(vget_high_u8(v)));
 WSCORE_INLINE X x_widen_16_low(X v) { return from_32(vmovl_u16(vget_low_u16(as_16(v)))); }
 WSCORE_INLINE X x_widen_16_high(X v) { return from_32(vmovl_u16(vget_high_u16(as_16(v)))); }
 WSCORE_INLINE X x_narrow_32(X v) { return from_16(vcombine_u16(vmovn_u32(as_32(v)), vdup_n_u16(0))); }
-/* The first eight bytes of both. */
+/* The first eight bytes of both, and the last. */
 WSCORE_INLINE X x_join_8(X a, X b) { return vcombine_u8(vget_low_u8(a), vget_low_u8(b)); }
+WSCORE_INLINE X x_join_high_8(X a, X b) { return vcombine_u8(vget_high_u8(a), vget_high_u8(b)); }
+/* In each lane of 2 the first byte + 64 * the second; in each of 4 the first half + 4096 * the second. */
+WSCORE_INLINE X x_join_8_by_6(X v) {
+    return x_or(x_and(v, x_splat_16(0xff)), x_and(x_shift_right_16(v, 2), x_splat_16(0x3fc0)));
+}
+WSCORE_INLINE X x_join_16(X v) {
+    return x_or(x_and(v, x_splat_32(0xffff)), x_and(x_shift_right_32(v, 4), x_splat_32(0x0ffff000)));
+}
 /* low + 64 * high, in lanes of 2, for the first or last eight bytes. */
 WSCORE_INLINE X x_join_low(X low, X high) {
     return from_16(vaddw_u8(vshll_n_u8(vget_low_u8(high), 6), vget_low_u8(low)));

@@ -7,18 +7,19 @@
 
 #include <stdint.h>
 
-/* Which shuffle the next 12 bytes of UTF-8 need, by the bits of the bytes that end a character. The first 64 shuffles spread six
- * characters of 1 or 2 bytes into lanes of 2, the next 81 four characters of 1 to 3 bytes into lanes of 4, the last 64
- * three characters of 1 to 4 bytes into lanes of 4; the last byte of a character comes first in its lane. */
-#define SPREAD_SIX 0
-#define SPREAD_FOUR 64
-#define SPREAD_THREE 145
-#define SPREADS 209
-struct window {
-    uint8_t spread, size; /* which shuffle, and how many bytes it takes */
-};
-extern struct window wscore_windows[4096];
-extern uint8_t wscore_spreads[SPREADS][16];
+/* How to decode the next 12 bytes of UTF-8, by the bits of the bytes that end a character: four characters of 1 to 4 bytes,
+ * or three if the fourth is not all there. There are 241 combinations of lengths, those of three characters last; and one that
+ * is always wrong, for bits that no valid text has. */
+#define SPREAD_THREE 221
+#define SPREAD_WRONG 241
+#define SPREADS 242
+extern uint8_t wscore_window_spreads[4096], wscore_window_sizes[4096]; /* which spread, and how many bytes it takes */
+
+/* The shuffle brings each character into a lane of 4, its last byte first; its bytes then differ from the marks in what
+ * is the character, and by no more than `most`. `least` is, for each lane, the least character of this length. */
+extern struct spread {
+    uint8_t shuffle[16], marks[16], most[16], least[16];
+} wscore_spreads[SPREADS];
 
 /* Drops the bytes, or the lanes of 2, whose bit is set out of 8, and how many stay. */
 extern uint8_t wscore_drop[256][8];

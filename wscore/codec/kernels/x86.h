@@ -22,6 +22,7 @@ WSCORE_INLINE X x_equal_32(X a, X b) { return _mm_cmpeq_epi32(a, b); }
 WSCORE_INLINE X x_add_16(X a, X b) { return _mm_add_epi16(a, b); }
 WSCORE_INLINE X x_sub_16(X a, X b) { return _mm_sub_epi16(a, b); }
 WSCORE_INLINE X x_add_32(X a, X b) { return _mm_add_epi32(a, b); }
+WSCORE_INLINE X x_sub_32(X a, X b) { return _mm_sub_epi32(a, b); }
 WSCORE_INLINE X x_negate_32(X v) { return _mm_sub_epi32(_mm_setzero_si128(), v); }
 WSCORE_INLINE X x_equal_8(X a, X b) { return _mm_cmpeq_epi8(a, b); }
 WSCORE_INLINE X x_greater_16(X a, X b) { return _mm_cmpgt_epi16(a, b); }
@@ -29,13 +30,16 @@ WSCORE_INLINE X x_greater_32(X a, X b) { return _mm_cmpgt_epi32(a, b); }
 #define x_shift_left_16(v, n) _mm_slli_epi16(v, n)
 #define x_shift_right_16(v, n) _mm_srli_epi16(v, n)
 #define x_shift_left_32(v, n) _mm_slli_epi32(v, n)
-#define x_shift_right_32(v, n) _mm_srli_epi32(v, n)
 WSCORE_INLINE X x_subtract_saturating(X a, X b) { return _mm_subs_epu8(a, b); }
 /* low + 64 * high, in lanes of 2, for the first or last eight bytes. */
 WSCORE_INLINE X x_join_low(X low, X high) { return _mm_maddubs_epi16(_mm_unpacklo_epi8(low, high), x_splat_16(0x4001)); }
 WSCORE_INLINE X x_join_high(X low, X high) { return _mm_maddubs_epi16(_mm_unpackhi_epi8(low, high), x_splat_16(0x4001)); }
-/* The first eight bytes of both. */
+/* The first eight bytes of both, and the last. */
 WSCORE_INLINE X x_join_8(X a, X b) { return _mm_unpacklo_epi64(a, b); }
+WSCORE_INLINE X x_join_high_8(X a, X b) { return _mm_unpackhi_epi64(a, b); }
+/* In each lane of 2 the first byte + 64 * the second; in each of 4 the first half + 4096 * the second. */
+WSCORE_INLINE X x_join_8_by_6(X v) { return _mm_maddubs_epi16(v, x_splat_16(0x4001)); }
+WSCORE_INLINE X x_join_16(X v) { return _mm_madd_epi16(v, x_splat_32(0x10000001)); }
 WSCORE_INLINE X x_shuffle(X v, X indices) { return _mm_shuffle_epi8(v, indices); }
 WSCORE_INLINE X x_before_1(X now, X last) { return _mm_alignr_epi8(now, last, 15); }
 WSCORE_INLINE unsigned x_mask(X v) { return (unsigned)_mm_movemask_epi8(v); }
