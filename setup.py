@@ -1,4 +1,4 @@
-"""Builds the compiled twins of the codec; everything else about the package stands in pyproject.toml.
+"""Builds the compiled twins of the codec, and the reactor; everything else about the package stands in pyproject.toml.
 
 Three switches, all of them environment variables:
     WSCORE_PURE=1            build no extension at all
@@ -15,10 +15,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
-NATIVE = Path("wscore/codec/native")
+CODEC = Path("wscore/codec/native")
 KERNELS = Path("wscore/codec/kernels")
-# What modules have beside their own source: one of them holds the kernels.
-SOURCES = {"kernels": sorted(path.as_posix() for path in KERNELS.glob("*.c"))}
+REACTOR = Path("wscore/transport/reactor")
+# What modules have beside their own source: the kernels, and the poller for every system.
+SOURCES = {
+    "kernels": sorted(path.as_posix() for path in KERNELS.glob("*.c")),
+    "engine": [(REACTOR / name).as_posix() for name in ("epoll.c", "kqueue.c")],
+}
+HEADERS = {".h", ".pxd", ".pxi"}
 # What zlib-ng calls its static library where it takes the place of zlib.
 ARCHIVES = ("libz.a", "zlibstatic.lib")
 FLAGS = [] if sys.platform == "win32" else ["-O3"]
@@ -51,16 +56,19 @@ def link_with_zlib(module: Extension) -> None:
 def native_modules() -> list[Extension]:
     if chosen("WSCORE_PURE") or platform.python_implementation() != "CPython":
         return []
-    headers = sorted(path.as_posix() for path in [*NATIVE.glob("*.pxd"), *KERNELS.glob("*.h")])
+    # Windows has no poller for the reactor.
+    folders = [CODEC] if sys.platform == "win32" else [CODEC, REACTOR]
+    headers = [path for folder in [*folders, KERNELS] for path in folder.glob("*") if path.suffix in HEADERS]
     modules = [
         Extension(
-            f"wscore.codec.native.{source.stem}",
+            ".".join(source.with_suffix("").parts),
             [source.as_posix(), *SOURCES.get(source.stem, [])],
-            include_dirs=[KERNELS.as_posix()],
-            depends=headers,
+            include_dirs=[KERNELS.as_posix(), REACTOR.as_posix()],
+            depends=sorted(path.as_posix() for path in headers),
             extra_compile_args=FLAGS,
         )
-        for source in sorted(NATIVE.glob("*.pyx"))
+        for folder in folders
+        for source in sorted(folder.glob("*.pyx"))
     ]
     for module in modules:
         if module.name.endswith(".deflate"):

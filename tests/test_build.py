@@ -27,8 +27,8 @@ def sources(tmp_path: Path) -> Path:
     shutil.copytree(ROOT / "wscore", copy / "wscore", ignore=ignored)
     for name in ("setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE", "CHANGELOG.md"):
         shutil.copy(ROOT / name, copy)
-    for generated in copy.glob("wscore/codec/native/*.c"):
-        generated.unlink()
+    for source in copy.glob("wscore/**/*.pyx"):
+        source.with_suffix(".c").unlink(missing_ok=True)
     return copy
 
 
@@ -65,7 +65,7 @@ def compiled_in(wheel: Path) -> set[str]:
 
 def replace_native_modules(sources: Path, **modules: str) -> None:
     native = sources / "wscore" / "codec" / "native"
-    for path in native.glob("*.p[yx][xd]"):
+    for path in sources.glob("wscore/**/*.p[yx][xd]"):
         path.unlink()
     for name, text in modules.items():
         (native / f"{name}.pyx").write_text(text, encoding="utf-8")
@@ -162,4 +162,5 @@ def test_the_source_distribution_has_what_a_build_needs_and_nothing_generated(so
         names = {name.partition("/")[2] for name in archive.getnames()}
     wanted = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("wscore/**/*.p[yx][xd]")}
     assert wanted | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names
-    assert {name for name in names if name.startswith("wscore/codec/native/") and name.endswith((".c", ".so"))} == set()
+    generated = {path.with_suffix(".c").relative_to(ROOT).as_posix() for path in ROOT.glob("wscore/**/*.pyx")}
+    assert {name for name in names if name in generated or name.endswith(".so")} == set()

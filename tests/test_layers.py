@@ -31,7 +31,9 @@ class Layer(NamedTuple):
 LAYERS = {
     "codec": Layer(set(), outside={"cython", "cpython", "libc"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS),
     "protocol": Layer({"codec"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
-    "transport": Layer({"codec", "protocol"}, outside={"trio"}, without={"asyncio"}),
+    "transport": Layer(
+        {"codec", "protocol"}, outside={"trio", "outcome", "cython", "cpython", "libc"}, without={"asyncio"}
+    ),
     "server": Layer(
         {"codec", "protocol", "transport"},
         outside={"trio", "h11"},

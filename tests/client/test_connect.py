@@ -259,7 +259,7 @@ async def test_a_refusal_that_comes_before_the_request_was_read_is_read() -> Non
 
 async def test_a_server_that_breaks_the_rules_afterwards_is_a_lost_connection() -> None:
     async def handler(ws: wscore.WebSocket) -> None:
-        ws._connection._writer.write_raw(b"\x83\x00")  # no opcode of RFC 6455
+        ws._connection.writer.write_raw(b"\x83\x00")  # no opcode of RFC 6455
         ws._output_waits()
         await ws.wait_closed()
 

@@ -78,8 +78,7 @@ async def test_a_code_or_reason_that_must_not_be_sent_closes_nothing(link, code:
 
 
 async def test_aclose_wakes_who_receives_and_who_sends_with_closed_resource_error(link) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
 
         async def expect_closed(call, *args: object) -> None:
             with pytest.raises(trio.ClosedResourceError):
@@ -117,7 +116,7 @@ async def test_a_peer_that_does_not_answer_our_close_is_reset_after_the_timeout(
 
 
 async def test_a_peer_that_takes_nothing_cannot_delay_closing(link, autojump_clock) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), close_timeout=10) as (ws, _):
+    async with link(lockstep=True, close_timeout=10) as (ws, _):
         await ws.send("nobody takes this")
         await trio.sleep(5)
         start = trio.current_time()
@@ -162,8 +161,7 @@ async def test_after_the_peers_close_sending_fails_with_its_code(link) -> None:
 
 
 async def test_senders_that_wait_learn_that_the_peer_has_closed(link, autojump_clock) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
 
         async def send() -> None:
             with pytest.raises(ConnectionLost) as caught:
@@ -190,6 +188,7 @@ async def test_a_close_without_a_code_is_1005(link) -> None:
 async def test_closes_that_cross_end_both_sides(link) -> None:
     async with link() as (ws, peer), trio.open_nursery() as nursery:
         nursery.start_soon(ws.aclose, 3000)
+        await settled()
         await peer.close(4000)
         close = await peer.until_close()
         await peer.stream.aclose()

@@ -118,28 +118,26 @@ async def test_it_runs_in_the_context_of_the_caller(link) -> None:
 
 
 async def test_an_echo_to_a_slow_reader_is_bounded_and_loses_nothing(link) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, on_message=echo, max_send_buffer=3000) as (ws, peer):
+    async with link(lockstep=True, on_message=echo, max_send_buffer=3000) as (ws, peer):
         sent = 0
 
         async def send() -> None:
             nonlocal sent
-            for number in range(50):
+            for number in range(2000):
                 await peer.send(b"%d" % number * 400)
                 sent += 1
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(send)
             await settled()
-            assert sent < 50
+            assert sent < 2000
             assert ws.statistics().send_buffer <= 3000
-            for number in range(50):
+            for number in range(2000):
                 assert await peer.next() == b"%d" % number * 400
 
 
 async def test_an_echo_above_the_mark_waits_for_an_empty_buffer(link) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, on_message=echo, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+    async with link(lockstep=True, on_message=echo, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
         nursery.start_soon(peer.send, "a" * 1000, "b" * 1000)
         await settled()
         assert ws.statistics().send_buffer < 1100
@@ -147,9 +145,8 @@ async def test_an_echo_above_the_mark_waits_for_an_empty_buffer(link) -> None:
 
 
 async def test_while_it_waits_for_room_no_pong_is_overdue(link, autojump_clock) -> None:
-    streams = trio.testing.lockstep_stream_pair()
     options = {"max_send_buffer": 10, "send_timeout": 1000, "ping_interval": 20, "ping_timeout": 5}
-    async with link(streams=streams, on_message=echo, **options) as (ws, peer):
+    async with link(lockstep=True, on_message=echo, **options) as (ws, peer):
         await peer.send("a" * 100, "b" * 100)
         await trio.sleep(500)
         assert ws.close_code is None
@@ -157,14 +154,14 @@ async def test_while_it_waits_for_room_no_pong_is_overdue(link, autojump_clock) 
 
 
 async def test_a_connection_that_ends_while_it_waits_for_room_ends(link, autojump_clock) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, on_message=echo, max_send_buffer=10) as (ws, peer):
+    async with link(lockstep=True, on_message=echo, max_send_buffer=10) as (ws, peer):
         await peer.send("a" * 100, "b" * 100)
         await settled()
         await ws.aclose()
         assert ws.statistics().messages_received == 1
 
 
+@pytest.mark.parametrize("transport", ["stream"], indirect=True)
 async def test_a_flood_of_messages_does_not_keep_other_tasks_waiting(link) -> None:
     counts = []
     async with link(on_message=lambda ws, message: counts.append(0)) as (_, peer):

@@ -114,7 +114,7 @@ async def test_a_cancelled_ping_leaves_nothing_behind_and_its_pong_is_ignored(li
 
 
 async def test_a_ping_waits_while_the_send_buffer_is_above_the_mark(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=10) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer):
         await ws.send("x" * 1000)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ws.ping, b"behind")
@@ -237,8 +237,7 @@ async def test_after_a_pause_a_dead_peer_is_still_found(link, autojump_clock) ->
 
 
 async def test_a_ping_is_not_overdue_before_it_has_left(link, autojump_clock) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, ping_interval=20, ping_timeout=5, send_timeout=1000) as (ws, peer):
+    async with link(lockstep=True, ping_interval=20, ping_timeout=5, send_timeout=1000) as (ws, peer):
         await ws.send("takes long")
         await trio.sleep(100)
         assert ws.close_code is None

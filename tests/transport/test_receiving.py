@@ -170,8 +170,7 @@ def test_a_queue_weighs_its_messages() -> None:
 
 
 async def test_reading_pauses_when_the_queue_is_full_and_goes_on_when_it_is_half_empty(link) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, max_receive_queue=650) as (ws, peer), trio.open_nursery() as nursery:
+    async with link(lockstep=True, max_receive_queue=650) as (ws, peer), trio.open_nursery() as nursery:
 
         async def send() -> None:
             for number in range(40):

@@ -32,7 +32,7 @@ async def test_what_can_be_sent(link) -> None:
     ("message", "error"), [(5, TypeError), (None, TypeError), (["x"], TypeError), ("\ud800", UnicodeEncodeError)]
 )
 async def test_what_cannot_be_sent_is_refused_at_once_and_nothing_is_sent(link, message: object, error: type) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=1) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=1) as (ws, peer):
         for _ in range(2):
             with pytest.raises(error):
                 await ws.send(message)
@@ -51,7 +51,7 @@ async def test_compression_can_be_switched_off_for_a_message(link) -> None:
 
 
 async def test_sends_of_one_tick_leave_in_one_write(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair()) as (ws, peer):
+    async with link(lockstep=True) as (ws, peer):
         for _ in range(10):
             ws.send_nowait("x")
         data = await peer.stream.receive_some()
@@ -69,7 +69,7 @@ def test_messages_weigh_their_utf8_and_a_header() -> None:
 
 
 async def test_send_waits_above_the_mark_and_goes_on_as_the_peer_reads(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=3000) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=3000) as (ws, peer):
         done = []
 
         async def send() -> None:
@@ -88,7 +88,7 @@ async def test_send_waits_above_the_mark_and_goes_on_as_the_peer_reads(link) -> 
 
 
 async def test_a_message_above_the_mark_goes_when_the_buffer_is_empty(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=10) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer):
         await ws.send(KIB)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ws.send, KIB)
@@ -99,7 +99,7 @@ async def test_a_message_above_the_mark_goes_when_the_buffer_is_empty(link) -> N
 
 
 async def test_senders_go_in_the_order_of_their_calls_even_if_a_later_one_would_fit(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=3000) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=3000) as (ws, peer):
         await ws.send(KIB)
         await settled()
         async with trio.open_nursery() as nursery:
@@ -112,7 +112,7 @@ async def test_senders_go_in_the_order_of_their_calls_even_if_a_later_one_would_
 
 
 async def test_when_the_first_in_line_is_cancelled_the_next_goes(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=3000) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=3000) as (ws, peer):
         await ws.send(KIB)
         await settled()
         async with trio.open_nursery() as nursery, trio.open_nursery() as impatient:
@@ -127,7 +127,7 @@ async def test_when_the_first_in_line_is_cancelled_the_next_goes(link) -> None:
 
 
 async def test_send_nowait_says_whether_there_was_room(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=3000) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=3000) as (ws, peer):
         assert [ws.send_nowait(KIB) for _ in range(4)] == [True, True, False, False]
         assert ws.statistics().messages_dropped == 0
         assert [await peer.next() for _ in range(2)] == [KIB] * 2
@@ -136,8 +136,7 @@ async def test_send_nowait_says_whether_there_was_room(link) -> None:
 
 
 async def test_a_slow_consumer_may_miss_messages(link) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, max_send_buffer=1500, slow_consumer="drop") as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=1500, slow_consumer="drop") as (ws, peer):
         await ws.send(KIB)
         await ws.send("dropped " * 100)
         assert not ws.send_nowait("dropped " * 100)
@@ -149,8 +148,7 @@ async def test_a_slow_consumer_may_miss_messages(link) -> None:
 
 @pytest.mark.parametrize("nowait", [False, True])
 async def test_a_slow_consumer_may_be_closed_with_1013(link, nowait: bool) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, max_send_buffer=1500, slow_consumer="close") as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=1500, slow_consumer="close") as (ws, peer):
         await ws.send(KIB)
         if nowait:
             assert not ws.send_nowait(KIB)
@@ -162,8 +160,9 @@ async def test_a_slow_consumer_may_be_closed_with_1013(link, nowait: bool) -> No
         assert (await peer.until_close()).code == 1013
 
 
+@pytest.mark.parametrize("transport", ["stream"], indirect=True)
 async def test_what_is_sent_leaves_in_slices_so_that_progress_is_seen(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair()) as (ws, peer):
+    async with link(lockstep=True) as (ws, peer):
         await ws.send(bytes(3 * SLICE))
         await settled()
         whole = ws.statistics().send_buffer
@@ -178,7 +177,7 @@ async def test_what_is_sent_leaves_in_slices_so_that_progress_is_seen(link) -> N
 
 
 async def test_a_peer_that_takes_nothing_for_the_send_timeout_is_reset(link, autojump_clock) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=10, ping_interval=None) as (ws, _):
+    async with link(lockstep=True, max_send_buffer=10, ping_interval=None) as (ws, _):
         start = trio.current_time()
         await ws.send(KIB)
         with pytest.raises(ConnectionLost) as caught:
@@ -190,7 +189,7 @@ async def test_a_peer_that_takes_nothing_for_the_send_timeout_is_reset(link, aut
 
 
 async def test_a_peer_that_takes_a_little_now_and_then_is_not_reset(link, autojump_clock) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), ping_interval=None) as (ws, peer):
+    async with link(lockstep=True, ping_interval=None) as (ws, peer):
         message = bytes(5 * SLICE)
         await ws.send(message)
         got = 0
@@ -212,7 +211,7 @@ async def test_a_stream_that_breaks_under_a_write_is_noticed_by_the_next_call(li
     async with link(max_send_buffer=10) as (ws, peer):
         # The peer takes no more, but its own end stays open: what it said before is still received.
         await peer.send("last words")
-        peer.stream.receive_stream.close()
+        peer.take_no_more()
         await ws.send("never arrives")
         await settled()
         with pytest.raises(ConnectionLost) as caught:
@@ -228,7 +227,7 @@ async def test_a_stream_that_breaks_under_a_write_is_noticed_by_the_next_call(li
 
 async def test_a_stream_that_breaks_under_a_write_is_not_read_for_ever(link, autojump_clock) -> None:
     async with link() as (ws, peer):
-        peer.stream.receive_stream.close()
+        peer.take_no_more()
         await ws.send("never arrives")
         start = trio.current_time()
         with pytest.raises(ConnectionLost):
@@ -314,7 +313,7 @@ async def test_whoever_waits_for_a_message_in_pieces_is_no_slow_consumer(link, p
 
 
 async def test_pieces_wait_for_room_as_messages_do(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=3000) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=3000) as (ws, peer):
         given = []
 
         async def pieces() -> AsyncIterator[str]:
@@ -365,8 +364,7 @@ async def test_a_wrong_later_piece_closes_with_1011(link, wrong, error: type) ->
 
 
 async def test_a_wrong_piece_that_had_to_wait_is_refused_when_its_turn_comes(link) -> None:
-    streams = trio.testing.lockstep_stream_pair()
-    async with link(streams=streams, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
 
         async def send_pieces() -> None:
             with pytest.raises(LocalProtocolError):
@@ -390,7 +388,7 @@ async def test_pieces_that_fail_half_way_close_with_1011_and_their_error_is_rais
 
 
 async def test_pieces_cancelled_before_the_first_have_sent_nothing(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=10) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer):
         await ws.send(KIB)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(ws.send_pieces, ["never"])
@@ -402,7 +400,7 @@ async def test_pieces_cancelled_before_the_first_have_sent_nothing(link) -> None
 
 
 async def test_pieces_cancelled_after_the_first_close_with_1011_and_others_who_wait_see_it(link) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=10) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer):
         errors = []
 
         async def send() -> None:
@@ -427,7 +425,7 @@ async def test_pieces_cancelled_after_the_first_close_with_1011_and_others_who_w
 
 
 async def test_a_peer_that_closes_while_pieces_wait_ends_them(link, autojump_clock) -> None:
-    async with link(streams=trio.testing.lockstep_stream_pair(), max_send_buffer=10) as (ws, peer):
+    async with link(lockstep=True, max_send_buffer=10) as (ws, peer):
         async with trio.open_nursery() as nursery:
 
             async def send_pieces() -> None:

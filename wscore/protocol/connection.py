@@ -98,16 +98,16 @@ class Connection:
         "_buffer",
         "_deflater",
         "_pongs",
-        "_reader",
         "_rest",
         "_rest_offset",
-        "_writer",
         "auto_close",
         "auto_pong",
         "close_event",
         "is_ending",
+        "reader",
         "role",
         "state",
+        "writer",
     )
 
     def __init__(
@@ -137,10 +137,10 @@ class Connection:
         self._deflater, inflater, threshold = _compression(role, compression, compression_pool, deflate)
         if compression_threshold is not None:
             threshold = compression_threshold
-        self._reader = Reader(
+        self.reader = Reader(
             role, max_message_size=max_message_size, max_fragments=max_fragments, pieces=pieces, inflater=inflater
         )
-        self._writer = Writer(role, deflater=self._deflater, compression_threshold=threshold)
+        self.writer = Writer(role, deflater=self._deflater, compression_threshold=threshold)
         self._pongs: list[bytes] = []
         self._rest: bytes | bytearray = b""
         self._rest_offset = 0
@@ -206,24 +206,42 @@ class Connection:
         self.state = State.CLOSED
         return events
 
+    def after_read(self, data: Buffer, budget: int | None, events: list[Event]) -> None:
+        """For a transport that calls `reader` itself: it has stopped, and not for want of data; `data` is what follows.
+
+        Appends to `events` what `receive_data` would return. `budget` is what was left before the Reader's call.
+        """
+        if self._goes_on(data, 0, budget, events):
+            self._read(data, 0, None if budget is None else budget - self.reader.spent, events)
+
     def _read(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> None:
-        reader = self._reader
+        reader = self.reader
         while self.close_event is None:
             # Reader appends messages only; the list is one of events.
             offset = reader.read(data, events, budget, offset)  # type: ignore[arg-type]
-            if reader.stop is Stop.NEED_DATA:
-                break
-            if reader.stop is Stop.BUDGET:
-                self._keep_rest(data, offset)
+            if not self._goes_on(data, offset, budget, events):
                 return
-            if not self._receive_control(events):
-                # Once we have closed ourselves, there is nothing left to answer.
-                self.is_ending = budget is not None and self.state is State.OPEN
-                if self.is_ending:
-                    break
-                self._act_on_end(events)
             if budget is not None:
                 budget -= reader.spent
+        self._forget_rest()
+
+    def _goes_on(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> bool:
+        """Do what the Reader stopped for; whether to read on."""
+        stop = self.reader.stop
+        if stop is Stop.BUDGET:
+            self._keep_rest(data, offset)
+            return False
+        if stop is not Stop.NEED_DATA:
+            if self._receive_control(events):
+                return True
+            # Once we have closed ourselves, there is nothing left to answer.
+            self.is_ending = budget is not None and self.state is State.OPEN
+            if not self.is_ending:
+                self._act_on_end(events)
+        self._forget_rest()
+        return False
+
+    def _forget_rest(self) -> None:
         self._rest = b""
         self._rest_offset = 0
 
@@ -236,10 +254,10 @@ class Connection:
 
     def _receive_control(self, events: list[Event]) -> bool:
         """Take a Ping or Pong; False if the Reader stopped at a Close frame or a broken rule."""
-        if self._reader.stop is Stop.DEFECT:
+        if self.reader.stop is Stop.DEFECT:
             return False
-        assert self._reader.control is not None
-        opcode, payload = self._reader.control
+        assert self.reader.control is not None
+        opcode, payload = self.reader.control
         if opcode == Opcode.PING:
             events.append(Ping(payload))
             # Our own Close frame does not excuse us (section 5.5.2): only the peer's would.
@@ -251,12 +269,12 @@ class Connection:
 
     def _act_on_end(self, events: list[Event]) -> None:
         """The Reader stopped at a Close frame or a broken rule, which takes effect now."""
-        if self._reader.stop is Stop.DEFECT:
-            assert self._reader.defect is not None
-            self._fail(self._reader.defect, events)
+        if self.reader.stop is Stop.DEFECT:
+            assert self.reader.defect is not None
+            self._fail(self.reader.defect, events)
         else:
-            assert self._reader.control is not None
-            self._receive_close(self._reader.control[1], events)
+            assert self.reader.control is not None
+            self._receive_close(self.reader.control[1], events)
 
     def _queue_pong(self, payload: bytes) -> None:
         self._pongs.append(payload)
@@ -276,14 +294,14 @@ class Connection:
         self._end(Close(code, reason, "peer"), events)
         if self.auto_close:
             # The answer echoes the code that came, and no reason, which was meant for us.
-            self._writer.write_control(Opcode.CLOSE, payload[:2])
+            self.writer.write_control(Opcode.CLOSE, payload[:2])
         else:
             self.state = State.REMOTE_CLOSING
 
     def _fail(self, defect: Defect, events: list[Event]) -> None:
         """_Fail the WebSocket Connection_ (RFC 6455 section 7.1.7)."""
         if self.state is State.OPEN:
-            self._writer.write_control(Opcode.CLOSE, _close_payload(defect.code, defect.sentence))
+            self.writer.write_control(Opcode.CLOSE, _close_payload(defect.code, defect.sentence))
         self._end(Close(int(defect.code), defect.sentence, "local"), events)
 
     def _end(self, close: Close, events: list[Event]) -> None:
@@ -291,8 +309,7 @@ class Connection:
         self.close_event = close
         self.is_ending = False
         # Nothing is read any more: whoever goes on while there is a rest must come to an end.
-        self._rest = b""
-        self._rest_offset = 0
+        self._forget_rest()
         events.append(close)
 
     # Sending
@@ -308,9 +325,9 @@ class Connection:
         if self.state is not _OPEN:
             self._check_sending()
         if isinstance(message, PreparedMessage):
-            self._writer.write_prepared(message, compress)
+            self.writer.write_prepared(message, compress)
         else:
-            self._writer.write(message, compress)
+            self.writer.write(message, compress)
 
     def send_fragment(self, data: str | Buffer, *, fin: bool, compress: bool | None = None) -> None:
         """Send the next fragment of a message, the last one with `fin=True` (RFC 6455 section 5.4).
@@ -319,12 +336,12 @@ class Connection:
         `send`, and LocalProtocolError if text and binary are mixed.
         """
         self._check_sending()
-        self._writer.write_fragment(data, fin, compress)
+        self.writer.write_fragment(data, fin, compress)
 
     @property
     def sending_message(self) -> bool:
         """Whether a fragmented message has begun and not ended."""
-        return self._writer.in_message
+        return self.writer.in_message
 
     def ping(self, payload: Buffer = b"") -> None:
         """Ask the peer for a Pong with the same payload, at most 125 bytes (RFC 6455 section 5.5.2).
@@ -352,7 +369,7 @@ class Connection:
             self.state = State.CLOSED
         else:
             raise LocalProtocolError("the connection is closing or closed already")
-        self._writer.write_control(Opcode.CLOSE, payload)
+        self.writer.write_control(Opcode.CLOSE, payload)
 
     def fail(self, code: int, reason: str = "") -> list[Event]:
         """Break the connection off: send a Close frame unless one was sent, read no more, and return the `Close` event.
@@ -377,7 +394,7 @@ class Connection:
     def _send_control(self, opcode: Opcode, payload: Buffer) -> None:
         self._check_sending()
         try:
-            self._writer.write_control(opcode, payload)
+            self.writer.write_control(opcode, payload)
         except ValueError:
             raise LocalProtocolError("the payload of a Ping or Pong has at most 125 bytes") from None
 
@@ -386,19 +403,19 @@ class Connection:
     @property
     def bytes_to_send(self) -> int:
         """How many bytes `data_to_send` would return, at least (Pongs that wait are counted without header)."""
-        return self._writer.pending + sum(map(len, self._pongs))
+        return self.writer.pending + sum(map(len, self._pongs))
 
     def data_to_send(self) -> bytes:
         """All output that was not taken yet, to be sent in this order; b"" if there is none. Pongs go first."""
         if self._pongs:
-            return self._take_pongs() + self._writer.take()
-        return self._writer.take()
+            return self._take_pongs() + self.writer.take()
+        return self.writer.take()
 
     def buffers_to_send(self) -> list[bytes]:
         """As `data_to_send`, as a list for a gathering write: large unmasked payloads are not copied."""
         if self._pongs:
-            return [self._take_pongs(), *self._writer.take_buffers()]
-        return self._writer.take_buffers()
+            return [self._take_pongs(), *self.writer.take_buffers()]
+        return self.writer.take_buffers()
 
     def _take_pongs(self) -> bytes:
         """The frames of the Pongs that wait; control frames may stand before any frame (section 5.4)."""
@@ -443,7 +460,7 @@ def broadcast(
     for lone surrogates, TypeError for other types; nothing is sent then.
     """
     prepared = message if isinstance(message, PreparedMessage) else prepare(message)
-    open_ones = [connection._writer for connection in connections if connection.state is _OPEN]
+    open_ones = [connection.writer for connection in connections if connection.state is _OPEN]
     return write_to_all(open_ones, prepared, compress)
 
 

@@ -27,7 +27,7 @@ from .receiving import Inbox
 from .records import Opening
 from .sending import SendLine
 from .timers import Timers
-from .trio_glue import Manners
+from .trio_glue import Manners, manners_of_this_run
 
 if TYPE_CHECKING:
     from .websocket import ErrorHook, MessageHook, WebSocket
@@ -42,7 +42,6 @@ STATE = (
     "_end",
     "_failed",
     "_has_reset",
-    "_in_flight",
     "_inbox",
     "_keepalive",
     "_leaving",
@@ -81,8 +80,6 @@ class Endpoint:
     _end: Close | None
     _has_reset: bool
     _failed: bool
-    # Sending: how many bytes were taken from the connection but not written yet.
-    _in_flight: int
     _sending_broke: bool
     # Keepalive: `_keepalive` is the payload of our own Ping while it is under way.
     _timers: Timers
@@ -119,10 +116,9 @@ class Endpoint:
         self._opening = opening
         self._on_message = on_message
         self._on_error = on_error
-        self._manners = Manners(options.strict_checkpoints)
+        self._manners = manners_of_this_run(options.strict_checkpoints)
         self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
         self._keepalive = None
-        self._in_flight = 0
         self._sending_broke = False
         self._closed_here = False
         self._leaving = None
@@ -184,9 +180,6 @@ class Endpoint:
         error = self._sending_error()
         assert error is not None
         return error
-
-    def _unsent(self) -> int:
-        return self._in_flight + self._connection.bytes_to_send
 
     # Ends
 
@@ -250,10 +243,8 @@ class Endpoint:
             self._keepalive = None
             self._timers.answered()
 
-    def _has_written(self, count: int) -> None:
-        """So many bytes have left."""
-        self._in_flight -= count
-        self._bytes_sent += count
+    def _has_written(self) -> None:
+        """Bytes have left."""
         self._line.advance()
         self._progress.unpark_all()
 
@@ -285,6 +276,18 @@ class Endpoint:
     @abstractmethod
     def _face(self) -> WebSocket:
         """What hooks are given: this connection as users know it."""
+
+    @abstractmethod
+    def _unsent(self) -> int:
+        """How many bytes have not left yet."""
+
+    @abstractmethod
+    def _receive_queue(self) -> tuple[int, int]:
+        """How many messages or pieces wait to be received, and what they weigh."""
+
+    @abstractmethod
+    def _forget_received(self) -> None:
+        """Throw those away."""
 
     @abstractmethod
     def _send_away(self) -> None:

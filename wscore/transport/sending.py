@@ -70,6 +70,11 @@ class SendLine:
         """Whether a message in fragments is under way."""
         return self._holder is not None
 
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits, nor sends in fragments."""
+        return not self._line and self._holder is None
+
     def is_held_by(self, holder: object) -> bool:
         """Whether it is this one."""
         return self._holder is holder

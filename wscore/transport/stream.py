@@ -155,6 +155,7 @@ class StreamWebSocket(WebSocket):
     __slots__ = (
         *STATE,
         "_discarded",
+        "_in_flight",
         "_output",
         "_patience",
         "_reading",
@@ -185,6 +186,7 @@ class StreamWebSocket(WebSocket):
         self._progress = trio.lowlevel.ParkingLot()
         self._pings = Pings()
         self._over = trio.Event()
+        self._in_flight = 0  # bytes that were taken from the connection but not written yet
         self.crash: BaseException | None = None
         self._stream = stream
         self._output = Signal()  # wakes the writer
@@ -332,7 +334,9 @@ class StreamWebSocket(WebSocket):
                 self._patience.deadline = min(deadline, self._timers.close_by)
                 part = view[start : start + SLICE]
                 await self._stream.send_all(part)
-                self._has_written(len(part))
+                self._in_flight -= len(part)
+                self._bytes_sent += len(part)
+                self._has_written()
         if self._in_flight:
             self._give_up()
         else:
@@ -355,6 +359,15 @@ class StreamWebSocket(WebSocket):
     @property
     def _face(self) -> WebSocket:
         return self
+
+    def _unsent(self) -> int:
+        return self._in_flight + self._connection.bytes_to_send
+
+    def _receive_queue(self) -> tuple[int, int]:
+        return len(self._inbox.queue), self._inbox.queue.size
+
+    def _forget_received(self) -> None:
+        self._inbox.clear()
 
     def _send_away(self) -> None:
         self._line.fail(self._why_shut)

@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 import trio
 from trio.lowlevel import (
@@ -55,14 +56,49 @@ def attribute_tells_the_truth() -> bool:
     return before and inside
 
 
-class Pace(trio.abc.Instrument):
-    """How much one Trio run has done since its loop last turned. One for each run: `pace_of_this_run`."""
+class _CurrentTask:
+    """Where the current task is looked up, if Trio keeps it elsewhere than we know."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.clock = clock
-        self.is_cancelled = is_cancelled_by_attribute if attribute_tells_the_truth() else is_cancelled_by_question
+    @property
+    def task(self) -> Task:
+        return current_task()
+
+
+RUN_CONTEXT: Any = getattr(trio._core._run, "GLOBAL_RUN_CONTEXT", None) or _CurrentTask()
+
+
+def trap_of(abort: Callable[[Any], Abort]) -> object:
+    """What a coroutine that Trio runs yields to sleep until it is rescheduled, as `wait_task_rescheduled` does; it may
+    be yielded more than once.
+    """
+    waiting = trio.lowlevel.wait_task_rescheduled(abort)  # noqa: ASYNC105
+    trap = waiting.send(None)
+    waiting.close()
+    return trap
+
+
+def _yielding_trap() -> object:
+    yielding = cancel_shielded_checkpoint()  # noqa: ASYNC105
+    trap = yielding.send(None)
+    yielding.close()
+    return trap
+
+
+YIELDING: object = _yielding_trap()
+"""The same for giving way to other tasks."""
+
+
+class Pace(trio.abc.Instrument):
+    """How much one Trio run has done since its loop last turned. One for each run: `pace_of_this_run`.
+
+    `is_cancelled` tells whether the current task is.
+    """
+
+    def __init__(self, is_cancelled: Callable[[], bool], clock: Callable[[], float] | None = None) -> None:
+        self.is_cancelled = is_cancelled
+        self.clock = clock or time.perf_counter
         self._ready_calls = 0
-        self._turned_at = clock()
+        self._turned_at = self.clock()
 
     def after_io_wait(self, timeout: float) -> None:
         """Trio's loop has turned: the count starts anew."""
@@ -72,23 +108,35 @@ class Pace(trio.abc.Instrument):
     def is_due(self) -> bool:
         """Count one call that need not wait; whether it has to give way all the same.
 
-        Once it is due, it stays so until the loop turns: of many busy tasks, each gives way at its next call.
+        One call in 64 is due; once the time is over, each is, until the loop turns.
         """
         self._ready_calls += 1
-        return self._ready_calls >= READY_CALLS or self.clock() - self._turned_at >= READY_TIME
+        if self._ready_calls >= READY_CALLS:
+            self._ready_calls = 0
+            return True
+        return self.clock() - self._turned_at >= READY_TIME
 
 
 _pace: RunVar[Pace] = RunVar("wscore_pace")
+_manners: RunVar[tuple[Manners, Manners]] = RunVar("wscore_manners")
 
 
 def pace_of_this_run() -> Pace:
     """The pace that all connections of this Trio run share. Raises `RuntimeError` outside of one."""
     pace = _pace.get(None)  # type: ignore[arg-type]
     if pace is None:
-        pace = Pace()
+        is_cancelled = is_cancelled_by_attribute if attribute_tells_the_truth() else is_cancelled_by_question
+        pace = _best_pace()(is_cancelled)
         _pace.set(pace)
         trio.lowlevel.add_instrument(pace)
     return pace
+
+
+def _best_pace() -> type[Pace]:
+    """The compiled twin, where the reactor is there to ask it."""
+    from . import reactor
+
+    return reactor.Pace if reactor.AVAILABLE else Pace
 
 
 class Manners:
@@ -111,6 +159,15 @@ class Manners:
         """To be awaited last by a call that did not wait. Never raises: what was done stays done."""
         if self._pace.is_due() or self._strict:
             await cancel_shielded_checkpoint()
+
+
+def manners_of_this_run(strict: bool) -> Manners:
+    """The manners that all connections of this Trio run share. Raises `RuntimeError` outside of one."""
+    both = _manners.get(None)  # type: ignore[arg-type]
+    if both is None:
+        both = (Manners(False), Manners(True))
+        _manners.set(both)
+    return both[strict]
 
 
 class Signal:

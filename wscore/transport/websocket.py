@@ -96,14 +96,15 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
     def statistics(self) -> Statistics:
         """Counts and sizes as they are now."""
+        messages_waiting, receive_queue = self._receive_queue()
         return Statistics(
             messages_received=self._messages_received,
             messages_sent=self._messages_sent,
             messages_dropped=self._messages_dropped,
             bytes_received=self._bytes_received,
             bytes_sent=self._bytes_sent,
-            messages_waiting=len(self._inbox.queue),
-            receive_queue=self._inbox.queue.size,
+            messages_waiting=messages_waiting,
+            receive_queue=receive_queue,
             send_buffer=self._unsent(),
             senders_waiting=len(self._line),
             latency=self.latency,
@@ -280,7 +281,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         if not self._closed_here:
             self._start_closing(code, reason)
             self._closed_here = True
-            self._inbox.clear()
+            self._forget_received()
             self._shut()
         try:
             await self._over.wait()
@@ -304,7 +305,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         """Close the stream at once, without a closing handshake; afterwards as after `aclose`."""
         if not self._over.is_set():
             self._closed_here = True
-            self._inbox.clear()
+            self._forget_received()
             self._shut()
             self._cut()
 

@@ -1,0 +1,45 @@
+import ssl
+from collections.abc import Callable
+from socket import socket
+from typing import Protocol
+
+from .engine import Reactor, Source
+from .wire import Tls, Wire
+
+class Guest(Protocol):
+    """Who decides about one connection; may call every method of its `Arrival`."""
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come; b"" for their end."""
+    def tls_failed(self, error: ssl.SSLError) -> None:
+        """TLS did not come about; what OpenSSL has to say about that is said, and the connection is closed."""
+    def expired(self) -> None:
+        """The time that `call_at` was given has come."""
+    def closed(self) -> None:
+        """It is closed, whoever did that; nothing else is called after this."""
+    def failed(self, error: BaseException) -> None:
+        """One of these methods has raised; the connection is closed."""
+
+class Listening(Source):
+    def __init__(
+        self,
+        reactor: Reactor,
+        sock: socket,
+        *,
+        take: Callable[[int], object],
+        is_full: Callable[[], bool],
+        exhausted: Callable[[OSError], float],
+        at_failure: Callable[[BaseException], object],
+    ) -> None: ...
+    def go_on(self) -> None: ...
+    def close(self) -> None: ...
+
+class Arrival(Wire):
+    def __init__(self, reactor: Reactor, fd: int, tls: Tls | None = None, guest: Guest | None = None) -> None: ...
+    @property
+    def is_encrypted(self) -> bool | None: ...
+    def call_at(self, when: float) -> None: ...
+    def pause(self) -> None: ...
+    def say(self, data: bytes) -> None: ...
+    def say_last(self, data: bytes) -> None: ...
+    def close(self) -> None: ...

@@ -1,0 +1,198 @@
+"""Connections that are no WebSockets yet: listening sockets, and what comes in.
+
+Decides how connections are accepted, how many in a turn, and what happens when the system has no descriptors left.
+What their first bytes mean is decided by a guest, an object of the caller's for each connection (see `Guest` in
+arrival.pyi), whose errors end that connection only.
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EPROTO, errno
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t
+
+import os
+import socket
+
+from trio import current_time
+
+from wscore.transport.linger import LINGER_TIME
+
+from wscore.transport.reactor.engine cimport WSCORE_EXCLUSIVE, WSCORE_READ, Reactor, Source
+from wscore.transport.reactor.wire cimport Tls, Wire
+
+__all__ = ["Arrival", "Listening"]
+
+cdef extern from *:
+    """
+    #include <fcntl.h>
+    #include <sys/socket.h>
+    #include <unistd.h>
+    static int wscore_accept(int fd)
+    {
+    #ifdef __linux__
+        return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    #else
+        int accepted = accept(fd, NULL, NULL);
+        if (accepted >= 0) {
+            int on = 1;
+            fcntl(accepted, F_SETFD, FD_CLOEXEC);
+            fcntl(accepted, F_SETFL, fcntl(accepted, F_GETFL) | O_NONBLOCK);
+    #ifdef SO_NOSIGPIPE
+            setsockopt(accepted, SOL_SOCKET, SO_NOSIGPIPE, &on, sizeof on);
+    #endif
+            (void)on;
+        }
+        return accepted;
+    #endif
+    }
+    """
+    int wscore_accept(int fd) nogil
+
+cdef enum:
+    ACCEPTED_AT_ONCE = 64
+
+
+@cython.auto_pickle(False)
+cdef class Listening(Source):
+    """A listening socket. `take(fd)` is called for each connection, `is_full()` before, and `exhausted(error)`, which
+    returns for how many seconds to pause, if the system has run out of something.
+    """
+
+    cdef object socket
+    cdef object take
+    cdef object is_full
+    cdef object exhausted
+    cdef object at_failure
+
+    def __init__(self, Reactor reactor, sock, *, take, is_full, exhausted, at_failure):
+        if sock.family in (socket.AF_INET, socket.AF_INET6):
+            # Those that are accepted inherit it.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        sock.setblocking(False)
+        self.take = take
+        self.is_full = is_full
+        self.exhausted = exhausted
+        self.at_failure = at_failure
+        self.open(reactor, sock.detach(), WSCORE_READ | WSCORE_EXCLUSIVE)
+
+    def go_on(self):
+        """Accept again, if it has paused for want of room."""
+        if self.fd >= 0 and self.deadline == INFINITY:
+            self.ask_for(WSCORE_READ | WSCORE_EXCLUSIVE)
+
+    def close(self):
+        """Accept no more."""
+        self.close_fd()
+
+    cdef int ready(self, int events) except -1:
+        cdef int left = ACCEPTED_AT_ONCE
+        cdef int fd
+        while left and self.fd >= 0:
+            if self.is_full():
+                return self.ask_for(0)
+            fd = wscore_accept(self.fd)
+            if fd >= 0:
+                self.take(fd)
+                left -= 1
+            elif errno == EAGAIN:
+                return 0
+            elif errno in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+                return _run_out(self, errno)
+            elif errno not in (EINTR, ECONNABORTED, EPROTO, EPERM):
+                raise OSError(errno, os.strerror(errno))
+        return 0
+
+    cdef int expired(self, double now) except -1:
+        self.ask_for(WSCORE_READ | WSCORE_EXCLUSIVE)
+        return 0
+
+    cdef int failed(self, object error) except -1:
+        self.close_fd()
+        self.at_failure(error)
+        return 0
+
+
+cdef int _run_out(Listening self, int error) except -1:
+    pause = self.exhausted(OSError(error, os.strerror(error)))
+    self.ask_for(0)
+    return self.set_deadline(current_time() + <double>pause)
+
+
+@cython.auto_pickle(False)
+cdef class Arrival(Wire):
+    """A connected socket that nobody knows much of yet. Without a guest, it only carries the socket to a `Link`."""
+
+    cdef object guest
+    cdef bint is_saying_last
+
+    def __init__(self, Reactor reactor, int fd, Tls tls=None, guest=None):
+        self.tls = tls
+        self.guest = guest
+        self.reading = guest is not None
+        self.open(reactor, fd, WSCORE_READ if self.reading else 0)
+
+    def call_at(self, double when):
+        """Have the guest's `expired` called then."""
+        self.set_deadline(when)
+
+    def pause(self):
+        """Read no more for now."""
+        self.set_reading(False)
+
+    @property
+    def is_encrypted(self):
+        """Whether TLS has come about; None where there is none."""
+        return None if self.tls is None else self.tls.is_up
+
+    def say(self, bytes data not None):
+        """Send `data`, as soon as the system takes it."""
+        if self.fd >= 0 and data:
+            self.push_all([data])
+
+    def say_last(self, bytes data not None):
+        """Send `data`, then close, patiently."""
+        if self.fd < 0:
+            return
+        self.set_deadline(current_time() + LINGER_TIME)
+        self.push_all([data])
+        if self.fd >= 0:
+            self.linger()
+
+    def close(self):
+        """Close now."""
+        self.finish()
+
+    cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1:
+        self.guest.received(PyBytes_FromStringAndSize(<const char*>data, size))
+        return 0
+
+    cdef int ended(self) except -1:
+        self.guest.received(b"")
+        return 0
+
+    cdef int cannot_send(self) except -1:
+        return self.finish()
+
+    cdef int tls_failed(self, object error) except -1:
+        self.guest.tls_failed(error)
+        self.set_deadline(current_time() + LINGER_TIME)
+        return self.linger()
+
+    cdef int expired(self, double now) except -1:
+        if self.lingers:
+            return self.finish()
+        self.guest.expired()
+        return 0
+
+    cdef int closed(self) except -1:
+        guest, self.guest = self.guest, None
+        if guest is not None:
+            guest.closed()
+        return 0
+
+    cdef int failed(self, object error) except -1:
+        guest = self.guest
+        if guest is not None:
+            guest.failed(error)
+        return self.finish()

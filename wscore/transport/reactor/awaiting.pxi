@@ -1,0 +1,201 @@
+# What `receive` and `send` return, as a part of link.pyx: coroutines without a Python frame.
+#
+# Where the interpreter awaits something that fills the slot `am_send` it needs no exception to get a result out of it,
+# which is worth a factor of two on messages that come in bursts. Cython fills it for its own coroutines only, so it is
+# set by hand. Python 3.12 and later ask `__next__` while nothing is sent in.
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX >= 0x030A0000
+    static void wscore_set_am_send(PyTypeObject *type, sendfunc function)
+    {
+        type->tp_as_async->am_send = function;
+    }
+    #endif
+    """
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+    ctypedef PySendResult (*sendfunc)(PyObject*, PyObject*, PyObject**) except PYGEN_ERROR
+    void wscore_set_am_send(type a_type, sendfunc function)
+    PySendResult PyIter_Send(object iterator, object sent, PyObject** result) except PYGEN_ERROR
+    void Py_INCREF(object an_object)
+    void Py_DECREF(object an_object)
+
+cdef enum:
+    FRESH
+    ASLEEP  # until a message has come, or the end
+    GIVING_WAY  # all is done but that
+    PASSING_ON  # to another coroutine, in `inner`
+    OVER
+
+cdef object WAKE_UP = Value(None)
+
+
+@cython.freelist(64)
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Awaited:
+    """One call that was not awaited yet, or is being awaited."""
+
+    def __cinit__(self, Link link, message=None, bint iterating=False):
+        self.link = link
+        self.message = message
+        self.iterating = iterating
+
+    cdef int begin(self) except -1:
+        """Returns whether it has to wait, for which `result` is to be yielded; else `result` is what is returned."""
+        raise NotImplementedError
+
+    cdef int go_on(self, object sent) except -1:
+        """The same, after sleeping."""
+        raise NotImplementedError
+
+    cdef int step(self, object sent) except -1:
+        cdef int stage = self.stage
+        if stage == FRESH:
+            return self.begin()
+        if stage == PASSING_ON:
+            return _pass_on(self, sent)
+        if stage == OVER:
+            raise RuntimeError("this call was awaited already")
+        self.stage = OVER
+        if type(sent) is not Value:
+            self.link.stop_waiting()
+            sent.unwrap()
+        if stage == GIVING_WAY:
+            self.result, self.inner = self.inner, None
+            return False
+        return self.go_on(sent)
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.step(None):
+            return self.result
+        if self.result is None:
+            raise StopIteration
+        raise StopIteration(self.result)
+
+    def send(self, sent):
+        if self.step(sent):
+            return self.result
+        raise StopIteration(self.result)
+
+    def throw(self, kind, value=None, traceback=None):
+        self.close()
+        if value is None:
+            value = kind() if isinstance(kind, type) else kind
+        raise value if traceback is None else value.with_traceback(traceback)
+
+    def close(self):
+        """As a coroutine's: whoever awaits it is gone."""
+        inner, self.inner = self.inner, None
+        if self.stage == ASLEEP:
+            self.link.stop_waiting()
+        elif self.stage == PASSING_ON:
+            inner.close()
+        self.stage = OVER
+
+
+cdef PySendResult _am_send(PyObject* self, PyObject* sent, PyObject** result) except PYGEN_ERROR:
+    cdef Awaited awaited = <Awaited>self
+    cdef bint waits
+    result[0] = NULL
+    waits = awaited.step(<object>sent)
+    Py_INCREF(awaited.result)
+    result[0] = <PyObject*>awaited.result
+    return PYGEN_NEXT if waits else PYGEN_RETURN
+
+
+cdef int _leave(Awaited self, object returned) except -1:
+    """It need not wait, but gives way to other tasks if that is due."""
+    if self.link.pace.due():
+        self.stage = GIVING_WAY
+        self.inner = returned
+        self.result = YIELDING
+        return True
+    self.stage = OVER
+    self.result = returned
+    return False
+
+
+cdef int _delegate(Awaited self, object coroutine) except -1:
+    self.inner = coroutine
+    return _pass_on(self, None)
+
+
+cdef int _pass_on(Awaited self, object sent) except -1:
+    cdef PyObject* result = NULL
+    cdef PySendResult outcome
+    self.stage = OVER
+    outcome = PyIter_Send(self.inner, sent, &result)
+    self.result = <object>result
+    Py_DECREF(self.result)
+    if outcome == PYGEN_RETURN:
+        return False
+    self.stage = PASSING_ON
+    return True
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Receive(Awaited):
+    """`receive`, or one step of `async for`."""
+
+    cdef int begin(self) except -1:
+        cdef Link link = self.link
+        if link.pace.cancelled():
+            return _delegate(self, checkpoint())
+        if link.receiver is not None:
+            self.stage = OVER
+            raise BusyResourceError("another task is receiving from this WebSocket")
+        if link.items is not None:
+            return _leave(self, link.take())
+        return _sleep(self)
+
+    cdef int go_on(self, object sent) except -1:
+        if self.link.items is None:
+            return _sleep(self)
+        self.result = self.link.take()
+        return False
+
+
+cdef int _sleep(Receive self) except -1:
+    cdef Link link = self.link
+    self.stage = OVER
+    try:
+        link._check_receiving()
+    except EndOfChannel:
+        if self.iterating:
+            raise StopAsyncIteration from None
+        raise
+    if link.receive_trap is None:
+        link.receive_trap = trap_of(link.abort_receive)
+    link.receiver = current_task()
+    self.stage = ASLEEP
+    self.result = link.receive_trap
+    return True
+
+
+@cython.no_gc
+@cython.auto_pickle(False)
+cdef class Send(Awaited):
+    """`send` without options."""
+
+    cdef int begin(self) except -1:
+        cdef Link link = self.link
+        if not link.pace.cancelled() and link.inbox is None and link.goes_at_once(self.message):
+            link.add(self.message)
+            return _leave(self, None)
+        return _delegate(self, WebSocket.send(link, self.message))
+
+
+wscore_set_am_send(Awaited, _am_send)
+wscore_set_am_send(Receive, _am_send)
+wscore_set_am_send(Send, _am_send)

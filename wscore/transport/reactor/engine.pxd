@@ -1,0 +1,80 @@
+"""The C face of the reactor, for the modules beside it."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+cdef extern from "poller.h" nogil:
+    enum:
+        WSCORE_READ
+        WSCORE_WRITE
+        WSCORE_BROKEN
+        WSCORE_EXCLUSIVE
+    const uint64_t WSCORE_ALARM
+    ctypedef struct wscore_ready:
+        uint64_t token
+        int events
+    ctypedef struct wscore_poller:
+        int fd
+        int alarm
+    int wscore_poller_open(wscore_poller* poller)
+    void wscore_poller_close(wscore_poller* poller)
+    int wscore_poller_add(wscore_poller* poller, int fd, int events, uint64_t token)
+    int wscore_poller_modify(wscore_poller* poller, int fd, int before, int events, uint64_t token)
+    int wscore_poller_remove(wscore_poller* poller, int fd, int before)
+    int wscore_poller_wake(wscore_poller* poller)
+    int wscore_poller_look(wscore_poller* poller, wscore_ready* ready, int most)
+
+cdef enum:
+    RECEIVE_SIZE = 1 << 16
+
+cdef class Source:
+    cdef Reactor reactor
+    cdef readonly int fd  # -1 once it is closed
+    cdef int interest  # what the poller was asked for; 0 is not to be in it
+    cdef uint32_t generation
+    cdef bint is_dirty
+    cdef bint wants_attention
+    cdef double deadline
+    # Its place on the wheel: unowned, since whoever is on the wheel has a descriptor, and is owned for that.
+    cdef void* wheel_slot
+    cdef void* wheel_next
+    cdef void* wheel_previous
+
+    # For subclasses to implement. What they raise ends this source by `failed`.
+    cdef int ready(self, int events) except -1
+    cdef int expired(self, double now) except -1  # `deadline` has come; it is no deadline any more
+    cdef int flush(self) except -1  # the tick ends: after `reactor.dirty`; wakes no task
+    cdef int attend(self) except -1  # after `reactor.attend_to`: in a task
+    cdef int failed(self, object error) except -1
+
+    cdef int open(self, Reactor reactor, int fd, int interest) except -1
+    cdef int take_over(self, Source other) except -1
+    cdef int ask_for(self, int interest) except -1
+    cdef int set_deadline(self, double when) except -1
+    cdef int close_fd(self) except -1
+
+cdef class Reactor:
+    cdef wscore_poller poller
+    cdef wscore_ready events[256]
+    cdef int events_seen
+    cdef int events_found
+    cdef uint8_t* buffer  # where everybody receives, RECEIVE_SIZE bytes
+    cdef uint8_t* plain  # where what came encrypted is decrypted, as large
+    cdef list sources  # by descriptor
+    cdef uint32_t generation
+    cdef readonly Py_ssize_t count  # of sources
+    cdef list dirty_ones
+    cdef list waiting_ones
+    cdef bint in_turn
+    cdef void** wheel
+    cdef int64_t tick
+    cdef double wakes_at
+    cdef bint deadline_changed
+    cdef object at_deadline_change
+    cdef object at_end
+    cdef readonly object crash
+    cdef readonly bint is_over
+
+    # `source` has something to send: flush it when the tick ends.
+    cdef int dirty(self, Source source) except -1
+    # `source` has something to do that needs a task: it is called soon.
+    cdef int attend_to(self, Source source) except -1

@@ -1,0 +1,399 @@
+"""The reactor: one poller, one receive buffer and one timer wheel for all connections of a Trio run.
+
+Decides what happens in a turn, in which order, and when a turn is over: Trio waits for the poller's descriptor, then
+everything between two waits happens here, without a task and without a Python frame for each connection. What is
+written in a tick leaves when the tick ends, in one system call a connection: after each look at the poller, and
+before Trio waits for input or output, whichever task wrote it. It refuses to know what its sources are, and what
+bytes mean.
+
+A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. A source
+is found by descriptor and generation, so that events of a closed one meet nobody, whoever has got its descriptor.
+
+An instrument of Trio's must wake no task, since Trio has made up by then how long it will wait: what is found out
+while flushing there, and needs more than the flush, waits for the next turn, which an alarm brings about.
+"""
+
+cimport cython
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport errno
+from libc.math cimport INFINITY, floor
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.string cimport memset
+
+import os
+
+from wscore.transport.reactor.pace cimport monotonic
+
+__all__ = ["Reactor"]
+
+cdef extern from "<unistd.h>" nogil:
+    int close(int fd)
+
+cdef enum:
+    TURN_EVENTS = 256
+    # The wheel: a slot for each 32nd of a second, 64 seconds in all. What is farther away waits in the last slot.
+    SLOTS_A_SECOND = 32
+    SLOTS = 2048
+
+cdef double TURN_TIME = 1e-3
+
+
+@cython.auto_pickle(False)
+cdef class Source:
+    """Something with a descriptor: a listening socket, a connection."""
+
+    def __cinit__(self):
+        self.fd = -1
+        self.deadline = INFINITY
+        self.wheel_slot = NULL
+
+    cdef int ready(self, int events) except -1:
+        raise NotImplementedError
+
+    cdef int expired(self, double now) except -1:
+        return 0
+
+    cdef int flush(self) except -1:
+        return 0
+
+    cdef int attend(self) except -1:
+        return 0
+
+    cdef int failed(self, object error) except -1:
+        self.close_fd()
+        return 0
+
+    cdef int open(self, Reactor reactor, int fd, int interest) except -1:
+        """Join the reactor with a non-blocking descriptor, which belongs to this source from now on."""
+        reactor.generation += 1
+        self.reactor = reactor
+        self.generation = reactor.generation
+        self.fd = fd
+        while len(reactor.sources) <= fd:
+            reactor.sources.append(None)
+        reactor.sources[fd] = self
+        reactor.count += 1
+        return self.ask_for(interest)
+
+    cdef int take_over(self, Source other) except -1:
+        """Take the place of another source, and its descriptor."""
+        self.reactor = other.reactor
+        self.generation = other.generation
+        self.interest = other.interest
+        self.fd = other.fd
+        other.fd = -1
+        _leave_wheel(other)
+        self.reactor.sources[self.fd] = self
+        return 0
+
+    cdef int ask_for(self, int interest) except -1:
+        cdef wscore_poller* poller = &self.reactor.poller
+        cdef uint64_t token = <uint64_t>self.generation << 32 | <uint32_t>self.fd
+        cdef int result
+        if interest == self.interest or self.fd < 0:
+            return 0
+        if self.interest == 0:
+            result = wscore_poller_add(poller, self.fd, interest, token)
+        elif interest == 0:
+            result = wscore_poller_remove(poller, self.fd, self.interest)
+        else:
+            result = wscore_poller_modify(poller, self.fd, self.interest, interest, token)
+        if result < 0:
+            raise OSError(errno, os.strerror(errno))
+        self.interest = interest
+        return 0
+
+    cdef int set_deadline(self, double when) except -1:
+        """Have `expired` called at `when`, on Trio's clock, or up to a slot later; INFINITY for never."""
+        if when == self.deadline:
+            return 0
+        _leave_wheel(self)
+        self.deadline = when
+        if when != INFINITY and self.fd >= 0:
+            _join_wheel(self.reactor, self)
+        return 0
+
+    cdef int close_fd(self) except -1:
+        """Leave the reactor, and close the descriptor; nothing happens if that was done."""
+        cdef Reactor reactor = self.reactor
+        cdef int fd = self.fd
+        if fd < 0:
+            return 0
+        self.ask_for(0)
+        _leave_wheel(self)
+        self.fd = -1
+        self.deadline = INFINITY
+        close(fd)
+        reactor.sources[fd] = None
+        reactor.count -= 1
+        if reactor.count == 0:
+            _end(reactor)
+        return 0
+
+
+# The wheel
+
+cdef int _join_wheel(Reactor reactor, Source source) except -1:
+    cdef int64_t tick = <int64_t>floor(min(source.deadline * SLOTS_A_SECOND, 1e18))
+    cdef void** slot
+    cdef void* first
+    tick = min(max(tick, reactor.tick), reactor.tick + SLOTS - 1)
+    slot = &reactor.wheel[tick % SLOTS]
+    first = slot[0]
+    source.wheel_slot = <void*>slot
+    source.wheel_previous = NULL
+    source.wheel_next = first
+    if first != NULL:
+        (<Source>first).wheel_previous = <void*>source
+    slot[0] = <void*>source
+    if source.deadline < reactor.wakes_at:
+        reactor.wakes_at = source.deadline
+        reactor.deadline_changed = True
+        if not reactor.in_turn:
+            wscore_poller_wake(&reactor.poller)
+    return 0
+
+
+cdef void _leave_wheel(Source source) noexcept:
+    if source.wheel_slot == NULL:
+        return
+    if source.wheel_previous != NULL:
+        (<Source>source.wheel_previous).wheel_next = source.wheel_next
+    else:
+        (<void**>source.wheel_slot)[0] = source.wheel_next
+    if source.wheel_next != NULL:
+        (<Source>source.wheel_next).wheel_previous = source.wheel_previous
+    source.wheel_slot = NULL
+
+
+@cython.auto_pickle(False)
+cdef class Reactor:
+    """What the tasks in `running` drive. `at_deadline_change` is called when `next_deadline` has become earlier,
+    `at_end` when the last source has gone, after which this reactor takes no more; `now` is on Trio's clock.
+    """
+
+    def __cinit__(self, at_deadline_change, at_end, double now):
+        self.poller.fd = self.poller.alarm = -1
+        self.buffer = <uint8_t*>PyMem_Malloc(RECEIVE_SIZE)
+        self.plain = <uint8_t*>PyMem_Malloc(RECEIVE_SIZE)
+        self.wheel = <void**>PyMem_Malloc(SLOTS * sizeof(void*))
+        if self.buffer == NULL or self.plain == NULL or self.wheel == NULL:
+            raise MemoryError
+        memset(self.wheel, 0, SLOTS * sizeof(void*))
+        if wscore_poller_open(&self.poller) < 0:
+            raise OSError(errno, os.strerror(errno))
+        self.sources = []
+        self.dirty_ones = []
+        self.waiting_ones = []
+        self.at_deadline_change = at_deadline_change
+        self.at_end = at_end
+        self.tick = <int64_t>floor(now * SLOTS_A_SECOND)
+        self.wakes_at = INFINITY
+
+    def __dealloc__(self):
+        wscore_poller_close(&self.poller)
+        PyMem_Free(self.buffer)
+        PyMem_Free(self.plain)
+        PyMem_Free(self.wheel)
+
+    def fileno(self):
+        """What to wait for: readable when there is something to do in a turn."""
+        return self.poller.fd
+
+    # Turns
+
+    def turn(self):
+        """Do what is to be done, and return whether there may be more already."""
+        cdef double until = monotonic() + TURN_TIME
+        cdef int seen = 0
+        self.in_turn = True
+        try:
+            while True:
+                if self.events_seen == self.events_found:
+                    _look(self)
+                    if self.events_found == 0:
+                        _end_tick(self)
+                        return len(self.waiting_ones) > 0
+                while self.events_seen < self.events_found:
+                    if seen == TURN_EVENTS or monotonic() >= until:
+                        _end_tick(self)
+                        return True
+                    seen += 1
+                    self.events_seen += 1
+                    _dispatch(self, &self.events[self.events_seen - 1])
+                _end_tick(self)
+        finally:
+            self.in_turn = False
+            if self.deadline_changed:
+                self.deadline_changed = False
+                self.at_deadline_change()
+
+    def before_io_wait(self, timeout):
+        """Trio's instrument: the tick ends, whoever has sent in it."""
+        if self.dirty_ones:
+            _flush_dirty(self)
+
+    cdef int dirty(self, Source source) except -1:
+        if not source.is_dirty:
+            source.is_dirty = True
+            self.dirty_ones.append(source)
+        return 0
+
+    cdef int attend_to(self, Source source) except -1:
+        if source.wants_attention:
+            return 0
+        source.wants_attention = True
+        self.waiting_ones.append(source)
+        if not self.in_turn:
+            wscore_poller_wake(&self.poller)
+        return 0
+
+    # Time
+
+    def next_deadline(self):
+        """When `expire` is to be called next."""
+        cdef int64_t tick = self.tick
+        while tick < self.tick + SLOTS and self.wheel[tick % SLOTS] == NULL:
+            tick += 1
+        self.wakes_at = INFINITY if tick == self.tick + SLOTS else _due_by(self.wheel[tick % SLOTS], tick + 1)
+        return self.wakes_at
+
+    def expire(self, double now):
+        """Tell those whose deadline has come."""
+        cdef int64_t last = <int64_t>floor(now * SLOTS_A_SECOND)
+        cdef int64_t tick = max(self.tick, last - SLOTS + 1)
+        cdef list due = []
+        cdef Source source
+        self.tick = max(self.tick, last)
+        while tick <= last:
+            _collect_due(self, self.wheel[tick % SLOTS], now, due)
+            tick += 1
+        self.in_turn = True
+        try:
+            for each in due:
+                source = <Source>each
+                if source.deadline <= now:
+                    _expire_one(self, source, now)
+            _end_tick(self)
+        finally:
+            self.in_turn = False
+            self.deadline_changed = False
+            if self.waiting_ones:
+                wscore_poller_wake(&self.poller)
+
+    # The end
+
+    def fail(self, error):
+        """Close everything: the reactor itself has failed, or Trio ends."""
+        self.crash = error
+        self.is_over = True
+        for source in list(self.sources):
+            if source is not None:
+                (<Source>source).failed(error)
+
+
+# Turns
+
+cdef int _look(Reactor self) except -1:
+    self.events_seen = 0
+    self.events_found = wscore_poller_look(&self.poller, self.events, TURN_EVENTS)
+    if self.events_found < 0:
+        self.events_found = 0
+        raise OSError(errno, os.strerror(errno))
+    return 0
+
+
+cdef int _dispatch(Reactor self, wscore_ready* event) except -1:
+    cdef uint32_t fd = <uint32_t>(event.token & 0xFFFFFFFF)
+    cdef Source source
+    if event.token == WSCORE_ALARM or fd >= <uint32_t>len(self.sources):
+        return 0
+    source = <Source>self.sources[fd]
+    if source is None or source.generation != event.token >> 32:
+        return 0
+    try:
+        source.ready(event.events)
+    except BaseException as error:
+        source.failed(error)
+    return 0
+
+
+cdef int _end_tick(Reactor self) except -1:
+    if self.dirty_ones:
+        _flush_dirty(self)
+    if self.waiting_ones:
+        _attend_all(self)
+        if self.dirty_ones:
+            _flush_dirty(self)
+    return 0
+
+
+cdef int _flush_dirty(Reactor self) except -1:
+    cdef list ones = self.dirty_ones
+    cdef Source source
+    self.dirty_ones = []
+    for each in ones:
+        source = <Source>each
+        source.is_dirty = False
+        try:
+            source.flush()
+        except BaseException as error:
+            source.failed(error)
+    return 0
+
+
+cdef int _attend_all(Reactor self) except -1:
+    cdef list ones = self.waiting_ones
+    cdef Source source
+    self.waiting_ones = []
+    for each in ones:
+        source = <Source>each
+        source.wants_attention = False
+        try:
+            source.attend()
+        except BaseException as error:
+            source.failed(error)
+    return 0
+
+
+cdef int _expire_one(Reactor self, Source source, double now) except -1:
+    _leave_wheel(source)
+    source.deadline = INFINITY
+    try:
+        source.expired(now)
+    except BaseException as error:
+        source.failed(error)
+    return 0
+
+
+cdef int _end(Reactor self) except -1:
+    self.is_over = True
+    self.at_end()
+    return 0
+
+
+# Slots
+
+cdef double _due_by(void* first, int64_t end) noexcept:
+    """When a slot is looked at: if several sources are in it, at its end, for all of them together."""
+    cdef double earliest = INFINITY
+    cdef void* each = first
+    while each != NULL:
+        earliest = min(earliest, (<Source>each).deadline)
+        each = (<Source>each).wheel_next
+    return earliest if (<Source>first).wheel_next == NULL else max(earliest, <double>end / SLOTS_A_SECOND)
+
+
+cdef int _collect_due(Reactor reactor, void* first, double now, list due) except -1:
+    """Add those of a slot that are due; the others, too far away for the wheel before, find a new slot."""
+    cdef Source source
+    cdef void* each = first
+    while each != NULL:
+        source = <Source>each
+        each = source.wheel_next
+        if source.deadline <= now:
+            due.append(source)
+        else:
+            _leave_wheel(source)
+            _join_wheel(reactor, source)
+    return 0

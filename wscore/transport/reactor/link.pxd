@@ -1,0 +1,85 @@
+"""The C face of a connection on the reactor, for what is awaited on it."""
+
+from wscore.codec.native.reader cimport Reader
+from wscore.codec.native.writer cimport Writer
+from wscore.transport.reactor.pace cimport Pace
+from wscore.transport.reactor.wire cimport Wire
+
+cdef class Link(Wire):
+    # What `transport.endpoint.STATE` names.
+    cdef public object _connection
+    cdef public object _options
+    cdef public object _opening
+    cdef public object _manners
+    cdef public object _on_message
+    cdef public object _on_error
+    cdef public object _leaving
+    cdef public object _end
+    cdef public object _timers
+    cdef public object _keepalive
+    cdef public bint _closed_here
+    cdef public bint _has_reset
+    cdef public bint _failed
+    cdef public bint _sending_broke
+    cdef public long long _messages_received
+    cdef public long long _messages_sent
+    cdef public long long _messages_dropped
+    cdef public long long _bytes_received
+    cdef public long long _bytes_sent
+    # Made when somebody waits for them; None until then.
+    cdef public object inbox  # from the start, if pieces or strict checkpoints are wanted
+    cdef public object line
+    cdef public object progress
+    cdef public object pings
+    cdef public object over
+    cdef readonly bint is_over
+    # Called when it is over, and what could not be contained before that.
+    cdef object at_over
+    cdef readonly object crash
+    cdef object __weakref__
+
+    cdef Reader reader
+    cdef Writer writer
+    cdef Pace pace
+    cdef object context  # in which `_on_message` is called
+    cdef bint is_open  # messages may be sent
+    cdef bint is_deaf  # messages that come are for nobody
+    cdef bint is_paused
+    cdef bint says_more  # than messages: Pings, Pongs, Close frames
+    cdef bint has_written
+    cdef bint broke  # while sending; nobody was told yet
+    cdef Py_ssize_t max_queue
+    cdef Py_ssize_t max_unsent
+    cdef double lose_by
+    cdef double answer_by
+    cdef double progress_by
+    cdef double linger_by
+    # What came and was not taken yet: messages, or with `_on_message` events; from `items_start` on.
+    cdef list items
+    cdef Py_ssize_t items_start
+    cdef Py_ssize_t queued  # what they weigh
+    cdef object receiver  # the task that waits for a message
+    cdef object receive_trap
+
+    cdef object take(self)
+    cdef bint goes_at_once(self, object message) except -1
+    cdef int add(self, object message) except -1
+    cdef int stop_waiting(self) noexcept
+
+cdef class Awaited:
+    cdef Link link
+    cdef int stage
+    cdef object result
+    cdef object inner
+    # Of the two subclasses, which have nothing of their own, so that a free one can become either.
+    cdef object message
+    cdef bint iterating
+    cdef int begin(self) except -1
+    cdef int go_on(self, object sent) except -1
+    cdef int step(self, object sent) except -1
+
+cdef class Receive(Awaited):
+    pass
+
+cdef class Send(Awaited):
+    pass

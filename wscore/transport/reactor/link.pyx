@@ -1,0 +1,557 @@
+"""One connection on the reactor: what is done for each message, and when the slower parts have their turn.
+
+Decides nothing about RFC 6455, which is `Connection`'s, nor about what callers see, which is `Endpoint`'s and
+`WebSocket`'s: it drives the codec's Reader and Writer itself as long as there are only messages, in whole, and hands
+everything else to those. `websocket.py` puts both together into one class, in which this one comes first.
+
+Flushing wakes no task (see `engine`); what it finds out waits for `attend`.
+
+    received -> messages -> `items`, or `_on_message`                add -> Writer -> flush, once a tick
+             -> anything else -> Connection.after_read -> _deliver   wrote, broke, room again -> attend
+"""
+
+cimport cython
+from cpython.bytes cimport PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.object cimport PyObject
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t
+
+import contextvars
+
+from outcome import Value
+from trio import BusyResourceError, EndOfChannel, current_time
+from trio.lowlevel import Abort, checkpoint, current_task, reschedule
+
+from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
+from wscore.protocol.connection import State
+from wscore.transport.linger import LINGER_TIME
+from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
+from wscore.transport.stream import PATIENCE
+from wscore.transport.trio_glue import YIELDING, trap_of
+from wscore.transport.websocket import WebSocket
+
+from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_data
+from wscore.codec.native.kernels cimport Kernels, kernels_in_use
+from wscore.codec.native.reader cimport STOP_NEED_DATA
+from wscore.codec.native.text cimport utf8_size
+from wscore.transport.reactor.wire cimport Wire
+
+__all__ = ["Link"]
+
+cdef extern from "Python.h":
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
+cdef enum:
+    # With so much to send, the end of the tick is not waited for.
+    EARLY_FLUSH = 1 << 16
+    BY_DEFAULT = -1
+
+cdef const Kernels* kernels = kernels_in_use()
+cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
+cdef Py_ssize_t FRAME_HEADER = _FRAME_HEADER
+cdef object CLOSED = State.CLOSED
+cdef object SUCCEEDED = Abort.SUCCEEDED
+
+
+cdef inline Py_ssize_t size_of(object message) except -1:
+    """The size of a message on the wire, before it is compressed."""
+    if type(message) is bytes:
+        return PyBytes_GET_SIZE(message)
+    return utf8_size(kernels, message)
+
+
+@cython.auto_pickle(False)
+cdef class Link(Wire):
+    """See link.pxd for its state. `start` is called once everything is set up."""
+
+    def __cinit__(self):
+        self.lose_by = self.answer_by = self.progress_by = self.linger_by = INFINITY
+
+    def start(self, Wire other, Pace pace, at_over):
+        """Take over the socket on which the opening handshake was, and begin; `at_over(self)` is called at the end."""
+        self.reader = self._connection.reader
+        self.writer = self._connection.writer
+        self.pace = pace
+        self.at_over = at_over
+        self.max_queue = self._options.max_receive_queue
+        self.max_unsent = self._options.max_send_buffer
+        self.is_open = True
+        if self._options.pieces or self._options.strict_checkpoints:
+            self.inbox = self._new_inbox()
+        if self._on_message is not None:
+            self.context = contextvars.copy_context()
+        self.adopt(other)
+        _set_alarm(self)
+
+    def begin(self, bytes rest):
+        """Take what came after the head of the opening handshake, and read on."""
+        self.set_reading(True)
+        try:
+            if rest:
+                self.received(<const uint8_t*><char*>rest, len(rest))
+            if self.fd >= 0 and self.tls is not None:
+                self.drain_tls()
+        except BaseException as error:
+            self.failed(error)
+
+    # Receiving
+
+    cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1:
+        cdef list events = []
+        cdef Py_ssize_t budget = _budget(self)
+        cdef Py_ssize_t start
+        self._bytes_received += size
+        start = self.reader.read_bytes(data, size, events, budget)
+        if self.reader.stop_code == STOP_NEED_DATA and self._on_message is None and self.inbox is None:
+            return _queue(self, events, self.reader.spent)
+        if self.reader.stop_code != STOP_NEED_DATA:
+            self._connection.after_read(PyBytes_FromStringAndSize(<char*>data + start, size - start), budget, events)
+        _take_events(self, events)
+        return _go_on(self)
+
+    cdef int ended(self) except -1:
+        self._lose()
+        return _conclude(self)
+
+    cdef object take(self):
+        """The next message, which there is; reading goes on if it has paused and there is room again."""
+        cdef list items = self.items
+        message = items[self.items_start]
+        items[self.items_start] = None
+        self.items_start += 1
+        if self.items_start == len(items):
+            self.items = None
+            self.items_start = 0
+            self.queued = 0
+        else:
+            self.queued -= size_of(message) + MESSAGE_OVERHEAD
+        if self.is_paused and self.queued <= self.max_queue >> 1:
+            self.reactor.attend_to(self)
+        return message
+
+    def _receive_queue(self):
+        """How many messages wait, and what they weigh."""
+        if self.inbox is not None:
+            return len(self.inbox.queue), self.inbox.queue.size
+        return 0 if self.items is None else len(self.items) - self.items_start, self.queued
+
+    def _forget_received(self):
+        self.items = None
+        self.items_start = 0
+        self.queued = 0
+        if self.inbox is not None:
+            self.inbox.clear()
+
+    def _deliver(self, event):
+        if self.inbox is None and isinstance(event, (str, bytes)):
+            _queue(self, [event], size_of(event) + MESSAGE_OVERHEAD)
+        else:
+            WebSocket._deliver(self, event)
+
+    def receive(self):
+        if self.inbox is not None:
+            return WebSocket.receive(self)
+        return Receive(self)
+
+    def __aiter__(self):
+        return self
+
+    def __anext__(self):
+        if self.inbox is not None:
+            return WebSocket.__anext__(self)
+        return Receive(self, None, True)
+
+    def abort_receive(self, _raise_cancel):
+        """Trio's abort function for the task that waits for a message."""
+        self.receiver = None
+        return SUCCEEDED
+
+    cdef int stop_waiting(self) noexcept:
+        self.receiver = None
+        return 0
+
+    # Sending
+
+    def send(self, message, *, compress=None):
+        if compress is not None:
+            return WebSocket.send(self, message, compress=compress)
+        return Send(self, message)
+
+    def send_nowait(self, message, *, compress=None):
+        if compress is None and self.goes_at_once(message):
+            self.add(message)
+            return True
+        return WebSocket.send_nowait(self, message, compress=compress)
+
+    cdef bint goes_at_once(self, object message) except -1:
+        """Whether it is a message, and nothing is in its way."""
+        cdef Py_ssize_t unsent
+        if not self.is_open or type(message) is not str and type(message) is not bytes:
+            return False
+        if self.line is not None:
+            if not self.line.is_idle:
+                return False
+            self.line = None
+        unsent = self.backlog_size + self.writer.pending_bytes()
+        return unsent == 0 or unsent + size_of(message) + FRAME_HEADER <= self.max_unsent
+
+    cdef int add(self, object message) except -1:
+        self.writer.write_message(message, BY_DEFAULT)
+        self._messages_sent += 1
+        if self.writer.pending_bytes() >= EARLY_FLUSH and self.backlog is None:
+            return self.flush()
+        return self.reactor.dirty(self)
+
+    def _unsent(self):
+        return self.backlog_size + self._connection.bytes_to_send
+
+    cdef int flush(self) except -1:
+        if self.fd < 0 or self.backlog is not None or self.broke or self.lingers:
+            return 0
+        if self.tls is None and not self.says_more and self.writer.chunks is None:
+            _flush_frames(self)
+        else:
+            _flush_all(self)
+        if self.backlog is not None and self.progress_by == INFINITY:
+            self.progress_by = current_time() + <double>self._options.send_timeout
+            _set_alarm(self)
+        return 0
+
+    cdef int wrote(self, Py_ssize_t size) except -1:
+        self._bytes_sent += size
+        if self.backlog is None:
+            self.progress_by = INFINITY
+            self.reactor.dirty(self)
+        else:
+            self.progress_by = current_time() + <double>self._options.send_timeout
+        return _note_written(self)
+
+    cdef int cannot_send(self) except -1:
+        self.broke = True
+        self.is_open = False
+        return self.reactor.attend_to(self)
+
+    # What is found out in the course of it
+
+    cdef int attend(self) except -1:
+        if self.broke:
+            _break_off(self)
+        if self.has_written:
+            self.has_written = False
+            self._has_written()
+        if self.is_paused and self.fd >= 0:
+            _resume(self)
+        return _conclude(self)
+
+    cdef int expired(self, double now) except -1:
+        if self.lingers:
+            return self.finish()
+        if now >= self.lose_by:
+            self._lose()
+        elif now >= self.progress_by:
+            self._give_up()
+        elif now >= self.answer_by:
+            self.answer_by = INFINITY
+            _resume(self)
+        else:
+            self._look_at_the_clock()
+        _set_alarm(self)
+        return _conclude(self)
+
+    cdef int closed(self) except -1:
+        self.is_open = False
+        self._lose()
+        self.is_over = True
+        if self.over is not None:
+            self.over.set()
+        self.at_over(self)
+        return 0
+
+    cdef int failed(self, object error) except -1:
+        """Something that nobody foresaw, or that a hook raised and is no `Exception`: this connection ends."""
+        self.crash = error
+        self.items = None
+        return self.finish()
+
+    # What Endpoint asks for
+
+    @property
+    def _face(self):
+        return self
+
+    def _has_written(self):
+        if self.line is not None:
+            self.line.advance()
+        if self.progress is not None:
+            self.progress.unpark_all()
+
+    def _send_away(self):
+        if self.line is not None:
+            self.line.fail(self._why_shut)
+        if self.pings is not None:
+            self.pings.fail()
+        if self.progress is not None:
+            self.progress.unpark_all()
+        if self.inbox is not None:
+            self.inbox.wake()
+        _wake_receiver(self)
+
+    def _output_waits(self):
+        self.says_more = True
+        self.reactor.dirty(self)
+
+    def _input_has_room(self):
+        if self.is_paused:
+            self.reactor.attend_to(self)
+
+    def _closing_begins(self):
+        self.is_open = False
+        self.is_deaf = True
+        self._timers.closing(current_time(), self._options.close_timeout)
+        if self._end is not None:
+            self.discards = True
+        _set_alarm(self)
+        if self.fd >= 0:
+            self.reactor.attend_to(self)
+
+    def _give_up(self):
+        if not self._has_said_all():
+            self._has_reset = True
+            self.reset()
+
+    def _cut(self):
+        self.finish()
+
+
+# Receiving
+
+cdef inline Py_ssize_t _budget(Link self) except? -1:
+    if self.is_deaf:
+        return PY_SSIZE_T_MAX
+    if self.inbox is not None:
+        return self.inbox.queue.budget
+    return self.max_queue - self.queued
+
+
+cdef inline bint _is_full(Link self) except -1:
+    if self.is_deaf:
+        return False
+    if self.inbox is not None:
+        return self.inbox.queue.is_full
+    return self.queued >= self.max_queue
+
+
+cdef int _queue(Link self, list messages, Py_ssize_t weight) except -1:
+    """Put messages where `receive` finds them."""
+    if self.is_deaf or not messages:
+        return 0
+    self._messages_received += len(messages)
+    if self.items is None:
+        self.items = messages
+    else:
+        self.items.extend(messages)
+    self.queued += weight
+    _wake_receiver(self)
+    return _pause(self) if self.queued >= self.max_queue else 0
+
+
+cdef int _note_written(Link self) except -1:
+    """Those who wait for room are told in a task."""
+    if self.line is not None or self.progress is not None or self.is_paused:
+        self.has_written = True
+        return self.reactor.attend_to(self)
+    return 0
+
+
+cdef int _wake_receiver(Link self) except -1:
+    if self.receiver is not None:
+        task, self.receiver = self.receiver, None
+        reschedule(task, WAKE_UP)
+    return 0
+
+
+cdef int _take_events(Link self, list events) except -1:
+    if self._on_message is None:
+        for event in events:
+            self._deliver(event)
+        return 0
+    if self.items is None:
+        self.items = events
+    else:
+        self.items.extend(events)
+    return _call(self)
+
+
+cdef int _call(Link self) except -1:
+    """Hand what has come to `_on_message`, as long as an answer as large would fit into the send buffer."""
+    PyContext_Enter(self.context)
+    try:
+        while self.items is not None and _hand_over(self, self.items[self.items_start]):
+            pass
+    finally:
+        PyContext_Exit(self.context)
+    return 0
+
+
+cdef bint _hand_over(Link self, object event) except -1:
+    cdef bint is_message = type(event) is bytes or type(event) is str
+    if is_message and not self.is_deaf and not _has_room_for(self, event):
+        _pause(self)
+        return False
+    self.items_start += 1
+    if self.items_start == len(self.items):
+        self.items = None
+        self.items_start = 0
+    if not is_message:
+        self._deliver(event)
+    elif not self.is_deaf:
+        self._messages_received += 1
+        try:
+            self._on_message(self, event)
+        except Exception as error:
+            self._handler_failed(error)
+    return True
+
+
+cdef bint _has_room_for(Link self, object message) except -1:
+    cdef Py_ssize_t unsent = self.backlog_size + self.writer.pending_bytes()
+    cdef Py_ssize_t size
+    if unsent == 0:
+        return True
+    size = size_of(message) + FRAME_HEADER
+    if unsent + size > self.max_unsent and self.backlog is None:
+        self.flush()
+        unsent = self.backlog_size + self.writer.pending_bytes()
+    return unsent == 0 or unsent + size <= self.max_unsent
+
+
+cdef int _pause(Link self) except -1:
+    """Do not read: too much waits. Our own deadline for a Pong stands still."""
+    if not self.is_paused and self.fd >= 0:
+        self.is_paused = True
+        self._timers.pause()
+        self.set_reading(False)
+    return 0
+
+
+cdef int _go_on(Link self) except -1:
+    """After anything but plain messages: is there a rest, which has to wait, or an end that waits for answers?"""
+    if self.fd < 0 or self._end is not None:
+        return 0
+    if self._connection.has_rest:
+        _pause(self)
+        if self._connection.is_ending:
+            self.answer_by = current_time() + <double>self._options.close_timeout * PATIENCE
+            _set_alarm(self)
+        if self.items is None:
+            self.reactor.attend_to(self)
+    elif _is_full(self):
+        _pause(self)
+    return 0
+
+
+cdef int _resume(Link self) except -1:
+    """Read on, beginning with what is left of what was read before, if there is room for it now."""
+    if self._on_message is not None and self.items is not None:
+        _call(self)
+        if self.items is not None:
+            return 0
+    while self._connection.has_rest:
+        if _must_wait(self):
+            return 0
+        _take_events(self, self._connection.receive_data(b"", _budget(self)))
+        if self._on_message is not None and self.items is not None:
+            return 0
+    if _is_full(self) or self.fd < 0:
+        return 0
+    self.is_paused = False
+    self.answer_by = INFINITY
+    self._timers.resume(current_time())
+    _set_alarm(self)
+    self.set_reading(not self.at_end)
+    if self.tls is not None and not self.at_end:
+        self.drain_tls()
+    return 0
+
+
+cdef bint _must_wait(Link self) except -1:
+    """Whether what is left has to wait, for room or, if it is the end, for what came before to be answered."""
+    if self.is_deaf:
+        return False
+    if self._connection.is_ending:
+        return self._receive_queue()[0] > 0 and self.answer_by != INFINITY
+    return _is_full(self)
+
+
+# Sending
+
+cdef int _flush_frames(Link self) except -1:
+    """Send from the Writer's own memory."""
+    cdef Py_ssize_t size = self.writer.tail.size
+    cdef Py_ssize_t count
+    if size == 0:
+        return 0
+    count = self.push(grown_data(&self.writer.tail), size)
+    if count < 0:
+        return 0
+    self._bytes_sent += count
+    if count == size:
+        discard_grown(&self.writer.tail)
+        return _note_written(self)
+    self.backlog = self.writer.take_buffers()
+    self.backlog_start = count
+    self.backlog_size = size - count
+    return self.set_reading(self.reading)
+
+
+cdef int _flush_all(Link self) except -1:
+    cdef list buffers = self._connection.buffers_to_send()
+    if buffers:
+        self.push_all(buffers)
+    if self.fd >= 0 and self.backlog is None and self.says_more:
+        self.says_more = False
+        if self.pings is not None:
+            self._has_flushed()
+            _set_alarm(self)
+        if self.is_deaf:
+            self.reactor.attend_to(self)
+    return 0
+
+
+cdef int _break_off(Link self) except -1:
+    """The peer takes nothing any more. It may have said why before it went: what has come is still read."""
+    if self._sending_broke or self.fd < 0:
+        return 0
+    self._sending_broke = True
+    self._connection.data_to_send()
+    self.lose_by = current_time() + <double>self._options.close_timeout
+    self._shut()
+    return 0
+
+
+# Ends
+
+cdef int _conclude(Link self) except -1:
+    """Close, if the connection has ended and all has been said."""
+    if self.fd < 0 or self.lingers or self._end is None:
+        return 0
+    if self._end.origin == "lost" or self.at_end and (self.broke or self._has_said_all()):
+        return self.finish()
+    if self.broke or self.backlog is None and self._has_said_all():
+        self.linger_by = current_time() + LINGER_TIME
+        self.linger()
+        if self.fd >= 0:
+            self.set_deadline(self.linger_by)
+    return 0
+
+
+cdef int _set_alarm(Link self) except -1:
+    cdef double due
+    if self.fd < 0 or self.lingers:
+        return 0
+    due = min(<double>self._timers.next(), self.lose_by)
+    return self.set_deadline(min(due, min(self.answer_by, self.progress_by)))
+
+
+include "awaiting.pxi"

@@ -1,0 +1,67 @@
+"""The pace of a Trio run, compiled: `trio_glue.Pace` says what it is for, and is its twin."""
+
+cimport cython
+
+from wscore.transport.trio_glue import READY_CALLS, READY_TIME, RUN_CONTEXT, is_cancelled_by_attribute
+
+__all__ = ["Pace"]
+
+cdef extern from *:
+    """
+    #include <time.h>
+    static double wscore_monotonic(void)
+    {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    }
+    """
+    double wscore_monotonic() nogil
+
+cdef object run_context = RUN_CONTEXT
+cdef int MOST_CALLS = READY_CALLS
+cdef double MOST_TIME = READY_TIME
+
+
+cdef double monotonic() noexcept:
+    return wscore_monotonic()
+
+
+@cython.auto_pickle(False)
+cdef class Pace:
+    """How much one Trio run has done since its loop last turned. One for each run.
+
+    `is_cancelled` tells whether the current task is; `clock` is for tests.
+    """
+
+    def __init__(self, is_cancelled, clock=None):
+        self.is_cancelled = is_cancelled
+        self.by_attribute = is_cancelled is is_cancelled_by_attribute
+        self.clock = clock
+        self.ready_calls = 0
+        self.turned_at = _now(self)
+
+    def after_io_wait(self, timeout):
+        """Trio's loop has turned: the count starts anew."""
+        self.ready_calls = 0
+        self.turned_at = _now(self)
+
+    def is_due(self):
+        """Count one call that need not wait; whether it has to give way all the same."""
+        return self.due()
+
+    cdef bint due(self) except -1:
+        self.ready_calls += 1
+        if self.ready_calls >= MOST_CALLS:
+            self.ready_calls = 0
+            return True
+        return _now(self) - self.turned_at >= MOST_TIME
+
+    cdef bint cancelled(self) except -1:
+        if self.by_attribute:
+            return run_context.task._cancel_status.effectively_cancelled
+        return self.is_cancelled()
+
+
+cdef inline double _now(Pace self) except? -1:
+    return wscore_monotonic() if self.clock is None else self.clock()

@@ -1,0 +1,67 @@
+"""The tasks that drive a reactor, and the one reactor of each Trio run.
+
+Decides when the reactor has its turn, and what happens when it fails: its connections are closed, and whoever uses it
+is told by `crash`. One task waits for the poller, one for the next deadline; both are system tasks, which no caller's
+cancellation reaches, and end with the last source. Nothing escapes from them.
+"""
+
+from __future__ import annotations
+
+import trio
+from trio.lowlevel import RunVar, checkpoint, wait_readable
+
+from ..trio_glue import Pace, Signal, pace_of_this_run
+from .engine import Reactor
+
+__all__ = ["Running", "reactor_of_this_run"]
+
+
+class Running:
+    """A reactor and its tasks."""
+
+    def __init__(self) -> None:
+        self._deadline_changed = Signal()
+        self._scope = trio.CancelScope()
+        self.pace: Pace = pace_of_this_run()
+        self.reactor = Reactor(self._deadline_changed.give, self._scope.cancel, trio.current_time())
+
+    async def run(self) -> None:
+        """Run until the last source has gone. Cancelled, which the end of the Trio run does, it closes them all."""
+        trio.lowlevel.add_instrument(self.reactor)  # type: ignore[arg-type]  # it has what Trio looks for
+        error: BaseException = trio.ClosedResourceError("the Trio run has ended")
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._keep_time)
+                    await self._take_turns()
+        except Exception as crash:
+            error = crash
+        finally:
+            trio.lowlevel.remove_instrument(self.reactor)  # type: ignore[arg-type]
+            self.reactor.fail(error)
+
+    async def _take_turns(self) -> None:
+        while True:
+            if self.reactor.turn():
+                await checkpoint()
+            else:
+                await wait_readable(self.reactor.fileno())
+
+    async def _keep_time(self) -> None:
+        while True:
+            with trio.CancelScope(deadline=self.reactor.next_deadline()):
+                await self._deadline_changed.wait()
+            self.reactor.expire(trio.current_time())
+
+
+_running: RunVar[Running] = RunVar("wscore_reactor")
+
+
+def reactor_of_this_run() -> Running:
+    """The reactor of this Trio run, started if there is none. Raises `RuntimeError` outside of one."""
+    running = _running.get(None)  # type: ignore[arg-type]
+    if running is None or running.reactor.is_over:
+        running = Running()
+        _running.set(running)
+        trio.lowlevel.spawn_system_task(running.run, name="wscore reactor")
+    return running

@@ -1,0 +1,114 @@
+"""`ReactorWebSocket`: the reactor's `Link` and the face of a `WebSocket`, in one object.
+
+Decides that what is made for those who wait is made when somebody does: an idle connection owns next to nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import trio
+
+from ...codec import CloseCode
+from ...protocol.connection import Connection
+from ..options import Options
+from ..pings import Pings
+from ..receiving import Inbox
+from ..records import Opening
+from ..sending import SendLine
+from ..stream import log_error
+from ..trio_glue import pace_of_this_run
+from ..websocket import ErrorHook, MessageHook, WebSocket
+from .arrival import Arrival
+from .link import Link
+
+__all__ = ["ReactorWebSocket", "open_websocket"]
+
+
+class ReactorWebSocket(Link, WebSocket):
+    """A `WebSocket` whose bytes the reactor moves. `Link.start` and `Link.begin` bring it to life."""
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        connection: Connection,
+        options: Options,
+        opening: Opening,
+        on_message: MessageHook | None,
+        on_error: ErrorHook,
+    ) -> None:
+        self._set_up(connection, options, opening, on_message, on_error)
+
+    @property
+    def _inbox(self) -> Inbox:
+        assert self.inbox is not None
+        return self.inbox
+
+    @property
+    def _line(self) -> SendLine:
+        if self.line is None:
+            self.line = self._new_line()
+        return self.line
+
+    @property
+    def _progress(self) -> trio.lowlevel.ParkingLot:
+        if self.progress is None:
+            self.progress = trio.lowlevel.ParkingLot()
+        return self.progress
+
+    @property
+    def _pings(self) -> Pings:
+        if self.pings is None:
+            self.pings = Pings()
+        return self.pings
+
+    @property
+    def _over(self) -> trio.Event:
+        if self.over is None:
+            self.over = trio.Event()
+            if self.is_over:
+                self.over.set()
+        return self.over
+
+
+@asynccontextmanager
+async def open_websocket(
+    arrival: Arrival,
+    connection: Connection,
+    options: Options,
+    opening: Opening,
+    *,
+    on_message: MessageHook | None = None,
+    on_error: ErrorHook = log_error,
+) -> AsyncIterator[ReactorWebSocket]:
+    """Run `connection` over the socket of `arrival`, after the opening handshake, for the time of the block.
+
+    As `transport.stream.open_websocket`; cancelled, the socket is closed at once.
+    """
+    if on_message is not None and options.pieces:
+        raise ValueError("on_message wants whole messages: leave pieces off")
+    ws = ReactorWebSocket(connection, options, replace(opening, rest=b""), on_message, on_error)
+    with trio.CancelScope() as block:
+
+        def at_over(_: Link) -> None:
+            if ws.crash is not None:
+                block.cancel()
+
+        ws.start(arrival, pace_of_this_run(), at_over)
+        try:
+            ws.begin(opening.rest)
+            yield ws
+            await ws.aclose()
+        except Exception:
+            ws._fail(CloseCode.INTERNAL_ERROR, "")
+            # The error that is under way counts more.
+            with suppress(trio.Cancelled):
+                await ws.wait_closed()
+            raise
+        finally:
+            ws.abort()
+    if ws.crash is not None:
+        raise ws.crash

@@ -1,0 +1,41 @@
+"""The C face of a connected socket."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from wscore.transport.reactor.engine cimport Source
+
+cdef class Tls:
+    cdef readonly object ssl_object
+    cdef object incoming
+    cdef object outgoing
+    cdef bint is_up
+
+cdef class Wire(Source):
+    cdef Tls tls
+    cdef list backlog  # what the system has not taken yet; None if there is nothing
+    cdef Py_ssize_t backlog_start  # of its first buffer, so much has left
+    cdef Py_ssize_t backlog_size
+    cdef bint reading
+    cdef bint discards
+    cdef bint lingers
+    cdef bint has_shut  # sending
+    cdef bint at_end  # of what the peer sends
+    cdef int64_t discarded
+
+    # For subclasses to implement.
+    cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1
+    cdef int ended(self) except -1  # no more will come
+    cdef int cannot_send(self) except -1
+    cdef int wrote(self, Py_ssize_t size) except -1
+    cdef int closed(self) except -1
+    cdef int tls_is_up(self) except -1
+    cdef int tls_failed(self, object error) except -1
+
+    cdef int adopt(self, Wire other) except -1
+    cdef int set_reading(self, bint reading) except -1
+    cdef Py_ssize_t push(self, const uint8_t* data, Py_ssize_t size) except -2
+    cdef int push_all(self, list buffers) except -1
+    cdef int linger(self) except -1
+    cdef int reset(self) except -1
+    cdef int finish(self) except -1
+    cdef int drain_tls(self) except -1

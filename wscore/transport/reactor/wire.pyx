@@ -1,0 +1,386 @@
+"""A connected socket on the reactor, with TLS where there is TLS.
+
+Decides how bytes move: what the system does not take at once waits in a backlog, in the order of the calls; reading can
+pause; a close lets the peer read what was sent last (RFC 9112 section 9.6, as in `transport.linger`); a peer that ends
+TLS without close_notify has ended, no more (as in `transport.tls`). What is encrypted goes through the standard
+library's `SSLObject`, on two `MemoryBIO`s, to the end of what has come: bytes inside of them wake no poller. It refuses
+to know what the bytes mean, and when anything is due.
+"""
+
+cimport cython
+from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.memoryview cimport PyMemoryView_FromMemory
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memset
+
+import ssl
+
+from wscore.transport.linger import DISCARD_LIMIT
+
+from wscore.transport.reactor.engine cimport RECEIVE_SIZE, WSCORE_BROKEN, WSCORE_READ, WSCORE_WRITE, Source
+
+__all__ = ["Tls", "Wire"]
+
+cdef extern from *:
+    """
+    #include <sys/socket.h>
+    #include <sys/types.h>
+    #include <sys/uio.h>
+    #ifndef MSG_NOSIGNAL
+    #define MSG_NOSIGNAL 0 /* macOS: a socket option in its place */
+    #endif
+    static void wscore_close_with_reset(int fd)
+    {
+        struct linger now = {1, 0};
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    """
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    struct msghdr:
+        iovec* msg_iov
+        size_t msg_iovlen
+    int MSG_NOSIGNAL
+    int SHUT_WR
+    ssize_t recv(int fd, void* buffer, size_t size, int flags) nogil
+    ssize_t send(int fd, const void* buffer, size_t size, int flags) nogil
+    ssize_t sendmsg(int fd, const msghdr* message, int flags) nogil
+    int shutdown(int fd, int how) nogil
+    void wscore_close_with_reset(int fd) nogil
+
+cdef enum:
+    BUFFERS_AT_ONCE = 64
+
+cdef int64_t MOST_DISCARDED = DISCARD_LIMIT
+cdef object WANTS_MORE = ssl.SSLWantReadError
+cdef tuple TLS_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)
+
+
+@cython.auto_pickle(False)
+cdef class Tls:
+    """One end of TLS, without I/O. The handshake begins with the first bytes, ours or the peer's."""
+
+    def __init__(self, context, bint server_side, server_hostname=None):
+        self.incoming = ssl.MemoryBIO()
+        self.outgoing = ssl.MemoryBIO()
+        self.ssl_object = context.wrap_bio(self.incoming, self.outgoing, server_side, server_hostname)
+        self.is_up = False
+
+    def shake_hands(self, received):
+        """Go on with the handshake, and return what is to be sent; then `is_done` tells. Raises `ssl.SSLError`, after
+        which `leftover` is the alert.
+        """
+        if received:
+            self.incoming.write(received)
+        try:
+            self.ssl_object.do_handshake()
+        except ssl.SSLWantReadError:
+            pass
+        else:
+            self.is_up = True
+        return self.outgoing.read()
+
+    @property
+    def is_done(self):
+        """Whether the handshake has succeeded."""
+        return self.is_up
+
+    def leftover(self):
+        """What is still to be sent after an error."""
+        return self.outgoing.read()
+
+
+@cython.auto_pickle(False)
+cdef class Wire(Source):
+    """A connected, non-blocking socket. See wire.pxd for what subclasses do."""
+
+    cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1:
+        raise NotImplementedError
+
+    cdef int ended(self) except -1:
+        raise NotImplementedError
+
+    cdef int cannot_send(self) except -1:
+        raise NotImplementedError
+
+    cdef int wrote(self, Py_ssize_t size) except -1:
+        return 0
+
+    cdef int closed(self) except -1:
+        return 0
+
+    cdef int tls_is_up(self) except -1:
+        return 0
+
+    cdef int tls_failed(self, object error) except -1:
+        return self.finish()
+
+    cdef int adopt(self, Wire other) except -1:
+        """Take over another's socket, and what it had not sent yet."""
+        self.take_over(other)
+        self.tls, other.tls = other.tls, None
+        self.backlog, other.backlog = other.backlog, None
+        self.backlog_start = other.backlog_start
+        self.backlog_size = other.backlog_size
+        self.reading = other.reading
+        return 0
+
+    # Receiving
+
+    cdef int ready(self, int events) except -1:
+        if events & WSCORE_WRITE:
+            _write_backlog(self)
+        if self.fd < 0:
+            return 0
+        if self.reading and events & (WSCORE_READ | WSCORE_BROKEN):
+            return _receive(self)
+        if events & WSCORE_BROKEN:
+            # It would be reported again and again; who reads on, or writes, is told then.
+            if self.backlog is not None:
+                _write_backlog(self)
+            if self.fd >= 0:
+                self.ask_for(0)
+        return 0
+
+    cdef int set_reading(self, bint reading) except -1:
+        self.reading = reading
+        return _ask_again(self)
+
+    # Sending
+
+    cdef Py_ssize_t push(self, const uint8_t* data, Py_ssize_t size) except -2:
+        """Send bytes that are not encrypted, as many as the system takes now; the caller keeps the rest.
+
+        Not while there is a backlog. -1 if the connection is broken; `cannot_send` was called then.
+        """
+        cdef ssize_t count = send(self.fd, data, size, MSG_NOSIGNAL)
+        if count >= 0:
+            return count
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        self.cannot_send()
+        return -1
+
+    cdef int push_all(self, list buffers) except -1:
+        """Send all of these, as soon as the system takes them; with TLS, encrypted."""
+        if self.tls is not None and self.tls.is_up:
+            for buffer in buffers:
+                self.tls.ssl_object.write(buffer)
+            return _push_raw(self, [self.tls.outgoing.read()])
+        return _push_raw(self, buffers)
+
+    # Ends
+
+    cdef int linger(self) except -1:
+        """End sending, and discard what still comes; the caller keeps the time, and calls `finish`."""
+        self.lingers = True
+        self.discards = True
+        if self.tls is not None and self.tls.is_up:
+            _say_goodbye(self)
+        if self.fd >= 0:
+            _shut_when_sent(self)
+            self.set_reading(not self.at_end)
+            if self.at_end and self.has_shut:
+                self.finish()
+        return 0
+
+    cdef int reset(self) except -1:
+        """Close so that the peer gets a reset, and what the system still has to send is forgotten."""
+        if self.fd >= 0:
+            wscore_close_with_reset(self.fd)
+        return self.finish()
+
+    cdef int finish(self) except -1:
+        """Close now."""
+        if self.fd < 0:
+            return 0
+        self.backlog = None
+        self.backlog_size = 0
+        self.close_fd()
+        return self.closed()
+
+    cdef int drain_tls(self) except -1:
+        """Decrypt what has come, as long as somebody wants it."""
+        cdef Tls tls = self.tls
+        cdef Py_ssize_t count
+        while self.reading and not self.discards and self.fd >= 0:
+            if not tls.incoming.pending and not tls.ssl_object.pending():
+                break
+            try:
+                count = tls.ssl_object.read(
+                    RECEIVE_SIZE, PyMemoryView_FromMemory(<char*>self.reactor.plain, RECEIVE_SIZE, PyBUF_WRITE)
+                )
+            except WANTS_MORE:
+                break
+            except TLS_ENDS:
+                count = 0
+            except ssl.SSLError:
+                return _break_tls(self)
+            if count == 0:
+                return _end(self)
+            self.received(self.reactor.plain, count)
+        return _push_waiting_tls(self)
+
+
+cdef int _ask_again(Wire self) except -1:
+    cdef int interest = 0
+    if self.reading:
+        interest |= WSCORE_READ
+    if self.backlog is not None:
+        interest |= WSCORE_WRITE
+    return self.ask_for(interest)
+
+
+cdef int _receive(Wire self) except -1:
+    cdef ssize_t count = recv(self.fd, self.reactor.buffer, RECEIVE_SIZE, 0)
+    if count > 0:
+        if self.discards:
+            return _discard(self, count)
+        if self.tls is None:
+            return self.received(self.reactor.buffer, count)
+        return _receive_encrypted(self, count)
+    if count < 0 and (errno == EAGAIN or errno == EINTR):
+        return 0
+    return _end(self)
+
+
+cdef int _discard(Wire self, Py_ssize_t count) except -1:
+    self.discarded += count
+    if self.discarded < MOST_DISCARDED:
+        return 0
+    if self.lingers:
+        return self.finish()
+    return _end(self)
+
+
+cdef int _end(Wire self) except -1:
+    self.at_end = True
+    self.set_reading(False)
+    if not self.lingers:
+        return self.ended()
+    # What was said last may still be on its way out.
+    return self.finish() if self.has_shut else 0
+
+
+cdef int _receive_encrypted(Wire self, Py_ssize_t count) except -1:
+    self.tls.incoming.write(PyMemoryView_FromMemory(<char*>self.reactor.buffer, count, PyBUF_READ))
+    if not self.tls.is_up:
+        try:
+            _push_raw(self, [self.tls.shake_hands(b"")])
+        except ssl.SSLError as error:
+            _push_waiting_tls(self)
+            return self.tls_failed(error) if self.fd >= 0 else 0
+        if not self.tls.is_up or self.fd < 0:
+            return 0
+        self.tls_is_up()
+    return self.drain_tls()
+
+
+cdef int _break_tls(Wire self) except -1:
+    """The peer broke a rule of TLS: it is told, and nothing that it sends can be read any more."""
+    _push_waiting_tls(self)
+    return _end(self) if self.fd >= 0 else 0
+
+
+cdef int _push_waiting_tls(Wire self) except -1:
+    if self.fd >= 0 and self.tls is not None and self.tls.outgoing.pending:
+        _push_raw(self, [self.tls.outgoing.read()])
+    return 0
+
+
+cdef int _say_goodbye(Wire self) except -1:
+    """Send our close_notify; the peer's need not be waited for."""
+    try:
+        self.tls.ssl_object.unwrap()
+    except (ssl.SSLError, OSError, ValueError):
+        pass
+    return _push_waiting_tls(self)
+
+
+cdef int _push_raw(Wire self, list buffers) except -1:
+    cdef bint waits = self.backlog is not None
+    for buffer in buffers:
+        if len(buffer):
+            if self.backlog is None:
+                self.backlog = []
+                self.backlog_start = 0
+            self.backlog.append(buffer)
+            self.backlog_size += len(buffer)
+    if not waits and self.backlog is not None:
+        return _write_backlog(self)
+    return 0
+
+
+cdef int _write_backlog(Wire self) except -1:
+    """Send as much of it as the system takes."""
+    cdef ssize_t count
+    while self.backlog is not None:
+        count = _send_some(self)
+        if count < 0:
+            if errno == EINTR:
+                continue
+            if errno == EAGAIN:
+                return _ask_again(self)
+            return _cannot_send(self)
+        _drop_sent(self, count)
+        self.wrote(count)
+        if self.fd < 0:
+            return 0
+    _ask_again(self)
+    if self.lingers:
+        _shut_when_sent(self)
+        if self.at_end:
+            self.finish()
+    return 0
+
+
+cdef ssize_t _send_some(Wire self) except? -1:
+    cdef iovec vector[BUFFERS_AT_ONCE]
+    cdef msghdr message
+    cdef Py_ssize_t count = min(len(self.backlog), <Py_ssize_t>BUFFERS_AT_ONCE)
+    cdef Py_ssize_t i
+    cdef bytes buffer
+    for i in range(count):
+        buffer = self.backlog[i]
+        vector[i].iov_base = PyBytes_AS_STRING(buffer)
+        vector[i].iov_len = PyBytes_GET_SIZE(buffer)
+    vector[0].iov_base = <char*>vector[0].iov_base + self.backlog_start
+    vector[0].iov_len -= self.backlog_start
+    memset(&message, 0, sizeof(message))
+    message.msg_iov = vector
+    message.msg_iovlen = count
+    return sendmsg(self.fd, &message, MSG_NOSIGNAL)
+
+
+cdef int _drop_sent(Wire self, Py_ssize_t count) except -1:
+    cdef Py_ssize_t done = 0
+    self.backlog_size -= count
+    count += self.backlog_start
+    while done < len(self.backlog) and count >= len(self.backlog[done]):
+        count -= len(self.backlog[done])
+        done += 1
+    self.backlog_start = count
+    if done == len(self.backlog):
+        self.backlog = None
+    elif done:
+        del self.backlog[:done]
+    return 0
+
+
+cdef int _cannot_send(Wire self) except -1:
+    self.backlog = None
+    self.backlog_size = 0
+    if self.lingers:
+        return self.finish()
+    _ask_again(self)
+    return self.cannot_send()
+
+
+cdef int _shut_when_sent(Wire self) except -1:
+    if self.backlog is None and not self.has_shut:
+        self.has_shut = True
+        shutdown(self.fd, SHUT_WR)
+    return 0
