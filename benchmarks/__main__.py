@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks build | run | table | charts | memory | instructions`."""
+"""The command: `python -m benchmarks build | run | table | charts | memory | instructions | endtoend ...`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 
 from . import memory, report
 from .book import LATEST, RESULTS, Book
+from .endtoend.command import add_commands
 from .machine import description
 from .measure import Effort, measure
 from .rivals import NATIVE, all_rivals
@@ -60,6 +61,8 @@ def _parser() -> argparse.ArgumentParser:
     count.add_argument("--store", action="store_true", help="keep the numbers to compare later changes with")
     count.add_argument("--only", default="", metavar="KIND", help="only kinds whose name contains this")
     count.set_defaults(command=_instructions)
+
+    add_commands(commands.add_parser("endtoend", help="whole servers under load: run | table | charts | cases"))
     return parser
 
 

@@ -17,7 +17,7 @@ from .book import Book
 from .rivals import NATIVE, PURE
 from .tasks.kernels import CPYTHON, MEMCPY, SIMDUTF
 
-__all__ = ["draw"]
+__all__ = ["STYLE", "draw", "save"]
 
 COLOURS = {
     NATIVE: "#c2410c",
@@ -63,12 +63,17 @@ def draw(book: Book, folder: Path) -> Iterator[Path]:
             figure = chart(book)
             if figure is None:
                 continue
-            below = CAPTION_INCHES / figure.get_figheight()
-            figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
-            figure.text(0.01, below / 4, _caption(book), fontsize=6.5, color="#475569")
             path = folder / f"{name}.svg"
-            figure.savefig(path, metadata={"Date": None})
+            save(figure, path, _caption(book))
             yield path
+
+
+def save(figure: Figure, path: Path, caption: str) -> None:
+    """Write it with lines below that say what was measured where."""
+    below = CAPTION_INCHES * (1 + caption.count("\n")) / figure.get_figheight()
+    figure.get_layout_engine().set(rect=(0, below, 1, 1 - below))
+    figure.text(0.01, below / 4, caption, fontsize=6.5, color="#475569")
+    figure.savefig(path, metadata={"Date": None})
 
 
 def _caption(book: Book) -> str:

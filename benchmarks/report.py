@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from .book import Book
-from .claims import lines
+from .claims import Line, lines
 from .rivals import NATIVE, PURE
 
-__all__ = ["areas", "memory", "promises"]
+__all__ = ["areas", "memory", "number", "promises", "table", "verdicts"]
 
 
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """A table in Markdown, its columns aligned."""
     body = [tuple(heads), *map(tuple, rows)]
     widths = [max(len(row[column]) for row in body) for column in range(len(heads))]
     body.insert(1, tuple("-" * width for width in widths))
@@ -21,12 +22,17 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]
 
 def promises(book: Book) -> Iterator[str]:
     """Each promise, what it needs, what was measured, and whether that is enough."""
+    return verdicts(lines(book), "worst at")
+
+
+def verdicts(judged: Iterable[Line], last: str) -> Iterator[str]:
+    """The same for any lines; `last` heads the column of their `where`."""
     rows = []
-    for line in lines(book):
+    for line in judged:
         verdict = "" if line.where == "for comparison" else "yes" if line.kept else "NO"
-        needed = f"{line.bound} {_number(line.need)} {line.unit}"
-        rows.append((line.what, needed, f"{_number(line.measured)} {line.unit}", verdict, line.where))
-    yield from _table(("what", "needed", "measured", "kept", "worst at"), rows)
+        needed = f"{line.bound} {number(line.need)} {line.unit}"
+        rows.append((line.what, needed, f"{number(line.measured)} {line.unit}", verdict, line.where))
+    yield from table(("what", "needed", "measured", "kept", last), rows)
 
 
 def areas(book: Book, only: str = "") -> Iterator[str]:
@@ -38,7 +44,7 @@ def areas(book: Book, only: str = "") -> Iterator[str]:
         base = _base(rows)
         others = list(dict.fromkeys(name for row in rows for name in row["ns"] if name != base))
         yield f"\n## {area} (ns a {rows[0]['unit']}; then how many times as long the others take)\n"
-        yield from _table(("load", "size", base, *others), [_cells(book, row, base, others) for row in rows])
+        yield from table(("load", "size", base, *others), [_cells(book, row, base, others) for row in rows])
 
 
 def _base(rows: Sequence[dict[str, object]]) -> str:
@@ -49,9 +55,9 @@ def _base(rows: Sequence[dict[str, object]]) -> str:
 def _cells(book: Book, row: dict[str, object], base: str, others: Sequence[str]) -> list[str]:
     key = (row["area"], row["load"], row["size"])
     cells = [str(row["load"]), f"{row['size']:,}" if isinstance(row["size"], int) else str(row["size"])]
-    cells.append(f"{_number(book.ns(*key, base))} ns" if book.has(*key, base) else "-")
+    cells.append(f"{number(book.ns(*key, base))} ns" if book.has(*key, base) else "-")
     for name in others:
-        cells.append(f"{_number(book.ratio(*key, name, base))} x" if book.has(*key, name, base) else "-")
+        cells.append(f"{number(book.ratio(*key, name, base))} x" if book.has(*key, name, base) else "-")
     return cells
 
 
@@ -64,14 +70,14 @@ def memory(book: Book) -> Iterator[str]:
             (name, f"{values['output']:.3f}", f"{values['bytes'] / 1024:.0f} KiB", _deflate_time(book, name))
             for name, values in figures["deflate"].items()
         ]
-        yield from _table(("library", "bytes out / in", "memory a connection", "a message both ways"), rows)
+        yield from table(("library", "bytes out / in", "memory a connection", "a message both ways"), rows)
     if "streams" in figures:
         yield f"\n## What a compressor and an inflater cost ({book.about['wscore']['zlib']})\n"
         rows = [
             (s["kind"], str(s["window_bits"]), str(s.get("mem_level", "")), _kib(s["first"]), _kib(s["full"]))
             for s in figures["streams"]
         ]
-        yield from _table(("", "window bits", "memory level", "after one message", "window full"), rows)
+        yield from table(("", "window bits", "memory level", "after one message", "window full"), rows)
 
 
 def _deflate_time(book: Book, name: str) -> str:
@@ -83,7 +89,8 @@ def _kib(size: float) -> str:
     return f"{size / 1024:.1f} KiB"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three digits, or all before the point."""
     if value >= 1000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if value >= 100 else f"{value:.3g}"
