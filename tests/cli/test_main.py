@@ -42,11 +42,11 @@ def test_without_a_command_it_says_what_there_is(capsys: pytest.CaptureFixture[s
     with pytest.raises(SystemExit) as caught:
         main([])
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "wscore: say what to do: serve, or connect URL (see wscore --help)\n"
+    assert capsys.readouterr().err == "wscore: say what to do: serve, connect URL, or bench URL (see wscore --help)\n"
 
 
 @pytest.mark.parametrize(
-    "arguments", [["dance"], ["connect"], ["serve", "extra"], ["--frob"], ["connect", "ws://a", "-x"]]
+    "arguments", [["dance"], ["connect"], ["serve", "extra"], ["--frob"], ["connect", "ws://a", "-x"], ["bench"]]
 )
 def test_a_wrong_command_line_is_one_sentence_and_status_2(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
@@ -57,7 +57,7 @@ def test_a_wrong_command_line_is_one_sentence_and_status_2(
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["connect", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"], ["connect", "--help"], ["bench", "--help"]])
 def test_help_is_no_error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)

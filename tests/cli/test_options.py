@@ -5,7 +5,18 @@ import inspect
 import pytest
 
 import wscore
-from wscore.cli.options import CONNECT, SERVE, SERVER, Option, Parser, Settings, add_options, keywords_of, settings_of
+from wscore.cli.options import (
+    BENCH,
+    CONNECT,
+    SERVE,
+    SERVER,
+    Option,
+    Parser,
+    Settings,
+    add_options,
+    keywords_of,
+    settings_of,
+)
 from wscore.cli.values import Address, Reference
 
 
@@ -19,7 +30,7 @@ def serve(*typed: str, **environ: str) -> Settings:
     return read(SERVE, list(typed), environ)
 
 
-@pytest.mark.parametrize("options", [SERVE, CONNECT])
+@pytest.mark.parametrize("options", [SERVE, CONNECT, BENCH])
 def test_every_option_has_a_help_and_a_default_that_could_be_typed(options: tuple[Option, ...]) -> None:
     assert len({option.name for option in options}) == len(options)
     for option in options:
@@ -92,7 +103,7 @@ def test_a_switch_may_be_turned_on_and_off() -> None:
     assert serve("--no-gc-freeze", WSCORE_GC_FREEZE="1")["gc_freeze"] is False
     for text, value in (("1", True), ("Yes", True), ("on", True), ("0", False), ("false", False), ("off", False)):
         assert serve(WSCORE_GC_FREEZE=text)["gc_freeze"] is value
-    with pytest.raises(ValueError, match="^WSCORE_GC_FREEZE must be 1, true, yes or on"):
+    with pytest.raises(ValueError, match=r"^WSCORE_GC_FREEZE must be 1, true, yes or on"):
         serve(WSCORE_GC_FREEZE="maybe")
 
 
@@ -182,6 +193,47 @@ def test_so_it_does_in_the_environment_and_the_variable_is_named(flag: str, text
     variable = "WSCORE_" + flag[2:].upper().replace("-", "_")
     with pytest.raises(ValueError, match=f"^{variable} must "):
         serve(**{variable: text})
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "value"),
+    [
+        ("--in-flight", "1", 1),
+        ("--in-flight", "65536", 65536),
+        ("--size", "0", 0),
+        ("--size", "64MiB", 64 << 20),
+        ("--rate", "0.5", 0.5),
+        ("--rate", "1e8", 1e8),
+        ("--pattern", "window", "window"),
+        ("--pattern", "burst", "burst"),
+        ("--ramp-up", "0", 0.0),
+    ],
+)
+def test_values_of_a_load_are_understood(flag: str, text: str, value: object) -> None:
+    assert read(BENCH, [flag, text])[flag[2:].replace("-", "_")] == value
+
+
+@pytest.mark.parametrize(
+    ("flag", "text", "complaint"),
+    [
+        ("--in-flight", "0", "must be a whole number from 1 upwards, not '0'"),
+        ("--in-flight", "65537", "must be at most 65536, not '65537'"),
+        ("--size", "67108865", "must be at most 64MiB, not '67108865'"),
+        ("--size", "large", "must be a number of bytes such as 65536, 64KiB or 1MiB, not 'large'"),
+        ("--rate", "0", "must be a number of messages a second, above 0 and up to 100000000, not '0'"),
+        ("--rate", "100000001", "must be a number of messages a second, above 0 and up to 100000000, not '100000001'"),
+        ("--rate", "nan", "must be a number of messages a second, above 0 and up to 100000000, not 'nan'"),
+        ("--rate", "fast", "must be a number of messages a second, above 0 and up to 100000000, not 'fast'"),
+        ("--pattern", "bursts", "must be window or burst, not 'bursts'"),
+        ("--duration", "0", "must be more than 0 seconds"),
+    ],
+)
+def test_a_load_that_makes_no_sense_ends_with_one_sentence(
+    flag: str, text: str, complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        read(BENCH, [flag, text])
+    assert capsys.readouterr().err == f"wscore: argument {flag}: {complaint} (see wscore --help)\n"
 
 
 @pytest.mark.parametrize("text", ["no colon", ":empty name", ""])

@@ -15,7 +15,7 @@ from typing import Any
 
 from wscore._version import __version__
 from wscore.cli import Failure, complain
-from wscore.cli.options import CONNECT, SERVE, Parser, add_options, settings_of
+from wscore.cli.options import BENCH, CONNECT, SERVE, Parser, add_options, settings_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = _parser()
     typed = parser.parse_args(arguments)
     if typed.command is None:
-        parser.error("say what to do: serve, or connect URL")
+        parser.error("say what to do: serve, connect URL, or bench URL")
     try:
-        return _serve(typed) if typed.command == "serve" else _connect(typed)
+        return _COMMANDS[typed.command](typed)
     except Failure as failure:
         complain(failure.sentence)
         return failure.status
@@ -53,6 +53,15 @@ def _connect(typed: argparse.Namespace) -> int:
     return connect.run(typed.url, settings_of(typed, CONNECT))
 
 
+def _bench(typed: argparse.Namespace) -> int:
+    from wscore.cli import bench
+
+    return bench.run(typed.url, settings_of(typed, BENCH))
+
+
+_COMMANDS = {"serve": _serve, "connect": _connect, "bench": _bench}
+
+
 def _parser() -> Parser:
     parser = Parser(prog="wscore", description="WebSocket server and client.", allow_abbrev=False)
     parser.add_argument("--version", action=_Version, help="print version, implementation, kernel and libraries")
@@ -77,6 +86,16 @@ def _parser() -> Parser:
     )
     connect.add_argument("url", metavar="URL", help="ws://… or wss://…")
     add_options(connect, CONNECT, environment=False)
+    bench = commands.add_parser(
+        "bench",
+        help="put a load on an echo server and measure it",
+        description="Send messages on many connections, check that each comes back as it went, and print throughput, "
+        "percentiles of the latency, and how busy this program itself was. Ctrl-C ends it early, with the results so "
+        "far. The exit status is 0 only if every connection opened and lasted, and every message was answered.",
+        allow_abbrev=False,
+    )
+    bench.add_argument("url", metavar="URL", help="ws://… or wss://…")
+    add_options(bench, BENCH, environment=False)
     return parser
 
 

@@ -127,6 +127,40 @@ CONNECT = (
     Option("wait", values.duration, "0.5", "SECONDS", "after the input's end, close after so long without a message"),
 )
 
+BENCH = (
+    Option("connections", values.count, "100", "COUNT", "how many connections to open"),
+    Option("in-flight", values.in_flight, None, "COUNT", "messages in flight on each connection; if not given, 1"),
+    Option(
+        "pattern",
+        values.one_of("window", "burst"),
+        None,
+        "PATTERN",
+        "window: so many in flight at any time, each reply is followed by a message; burst: so many at once, and the "
+        "next when all are answered; if not given, window",
+    ),
+    Option(
+        "rate",
+        values.messages_a_second,
+        None,
+        "RATE",
+        "messages a second over all connections, on a schedule that waits for no reply; latencies count from the "
+        "moment in the schedule",
+    ),
+    Option("size", values.message_size, "20", "SIZE", "size of a message"),
+    Option("binary", None, None, "", "send binary messages (noise) instead of text (words)"),
+    Option("duration", values.limit, "10", "SECONDS", "how long to measure"),
+    Option("ramp-up", values.duration, "0", "SECONDS", "open the connections over so long a time; each sends at once"),
+    Option("warm-up", values.duration, "1", "SECONDS", "time between the last connection and the measurement"),
+    Option("timeout", values.limit, "10", "SECONDS", "time to open a connection, and for the last replies"),
+    Option("no-check", None, None, "", "count replies without comparing them with what was sent"),
+    Option("json", None, None, "", "print the results as JSON"),
+    Option("header", values.header, None, "'NAME: VALUE'", "a header to send with the opening handshake", True),
+    Option("subprotocol", values.text, None, "NAME", "a subprotocol to offer, the preferred one first", True),
+    Option("compression", values.policy, "off", "POLICY", "permessage-deflate: off, takeover, shared or dedicated"),
+    Option("ca-file", values.text, None, "FILE", "certificates to trust, in PEM, instead of the system's"),
+    Option("insecure", None, None, "", "trust any certificate"),
+)
+
 
 # From the tables to argparse and back.
 

@@ -63,11 +63,16 @@ def _decoded(line: bytes) -> str:
 
 
 async def write_line(descriptor: int, line: str) -> None:
-    """Write a line, in whatever encoding the terminal has; waits while a pipe is full, and cancelling leaves it there.
+    """Write a line, as `write` does."""
+    await write(descriptor, line + "\n")
+
+
+async def write(descriptor: int, text: str) -> None:
+    """Write text, in whatever encoding the terminal has; waits while a pipe is full, and cancelling leaves it there.
 
     Raises `BrokenPipeError` when nobody reads any more, and `OSError` when it cannot be written for another reason.
     """
-    data = (line + "\n").encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+    data = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
     if _takes_at_once(descriptor, len(data)):
         await trio.lowlevel.checkpoint()
         _write_all(descriptor, data)

@@ -130,6 +130,34 @@ def header(value: str) -> tuple[str, str]:
     return name, content.strip()
 
 
+# What a load may be: more would not fit into memory, or into a second.
+_LARGEST_MESSAGE = 64 << 20
+_MOST_IN_FLIGHT = 65536
+_MOST_A_SECOND = 100_000_000
+
+
+def message_size(value: str) -> int:
+    if (number := size(value)) > _LARGEST_MESSAGE:
+        raise ValueError(f"must be at most 64MiB, not {value!r}")
+    return number
+
+
+def in_flight(value: str) -> int:
+    if (number := count(value)) > _MOST_IN_FLIGHT:
+        raise ValueError(f"must be at most {_MOST_IN_FLIGHT}, not {value!r}")
+    return number
+
+
+def messages_a_second(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0 < number <= _MOST_A_SECOND:
+        raise ValueError(f"must be a number of messages a second, above 0 and up to {_MOST_A_SECOND}, not {value!r}")
+    return number
+
+
 _SWITCHES = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
