@@ -8,6 +8,7 @@ import hashlib
 import os
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -276,8 +277,20 @@ def test_a_server_is_gone_when_its_block_is_left(load: Path) -> None:
 
 
 def test_a_server_that_does_not_start_is_a_failure_that_says_why() -> None:
-    with pytest.raises(Failure, match="nonsense"), running(["python3", "-c", "raise SystemExit('nonsense')"]):
+    command = [sys.executable, "-c", "raise SystemExit('nonsense')"]
+    with pytest.raises(Failure, match="did not start; its last words: nonsense"), running(command):
         raise AssertionError
+
+
+def test_a_server_that_dies_under_load_is_a_failure_that_says_why(load: Path) -> None:
+    dies = (
+        "import os, socket; listener = socket.create_server(('127.0.0.1', 0));"
+        "print('{\"port\": %d, \"versions\": {}}' % listener.getsockname()[1], flush=True);"
+        "connection = listener.accept(); raise SystemExit('out of order')"
+    )
+    broken = r"broke in the handshake.*out of order"
+    with pytest.raises(Failure, match=broken), running([sys.executable, "-c", dies]) as server:
+        under_load(load, server, ["echo", "--connections", "1"], limit=HANGING)
 
 
 def test_the_processor_time_of_children_counts_and_they_end_with_their_parent(load: Path) -> None:

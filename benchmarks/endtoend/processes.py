@@ -22,7 +22,7 @@ __all__ = ["LOAD_CORE", "SERVER_CORE", "Failure", "Server", "certificates", "run
 
 ROOT = Path(__file__).resolve().parents[2]
 START_SECONDS = 30.0
-KEPT_OUTPUT = 2000
+KEPT_OUTPUT = 300
 PR_SET_PDEATHSIG = 1
 
 _cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [0]
@@ -64,9 +64,11 @@ def running(command: Sequence[str]) -> Iterator[Server]:
         try:
             line = _first_line(process)
             if not line:
-                raise Failure(f"{' '.join(command)} did not start: {_read(said)}")
+                raise Failure(f"{' '.join(command)} did not start")
             ready = json.loads(line)
             yield Server(process.pid, ready["port"], ready["versions"])
+        except Failure as failure:
+            raise Failure(f"{failure}; {_last_words(said)}") from None
         finally:
             # Its children, too.
             os.killpg(process.pid, signal.SIGKILL)
@@ -82,9 +84,12 @@ def _first_line(process: subprocess.Popen[bytes]) -> bytes:
         return process.stdout.readline() if selector.select(START_SECONDS) else b""
 
 
-def _read(file: Any) -> str:
-    file.seek(0)
-    return file.read().decode(errors="replace")[-KEPT_OUTPUT:]
+def _last_words(said: Any) -> str:
+    """The last line of the server's complaints that says something: of a traceback, the error."""
+    said.seek(0)
+    lines = [line.strip(" |+-") for line in said.read().decode(errors="replace").splitlines()]
+    spoken = [line for line in lines if line]
+    return f"its last words: {spoken[-1][:KEPT_OUTPUT]}" if spoken else "the server said nothing"
 
 
 def under_load(load: Path, server: Server, arguments: Sequence[str], *, limit: float) -> dict[str, Any]:
