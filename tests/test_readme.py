@@ -13,6 +13,8 @@ import pytest
 import trio
 
 import wscore
+from wscore.cli.config import read_config
+from wscore.cli.options import SERVE
 
 README = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
 UNITS = {"MiB": 1 << 20, "KiB": 1 << 10, "s": 1, "": 1}
@@ -69,6 +71,13 @@ async def test_the_client_talks_to_the_server() -> None:
 
 def test_the_codec_echoes() -> None:
     assert run(block("codec")) == "['hello']\n"
+
+
+def test_the_configuration_is_understood(tmp_path: Path) -> None:
+    path = tmp_path / "wscore.toml"
+    path.write_text(block("config"), encoding="utf-8")
+    settings = read_config(str(path), SERVE)
+    assert (settings["max_message_size"], settings["ping_interval"]) == (64 << 10, 30.0)
 
 
 def rows_of_limits() -> list[tuple[str, str]]:

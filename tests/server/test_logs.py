@@ -1,11 +1,15 @@
 """Nothing that a peer wrote may command a terminal or forge a line of a log (security case 61 for logs)."""
 
+import json
 import logging
+import os
 import unicodedata
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
-from wscore.server.logs import EscapingFormatter, escape
+from wscore.server.logs import EscapingFormatter, JsonFormatter, escape, fields
 
 
 @pytest.mark.parametrize(
@@ -62,3 +66,46 @@ def test_a_traceback_is_escaped_and_indented_so_that_no_line_of_it_passes_for_a_
     assert lines[0] == "ERROR failed"
     assert all(line.startswith("    ") for line in lines[1:])
     assert lines[-2:] == [r"    ValueError: from the peer:\x1b[2J", "    ERROR forged"]
+
+
+# As JSON
+
+
+def as_json(message: str, *arguments: object, error: Exception | None = None, **values: object) -> dict[str, Any]:
+    information = (type(error), error, error.__traceback__) if error else None
+    record = logging.LogRecord("wscore", logging.WARNING, __file__, 1, message, arguments, information)
+    vars(record).update(fields(**values))
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    entry: dict[str, Any] = json.loads(line)
+    return entry
+
+
+def test_a_record_is_an_object_with_time_level_process_and_sentence() -> None:
+    entry = as_json("%s of %d", "one", 2)
+    assert (entry["level"], entry["message"], entry["pid"]) == ("warning", "one of 2", os.getpid())
+    time = datetime.fromisoformat(entry["time"])
+    assert abs(datetime.now(UTC) - time) < timedelta(minutes=1)
+    assert set(entry) == {"time", "level", "message", "pid"}
+
+
+def test_fields_stand_beside_the_sentence() -> None:
+    entry = as_json("refused", event="refused", status=403, path="/chat", nothing=None, seconds=0.5, peer=("::1", 1))
+    assert entry["status"] == 403
+    assert (entry["event"], entry["path"], entry["nothing"], entry["seconds"]) == ("refused", "/chat", None, 0.5)
+    assert entry["peer"] == "('::1', 1)"
+
+
+def test_nothing_harmful_is_left_when_a_reader_decodes_the_strings() -> None:
+    entry = as_json("\x1b[2J\u202e\n", error=ValueError("\x9b31m\nforged"), path="\x07\u2028")
+    assert entry["message"] == r"\x1b[2J\u202e\n"
+    assert entry["path"] == r"\x07\u2028"
+    assert entry["error"] == r"ValueError: \x9b31m\nforged"
+    assert entry["traceback"].endswith("\nforged")  # a traceback has lines; none of them can pass for an entry
+    assert "\x9b" not in entry["traceback"]
+
+
+def test_the_plain_format_does_without_fields() -> None:
+    record = logging.LogRecord("wscore", logging.ERROR, __file__, 1, "sentence", (), None)
+    vars(record).update(fields(event="refused"))
+    assert EscapingFormatter("%(levelname)s %(message)s").format(record) == "ERROR sentence"

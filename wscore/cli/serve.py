@@ -33,7 +33,7 @@ def run(settings: Settings) -> int:
             raise
         logger.critical("%s", failure.sentence, extra=fields(event="failed"))
         return failure.status
-    except Exception:
+    except (Exception, BaseExceptionGroup):  # a group may hold what a handler meant for the whole program
         logger.critical("the server has failed", exc_info=True, extra=fields(event="failed"))
         return 1
 

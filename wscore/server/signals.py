@@ -55,5 +55,3 @@ class SignalReader:
 def ignore(number: signal.Signals) -> None:
     """Make a signal do nothing here, and what it usually does in programs that this one starts."""
     signal.signal(number, _wake)
-
-

@@ -83,6 +83,7 @@ def _adopted(descriptor: int) -> socket.socket:
     except OSError as error:
         raise ValueError(f"descriptor {descriptor} was passed as a socket, but is none: {error.strerror}") from None
     if not listens:
+        sock.close()
         raise ValueError(f"descriptor {descriptor} was passed, but is no socket that listens for streams")
     return sock
 
