@@ -32,7 +32,8 @@ __all__ = ["Events", "Supervisor", "delay_after"]
 # A worker that has served for so long was all right; one that fails sooner is started later each time.
 STEADY = 10.0
 FIRST_DELAY = 0.25
-LONGEST_DELAY = 30.0
+# Should all of them be down, whoever comes waits in the listening sockets' queues, and not for long.
+LONGEST_DELAY = 4.0
 # How long after the time for draining, or after a second signal, a worker that still runs is killed.
 GRACE = 2.0
 # How long a page waits for the workers to report.
@@ -100,7 +101,8 @@ class Supervisor:
     def run(self) -> int | socket.socket:
         """Return the exit status; or, in each worker that is forked, its end of the link to the supervisor."""
         gc.collect()
-        gc.freeze()  # what exists now is shared by all, and stays so if no collector writes to it
+        if hasattr(gc, "freeze"):  # what exists now is shared by all, and stays so if no collector writes to it
+            gc.freeze()
         self._workers[0].start_at = monotonic()  # the others follow, unless it says already why none can serve
         while True:
             for worker in self._workers:
