@@ -14,6 +14,7 @@ import trio.testing
 
 from wscore.codec import CLIENT, IMPLEMENTATION, LOAD_ERROR, SERVER
 
+from . import raw
 from .side import Side
 
 # How long an example takes says more about the machine than about the code.
@@ -31,6 +32,13 @@ def autojump_clock() -> trio.testing.MockClock:
 def mock_clock() -> trio.testing.MockClock:
     """A clock that stands still until the test calls `jump`."""
     return trio.testing.MockClock()
+
+
+@pytest.fixture(params=["stream", pytest.param("auto", marks=pytest.mark.native)])
+def each_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What is tested holds for servers on streams and, if they listen on sockets, for those on the reactor."""
+    monkeypatch.setattr(raw, "transport_in_use", request.param)
+    return request.param
 
 
 CODEC_MODULES = ("masking", "utf8", "frames", "reader", "writer", "deflate")

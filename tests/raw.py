@@ -88,11 +88,16 @@ async def echo(ws: wscore.WebSocket) -> None:
         await ws.send(message)
 
 
+# What servers use unless a test says otherwise; set by the fixture `each_transport`.
+transport_in_use = "auto"
+
+
 @asynccontextmanager
 async def serving(
     handler: Callable[[wscore.WebSocket], Awaitable[object]] | None = echo, **options: Any
 ) -> AsyncIterator[wscore.Server]:
-    """A server on 127.0.0.1, for the time of the block."""
+    """A server on 127.0.0.1, for the time of the block; on what the fixture `each_transport` says."""
+    options = {"transport": transport_in_use} | options
     if "listeners" not in options:
         options = {"host": "127.0.0.1", "port": 0} | options
     async with trio.open_nursery() as nursery:

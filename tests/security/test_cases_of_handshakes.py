@@ -22,6 +22,8 @@ from ..wire import CLOSE, TEXT, Frame, close_payload, encode
 from .bombs import RSV1, compress
 from .opened import opened
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 LINE_ENDS = ["\r\n", "\n", "\r", "\x00"]
 # Names that every object of some language has.
 INHERITED_NAMES = ["constructor", "__proto__", "toString", "__class__", "__init__", "hasOwnProperty"]

@@ -25,6 +25,8 @@ from .bombs import RSV1, bomb, compress, compressed_message
 from .measuring import KIB, MIB, guard_against_hanging, memory
 from .opened import opened, send_forever
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 UNBOUNDED = (1 << 62) - 1
 
 

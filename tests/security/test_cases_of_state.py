@@ -25,6 +25,8 @@ from .bombs import RSV1, compress
 from .measuring import MIB
 from .opened import opened
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 HELLO = bytes.fromhex("f248cdc9c90700")
 LARGEST = (1 << 63) - 1
 

@@ -14,6 +14,8 @@ from wscore.server.pages import plain
 from ..raw import Raw, dial, serving, status_of, url_of
 from ..wire import TEXT, from_client
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 
 async def answer_to(*arguments: object, options: dict | None = None, **changes: str | None) -> bytes:
     """The whole response to one request."""

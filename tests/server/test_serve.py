@@ -21,11 +21,14 @@ import trio.lowlevel
 import trio.testing
 
 import wscore
+from wscore.transport import reactor
 from wscore.transport.options import Options
 
 from ..raw import Raw, dial, echo, serving, status_of, url_of
 from ..steps import cancelled_at
 from ..wire import BINARY, CLOSE, KEY, TEXT, Frame, from_client, header
+
+pytestmark = pytest.mark.usefixtures("each_transport")
 
 
 class Stop(BaseException):
@@ -121,7 +124,6 @@ async def test_listeners_may_be_brought_along(tmp_path: Path) -> None:
         ({"port": None}, ValueError, "port"),
         ({"listeners": []}, ValueError, "not both"),
         ({"host": None, "port": None, "listeners": []}, ValueError, "empty"),
-        ({"transport": "reactor"}, ValueError, "reactor"),
         ({"transport": "carrier pigeon"}, ValueError, "transport"),
         ({"compression": "zip"}, ValueError, "compression"),
         ({"subprotocols": ["a b"]}, ValueError, "subprotocol"),
@@ -135,6 +137,25 @@ async def test_listeners_may_be_brought_along(tmp_path: Path) -> None:
 async def test_senseless_arguments_are_misuse(options: dict, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
         await wscore.serve(**({"handler": echo, "host": "127.0.0.1", "port": 0} | options))
+
+
+@pytest.mark.native
+async def test_the_reactor_wants_sockets() -> None:
+    class Nowhere(trio.abc.Listener[trio.abc.Stream]):
+        async def accept(self) -> trio.abc.Stream:
+            await trio.sleep_forever()
+
+        async def aclose(self) -> None:
+            await trio.lowlevel.checkpoint()
+
+    with pytest.raises(ValueError, match="sockets only"):
+        await wscore.serve(echo, listeners=[Nowhere()], transport="reactor")
+
+
+async def test_the_reactor_is_refused_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reactor, "AVAILABLE", False)
+    with pytest.raises(ValueError, match="compiled"):
+        await wscore.serve(echo, "127.0.0.1", 0, transport="reactor")
 
 
 async def test_an_address_that_is_taken_is_an_os_error_as_it_is() -> None:
@@ -545,6 +566,7 @@ async def test_serve_cancelled_at_every_await_leaves_nothing_behind() -> None:
         async with trio.open_nursery() as nursery:
             serve = partial(wscore.serve, echo, "127.0.0.1", 0, task_status=Status())
             again = await cancelled_at(step, partial(plainly, serve))
+        await trio.testing.wait_all_tasks_blocked()  # until the reactor has gone
         assert len(os.listdir("/proc/self/fd")) == before
         step += 1
     assert step > 3

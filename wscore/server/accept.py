@@ -12,8 +12,17 @@ import trio
 
 from wscore.server.limits import Limits
 from wscore.server.logs import fields, logger
+from wscore.transport import reactor
 
-__all__ = ["Listener", "accept_from", "addresses_of", "open_listeners"]
+__all__ = [
+    "Exhaustion",
+    "Listener",
+    "accept_from",
+    "addresses_of",
+    "check_transport",
+    "on_the_reactor",
+    "open_listeners",
+]
 
 Listener = trio.abc.Listener[trio.abc.Stream]
 
@@ -50,12 +59,31 @@ def _below_tls(listener: object) -> object:
     return listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
 
 
+def check_transport(transport: str) -> None:
+    """Raises `ValueError` for a transport that there is not, at all or in this installation."""
+    if transport not in ("auto", "reactor", "stream"):
+        raise ValueError(f'transport must be "auto", "reactor" or "stream", not {transport!r}')
+    if transport == "reactor" and not reactor.AVAILABLE:
+        raise ValueError('the reactor needs the compiled codec, and epoll or kqueue: transport is "auto" or "stream"')
+
+
+def on_the_reactor(transport: str, listeners: Sequence[Listener]) -> bool:
+    """Whether the reactor is wanted and there, and all listeners are sockets; "auto" means "if it can be".
+
+    Raises `ValueError` if it is wanted for other listeners.
+    """
+    are_sockets = all(isinstance(listener, trio.SocketListener) for listener in listeners)
+    if transport == "reactor" and not are_sockets:
+        raise ValueError("the reactor accepts from sockets only: give trio.SocketListener, and ssl_context for TLS")
+    return transport != "stream" and reactor.AVAILABLE and are_sockets
+
+
 async def accept_from(listener: Listener, limits: Limits, take: Callable[[trio.abc.Stream], None]) -> None:
     """Pass each connection of `listener` to `take`, as long as there is room; close the listener when cancelled.
 
     Returns if somebody else closes the listener. Raises `OSError` for errors after which it makes no sense to go on.
     """
-    warn_from = 0.0
+    exhaustion = Exhaustion()
     async with listener:
         while True:
             await limits.wait_for_room()
@@ -66,15 +94,20 @@ async def accept_from(listener: Listener, limits: Limits, take: Callable[[trio.a
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
-                warn_from = _warn(error, warn_from)
-                await trio.sleep(PAUSE)
+                await trio.sleep(exhaustion.pause(error))
 
 
-def _warn(error: OSError, warn_from: float) -> float:
-    """Say what has run out, unless that was said just now; return when to say it again."""
-    now = trio.current_time()
-    if now < warn_from:
-        return warn_from
-    sentence = "accepting pauses: %s; raise the limit of open files, or lower max_connections"
-    logger.warning(sentence, error.strerror, extra=fields(event="accepting_pauses"))
-    return now + _WARN_EVERY
+class Exhaustion:
+    """What is done when the system has run out of something."""
+
+    def __init__(self) -> None:
+        self._warn_from = 0.0
+
+    def pause(self, error: OSError) -> float:
+        """Say what has run out, unless that was said just now; return for how many seconds to accept nothing."""
+        now = trio.current_time()
+        if now >= self._warn_from:
+            self._warn_from = now + _WARN_EVERY
+            sentence = "accepting pauses: %s; raise the limit of open files, or lower max_connections"
+            logger.warning(sentence, error.strerror, extra=fields(event="accepting_pauses"))
+        return PAUSE

@@ -49,8 +49,8 @@ class Conversations:
         self._options = options
         self._entrance = entrance
         self._tally = tally
-        self._handler = handler or WebSocket.wait_closed
-        self._on_message = on_message
+        self._handler = handler
+        self.on_message = on_message
         self._on_error = on_error or log_error
         self._streams: set[trio.abc.Stream] = set()
         self._is_closing = False
@@ -70,12 +70,12 @@ class Conversations:
             else:
                 await self._run(top, visit, visit.opening)
         except BaseException as error:
-            self._contain(error)
+            self.contain(error)
         finally:
             self._streams.discard(stream)
             await close_now(stream)
 
-    def _report(self, ws: WebSocket, error: Exception) -> None:
+    def report(self, ws: WebSocket, error: Exception) -> None:
         """Tell `on_error`; should that fail, too, the connection still gets its 1011."""
         try:
             self._on_error(ws, error)
@@ -83,7 +83,7 @@ class Conversations:
             self._tally.errors += 1
             logger.exception("on_error failed", extra=fields(event="on_error_failed"))
 
-    def _contain(self, error: BaseException) -> None:
+    def contain(self, error: BaseException) -> None:
         """Log and count what concerns this connection alone; raise the rest, without those `Cancelled` that are in it.
 
         A handler that was cancelled inside of a nursery raises groups, of `Cancelled` and perhaps of errors.
@@ -109,17 +109,40 @@ class Conversations:
             self._tally.resets += 1
             reset(stream)
 
-    async def _run(self, stream: trio.abc.Stream, visit: Visit, opening: Opening) -> None:
+    @property
+    def has_handler(self) -> bool:
+        """Whether there is a handler to be run in a task of its own; else messages go to `on_message`."""
+        return self._handler is not None
+
+    async def handle(self, ws: WebSocket) -> None:
+        """Run the handler, then close with 1000; with 1011 if it raised an `Exception`, which is reported."""
+        assert self._handler is not None
+        try:
+            await self._handler(ws)
+        except Exception as error:
+            ws._handler_failed(error)
+        await ws.aclose()
+
+    def enter(self, ws: WebSocket) -> None:
+        """An opening handshake has succeeded."""
         self._tally.accepted += 1
+        self.websockets.add(ws)
+        if self._is_closing:
+            ws.close_nowait(CloseCode.GOING_AWAY)
+
+    def leave(self, ws: WebSocket) -> None:
+        """Its handler is done, and it is closed."""
+        self.websockets.discard(ws)
+        self._tally.ended(ws)
+
+    async def _run(self, stream: trio.abc.Stream, visit: Visit, opening: Opening) -> None:
         ws: WebSocket | None = None
 
         async def handle(opened: WebSocket) -> None:
             nonlocal ws
             ws = opened
-            self.websockets.add(ws)
-            if self._is_closing:
-                ws.close_nowait(CloseCode.GOING_AWAY)
-            await self._handler(ws)
+            self.enter(ws)
+            await (self._handler or WebSocket.wait_closed)(ws)
 
         connection = new_connection(SERVER, self._options, visit.deflate)
         try:
@@ -129,13 +152,12 @@ class Conversations:
                 self._options,
                 opening,
                 handle,
-                on_message=self._on_message,
-                on_error=self._report,
+                on_message=self.on_message,
+                on_error=self.report,
             )
         finally:
             if ws is not None:
-                self.websockets.discard(ws)
-                self._tally.ended(ws)
+                self.leave(ws)
 
 
 def log_error(ws: WebSocket, error: Exception) -> None:

@@ -5,6 +5,9 @@ for as long as it takes to say so (503), a few at a time; above these, and while
 comes next waits in the system's queue. Knows neither sockets nor HTTP.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from trio.lowlevel import ParkingLot, RunVar
 
 __all__ = ["Limits", "Place", "default_max_connections"]
@@ -40,11 +43,17 @@ class _Meter:
         self.count = 0
         self.above = 0
         self._change = ParkingLot()
+        self.watchers: set[Callable[[], object]] = set()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more fits."""
+        return self.count < self._limit or self.above < self._spare
 
     async def wait_for_room(self) -> bool:
         """Wait until one more fits; whether that took any time."""
         waited = False
-        while self.count >= self._limit and self.above >= self._spare:
+        while not self.has_room:
             await self._change.park()
             waited = True
         return waited
@@ -61,6 +70,8 @@ class _Meter:
         self.above -= was_above
         self.count -= not was_above
         self._change.unpark_all()
+        for watcher in tuple(self.watchers):
+            watcher()
 
 
 def _connections(limit: int) -> _Meter:
@@ -95,6 +106,23 @@ class Limits:
         """Wait until one more connection may be accepted."""
         while await self._connections.wait_for_room() or await self._handshakes.wait_for_room():
             pass
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more connection may be accepted."""
+        return self._connections.has_room and self._handshakes.has_room
+
+    @contextmanager
+    def watched(self, watcher: Callable[[], object]) -> Iterator[None]:
+        """Have `watcher` called whenever there may be room again, for the time of the block."""
+        meters = (self._connections, self._handshakes)
+        for meter in meters:
+            meter.watchers.add(watcher)
+        try:
+            yield
+        finally:
+            for meter in meters:
+                meter.watchers.discard(watcher)
 
     def enter(self) -> "Place":
         """Count one connection, and its handshake."""

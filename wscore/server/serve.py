@@ -8,12 +8,12 @@ import gc
 import ssl
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import trio
 
 from wscore.protocol.prepared import PreparedMessage, prepare
-from wscore.server.accept import Listener, accept_from, addresses_of, open_listeners
+from wscore.server.accept import Listener, accept_from, addresses_of, check_transport, on_the_reactor, open_listeners
 from wscore.server.admission import Admission, OnRequest
 from wscore.server.conversation import Conversations, Handler
 from wscore.server.entrance import Entrance
@@ -27,6 +27,9 @@ from wscore.transport.options import Compression, Options, SlowConsumer
 from wscore.transport.sending import Sendable
 from wscore.transport.trio_glue import unwrapped
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
+
+if TYPE_CHECKING:
+    from wscore.server.doorway import Doorway
 
 __all__ = ["Server", "serve", "serve_stream"]
 
@@ -104,7 +107,7 @@ async def serve(
     Raises `OSError` if it cannot listen; `ValueError`, `TypeError` or `LocalProtocolError` for arguments that make no
     sense; and what is no Exception, as a handler raised it. Cancelled, it closes all connections at once.
     """
-    _check_transport(transport)
+    check_transport(transport)
     options = Options(
         compression=compression,
         compression_threshold=compression_threshold,
@@ -136,7 +139,10 @@ async def serve(
     entrance = Entrance(options, admission, ssl_context)
     conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
     limits = Limits(max_connections, max_handshakes)
-    server = Server(await open_listeners(host, port, listeners), conversations, limits, tally)
+    opened = await open_listeners(host, port, listeners)
+    server = Server(opened, conversations, limits, tally)
+    if on_the_reactor(transport, opened):
+        server.use_reactor(options, admission, ssl_context)
     sites.bind(server.addresses)
     await server._run(gc_freeze, task_status)
 
@@ -241,6 +247,13 @@ class Server:
         self._everything = trio.CancelScope()
         self._ended = trio.Event()
         self._failure: BaseException | None = None
+        self._doorway: Doorway | None = None
+
+    def use_reactor(self, options: Options, admission: Admission, ssl_context: ssl.SSLContext | None) -> None:
+        """Let the reactor move the bytes; all listeners are sockets."""
+        from wscore.server.doorway import Doorway
+
+        self._doorway = Doorway(options, admission, self._conversations, self._limits, ssl_context, self._fail)
 
     @property
     def addresses(self) -> tuple[object, ...]:
@@ -276,6 +289,8 @@ class Server:
         finally:
             if not self._ended.is_set():
                 self._conversations.reset()
+                if self._doorway is not None:
+                    self._doorway.reset()
                 self._everything.cancel()
         await self._ended.wait()
 
@@ -313,14 +328,24 @@ class Server:
             raise failure
 
     async def _accept_all(self, gc_freeze: bool, task_status: trio.TaskStatus["Server"]) -> None:
+        if gc_freeze:
+            gc.collect()
+            gc.freeze()
+        if self._doorway is None:
+            await self._accept_streams(task_status)
+            return
+        for listener in self._listeners:
+            assert isinstance(listener, trio.SocketListener)
+            self._doorway.listen(listener)
+        task_status.started(self)
+        await self._doorway.run(self._accepting)
+
+    async def _accept_streams(self, task_status: trio.TaskStatus["Server"]) -> None:
         async with trio.open_nursery() as nursery:
 
             def take(stream: trio.abc.Stream) -> None:
                 nursery.start_soon(self._hold, stream, self._limits.enter())
 
-            if gc_freeze:
-                gc.collect()
-                gc.freeze()
             task_status.started(self)
             with self._accepting:
                 async with trio.open_nursery() as accepting:
@@ -333,21 +358,17 @@ class Server:
         except BaseException as error:
             if isinstance(unwrapped(error), trio.Cancelled):
                 raise
-            # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
-            self._failure = self._failure or error
-            self._everything.cancel()
+            self._fail(error)
         finally:
             place.leave()
+
+    def _fail(self, error: BaseException) -> None:
+        # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
+        self._failure = self._failure or error
+        self._everything.cancel()
 
 
 def _offer(ws: WebSocket, message: PreparedMessage) -> bool:
     with suppress(ConnectionLost, trio.ClosedResourceError):
         return ws.send_nowait(message)
     return False
-
-
-def _check_transport(transport: str) -> None:
-    if transport == "reactor":
-        raise ValueError('the reactor is not part of this version: transport is "auto" or "stream"')
-    if transport not in ("auto", "stream"):
-        raise ValueError(f'transport must be "auto", "reactor" or "stream", not {transport!r}')

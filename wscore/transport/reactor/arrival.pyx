@@ -163,6 +163,10 @@ cdef class Arrival(Wire):
         """Close now."""
         self.finish()
 
+    def cut(self):
+        """Close now, with a reset."""
+        self.reset()
+
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1:
         self.guest.received(PyBytes_FromStringAndSize(<const char*>data, size))
         return 0

@@ -284,12 +284,13 @@ cdef class Reactor:
     # The end
 
     def fail(self, error):
-        """Close everything: the reactor itself has failed, or Trio ends."""
+        """Close everything: the reactor has come to its end, has failed, or Trio ends. It takes no more turns."""
         self.crash = error
         self.is_over = True
         for source in list(self.sources):
             if source is not None:
                 (<Source>source).failed(error)
+        wscore_poller_close(&self.poller)
 
 
 # Turns

@@ -16,8 +16,6 @@ from cpython.object cimport PyObject
 from libc.math cimport INFINITY
 from libc.stdint cimport uint8_t
 
-import contextvars
-
 from outcome import Value
 from trio import BusyResourceError, EndOfChannel, current_time
 from trio.lowlevel import Abort, checkpoint, current_task, reschedule
@@ -68,8 +66,11 @@ cdef class Link(Wire):
     def __cinit__(self):
         self.lose_by = self.answer_by = self.progress_by = self.linger_by = INFINITY
 
-    def start(self, Wire other, Pace pace, at_over):
-        """Take over the socket on which the opening handshake was, and begin; `at_over(self)` is called at the end."""
+    def start(self, Wire other, Pace pace, context, at_over):
+        """Take over the socket on which the opening handshake was; `at_over(self)` is called at the end.
+
+        `_on_message` is called in `context`, which nobody else has entered then.
+        """
         self.reader = self._connection.reader
         self.writer = self._connection.writer
         self.pace = pace
@@ -79,8 +80,7 @@ cdef class Link(Wire):
         self.is_open = True
         if self._options.pieces or self._options.strict_checkpoints:
             self.inbox = self._new_inbox()
-        if self._on_message is not None:
-            self.context = contextvars.copy_context()
+        self.context = context
         self.adopt(other)
         _set_alarm(self)
 
@@ -375,6 +375,8 @@ cdef int _take_events(Link self, list events) except -1:
     if self._on_message is None:
         for event in events:
             self._deliver(event)
+        return 0
+    if not events:
         return 0
     if self.items is None:
         self.items = events

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from contextvars import copy_context
 from dataclasses import replace
 
 import trio
@@ -97,7 +98,7 @@ async def open_websocket(
             if ws.crash is not None:
                 block.cancel()
 
-        ws.start(arrival, pace_of_this_run(), at_over)
+        ws.start(arrival, pace_of_this_run(), copy_context(), at_over)
         try:
             ws.begin(opening.rest)
             yield ws

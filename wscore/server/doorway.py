@@ -1,0 +1,279 @@
+"""The way in on the reactor, and the life of its connections: what `entrance` and `conversation` are for streams.
+
+Decides when a step of `admission` is taken, and when a task begins: for a handler, once there is a WebSocket, and for
+an `on_request` that is awaited; never otherwise. All of it together takes at most `handshake_timeout`, TLS included.
+"""
+
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from contextvars import copy_context
+from dataclasses import replace
+from socket import socket
+from ssl import SSLContext, SSLError
+
+import trio
+
+from wscore.codec import SERVER
+from wscore.protocol.handshake import Request
+from wscore.server.accept import Exhaustion
+from wscore.server.admission import CLOSING, FULL, Admission, Answer
+from wscore.server.conversation import Conversations
+from wscore.server.limits import Limits
+from wscore.server.logs import escape, fields, logger
+from wscore.transport.options import Options
+from wscore.transport.reactor.arrival import Arrival, Listening
+from wscore.transport.reactor.link import Link
+from wscore.transport.reactor.running import reactor_of_this_run
+from wscore.transport.reactor.websocket import ReactorWebSocket
+from wscore.transport.reactor.wire import Tls
+from wscore.transport.records import Opening
+from wscore.transport.stream import new_connection
+from wscore.transport.trio_glue import unwrapped
+
+__all__ = ["Doorway"]
+
+
+class Doorway:
+    """Where the connections of one server come in; `fail` is called with what ends the server."""
+
+    def __init__(
+        self,
+        options: Options,
+        admission: Admission,
+        conversations: Conversations,
+        limits: Limits,
+        ssl_context: SSLContext | None,
+        fail: Callable[[BaseException], object],
+    ) -> None:
+        self.options = options
+        self.admission = admission
+        self.conversations = conversations
+        self.limits = limits
+        self.ssl_context = ssl_context
+        self.fail = fail
+        self.guests: set[Guest] = set()
+        self.websockets: set[ReactorWebSocket] = set()
+        self._running = reactor_of_this_run()
+        self._context = copy_context()
+        self._exhaustion = Exhaustion()
+        self._listening: list[Listening] = []
+        self._listeners: list[trio.SocketListener] = []
+        self._nursery: trio.Nursery | None = None
+        self._change = trio.lowlevel.ParkingLot()
+
+    def listen(self, listener: trio.SocketListener) -> None:
+        """Accept from what `listener` listens on; it is closed when no more is accepted."""
+
+        def take(fd: int) -> None:
+            self._take(socket(family, kind, protocol, fileno=fd))
+
+        sock = listener.socket
+        family, kind, protocol = sock.family, sock.type, sock.proto
+        listening = Listening(
+            self._running.reactor,
+            socket(family, kind, protocol, fileno=os.dup(sock.fileno())),
+            take=take,
+            is_full=lambda: not self.limits.has_room,
+            exhausted=self._exhaustion.pause,
+            at_failure=self.fail,
+        )
+        self._listening.append(listening)
+        self._listeners.append(listener)
+
+    async def run(self, accepting: trio.CancelScope) -> None:
+        """Accept until `accepting` is cancelled, and wait until all connections have ended. Cancelled, they are cut."""
+        with self.limits.watched(self._go_on):
+            try:
+                async with trio.open_nursery() as self._nursery:
+                    with accepting:
+                        await trio.sleep_forever()
+                    self._stop_listening()
+                    self.close()
+                    while self.guests or self.websockets:
+                        await self._change.park()
+            finally:
+                self._stop_listening()
+                self._cut()
+
+    def close(self) -> None:
+        """Tell those whose request has not come that we are closing."""
+        for guest in tuple(self.guests):
+            if guest.waits_for_request:
+                guest.turn_away()
+
+    def reset(self) -> None:
+        """Reset all connections: the peers had their time."""
+        for guest in tuple(self.guests):
+            self.admission.tally.resets += 1
+            guest.arrival.cut()
+        for ws in tuple(self.websockets):
+            ws._give_up()
+
+    def _go_on(self) -> None:
+        for listening in self._listening:
+            listening.go_on()
+
+    def _stop_listening(self) -> None:
+        for listening in self._listening:
+            listening.close()
+        for listener in self._listeners:
+            listener.socket.close()
+
+    def _cut(self) -> None:
+        for guest in tuple(self.guests):
+            guest.arrival.close()
+        for ws in tuple(self.websockets):
+            ws.abort()
+
+    def _take(self, sock: socket) -> None:
+        local, remote = sock.getsockname(), _peer_of(sock)
+        Guest(self, sock.detach(), local, remote)
+
+    def start_task(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        """Start a task that lives no longer than the server."""
+        assert self._nursery is not None
+        self._nursery.start_soon(function, *arguments)
+
+    def arrive(self, guest: "Guest", fd: int) -> Arrival:
+        """Let the reactor have the socket of a guest."""
+        self.guests.add(guest)
+        tls = None if self.ssl_context is None else Tls(self.ssl_context, True)
+        return Arrival(self._running.reactor, fd, tls, guest)
+
+    def leave(self, guest: "Guest") -> None:
+        """This guest is gone, or has become a WebSocket."""
+        self.guests.discard(guest)
+        self._change.unpark_all()
+
+    def welcome(self, guest: "Guest", opening: Opening) -> None:
+        """The opening handshake has succeeded: let the conversation begin."""
+        conversations = self.conversations
+        connection = new_connection(SERVER, self.options, guest.visit.deflate)
+        opened = replace(opening, rest=b"")
+        ws = ReactorWebSocket(connection, self.options, opened, conversations.on_message, conversations.report)
+
+        def at_over(_: Link) -> None:
+            guest.place.leave()
+            if ws.crash is not None:
+                self._crashed(ws.crash)
+            if not conversations.has_handler:
+                self._forget(ws)
+
+        ws.start(guest.arrival, self._running.pace, self._context, at_over)
+        self.websockets.add(ws)
+        conversations.enter(ws)
+        guest.place.opened()
+        self.leave(guest)
+        if conversations.has_handler:
+            self.start_task(self._converse, ws)
+        ws.begin(opening.rest)
+
+    async def _converse(self, ws: ReactorWebSocket) -> None:
+        try:
+            await self.conversations.handle(ws)
+        except BaseException as error:
+            if isinstance(unwrapped(error), trio.Cancelled):
+                raise
+            self._crashed(error)
+        finally:
+            ws.abort()
+            self._forget(ws)
+
+    def _forget(self, ws: ReactorWebSocket) -> None:
+        self.websockets.discard(ws)
+        self.conversations.leave(ws)
+        self._change.unpark_all()
+
+    def _crashed(self, error: BaseException) -> None:
+        try:
+            self.conversations.contain(error)
+        except BaseException as fatal:
+            self.fail(fatal)
+
+
+class Guest:
+    """One connection on its way in."""
+
+    __slots__ = ("_doorway", "_thinking", "arrival", "place", "visit", "waits_for_request")
+
+    def __init__(self, doorway: Doorway, fd: int, local: object, remote: object) -> None:
+        self._doorway = doorway
+        self._thinking: trio.CancelScope | None = None
+        self.place = doorway.limits.enter()
+        self.visit = doorway.admission.visit(local, remote)
+        self.waits_for_request = True
+        self.arrival = doorway.arrive(self, fd)
+        self.arrival.call_at(trio.current_time() + doorway.options.handshake_timeout)
+        if self.place.is_above and doorway.ssl_context is None:
+            self.respond(FULL)
+
+    def received(self, data: bytes) -> None:
+        """Go on with the request."""
+        result = FULL if self.place.is_above else self.visit.receive(data)
+        if result is None:
+            if not data:
+                self.arrival.close()
+            return
+        self.waits_for_request = False
+        self.arrival.pause()
+        answer = self._doorway.admission.ask(result) if isinstance(result, Request) else result
+        if isinstance(answer, Awaitable):
+            self._doorway.start_task(self._think, answer)
+        else:
+            self.respond(answer)
+
+    async def _think(self, answer: Awaitable[Answer]) -> None:
+        with trio.CancelScope() as self._thinking:
+            self.respond(await answer)
+
+    def respond(self, answer: Answer) -> None:
+        """Say what there is to say, and become a WebSocket or leave."""
+        output = self.visit.respond(answer)
+        if self.visit.opening is None:
+            self.arrival.say_last(output)
+        else:
+            self.arrival.say(output)
+            if self.arrival.fd >= 0:
+                self._doorway.welcome(self, self.visit.opening)
+
+    def turn_away(self) -> None:
+        """The server closes, and waits for no request."""
+        if self.arrival.is_encrypted is False:
+            self.arrival.close()
+        else:
+            self.waits_for_request = False
+            self.respond(CLOSING)
+
+    def expired(self) -> None:
+        """The time is over: say so, if something can be said."""
+        if self.arrival.is_encrypted is False:
+            self._doorway.admission.tally.tls_failures += 1
+            self.arrival.close()
+        elif not self.visit.answered:
+            if self._thinking is not None:
+                self._thinking.cancel()
+            self.respond(self.visit.overdue())
+
+    def tls_failed(self, error: SSLError) -> None:
+        """There is no way to say anything."""
+        self._doorway.admission.tally.tls_failures += 1
+        logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
+
+    def closed(self) -> None:
+        """The socket is closed, and has not become a WebSocket."""
+        if self._thinking is not None:
+            self._thinking.cancel()
+        self.place.leave()
+        self._doorway.leave(self)
+
+    def failed(self, error: BaseException) -> None:
+        """One of these steps has raised."""
+        self._doorway._crashed(error)
+
+
+def _peer_of(sock: socket) -> object:
+    # Whoever has gone already has no name.
+    with suppress(OSError):
+        return sock.getpeername()
+    return None
