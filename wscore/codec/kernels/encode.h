@@ -1,6 +1,5 @@
 /* Characters to UTF-8, for all vector variants; a part of vector.h, which says what the including file defines. */
 
-
 /* Eight characters below 0x800 in lanes of 2; `both` has a bit for each that is not ASCII. */
 WSCORE_INLINE size_t store_two_bytes(uint8_t *dst, X chars, X wide, unsigned both) {
     X lead = x_shift_right_16(chars, 6), trail = x_shift_left_16(x_and(chars, x_splat_16(0x3f)), 8);
@@ -45,61 +44,98 @@ static size_t utf8_size_ucs1(const uint8_t *src, size_t chars) {
             more = v_count_high(more, v_load(src));
         size += v_sum_8(more);
     }
+    for (; chars >= 8; src += 8, chars -= 8) size += ((load_8(src) & ASCII_8) >> 7) * 0x0101010101010101u >> 56;
     for (size_t i = 0; i < chars; i++) size += src[i] >> 7;
     return size;
 }
 
 /* A lane counts down by 1 for each byte of the three that its character does not need. */
+WSCORE_INLINE X spared_by_eight(X now, X *surrogates) {
+    X top = x_and(now, x_splat_16(0xf800));
+    X one = x_equal_16(x_and(now, x_splat_16(0xff80)), x_zero()), two = x_equal_16(top, x_zero());
+    *surrogates = x_or(*surrogates, x_equal_16(top, x_splat_16(0xd800)));
+    return x_add_16(one, two);
+}
+
 static size_t utf8_size_ucs2(const uint16_t *src, size_t chars) {
     size_t size = 0;
     X surrogates = x_zero();
     while (chars >= 8) {
         X spared = x_zero();
-        for (int i = 0; i < 16000 && chars >= 8; i++, src += 8, chars -= 8, size += 24) {
-            X now = x_load((const uint8_t *)src), top = x_and(now, x_splat_16(0xf800));
-            X one = x_equal_16(x_and(now, x_splat_16(0xff80)), x_zero()), two = x_equal_16(top, x_zero());
-            spared = x_add_16(spared, x_add_16(one, two));
-            surrogates = x_or(surrogates, x_equal_16(top, x_splat_16(0xd800)));
-        }
+        for (int i = 0; i < 16000 && chars >= 8; i++, src += 8, chars -= 8, size += 24)
+            spared = x_add_16(spared, spared_by_eight(x_load((const uint8_t *)src), &surrogates));
         size -= x_sum_16(x_sub_16(x_zero(), spared));
     }
     size_t rest = utf8_size_rest_ucs2(src, chars);
     return !x_is_zero(surrogates) || rest == SIZE_MAX ? SIZE_MAX : size + rest;
 }
 
+/* What the four characters need beyond a byte each, counted down. */
+WSCORE_INLINE X needed_by_four(X now, X *surrogates) {
+    X two = x_greater_32(now, x_splat_32(0x7f)), three = x_greater_32(now, x_splat_32(0x7ff));
+    *surrogates = x_or(*surrogates, x_equal_32(x_and(now, x_splat_32(0xfffff800)), x_splat_32(0xd800)));
+    return x_add_32(two, x_add_32(three, x_greater_32(now, x_splat_32(0xffff))));
+}
+
+struct sixteen {
+    X a, b, c, d;
+};
+
+WSCORE_INLINE struct sixteen load_sixteen(const uint32_t *src) {
+    struct sixteen all = {x_load((const uint8_t *)src), x_load((const uint8_t *)(src + 4)),
+                          x_load((const uint8_t *)(src + 8)), x_load((const uint8_t *)(src + 12))};
+    return all;
+}
+
+WSCORE_INLINE int are_ascii(struct sixteen all) {
+    return x_is_zero(x_and(x_or(x_or(all.a, all.b), x_or(all.c, all.d)), x_splat_32(0xffffff80)));
+}
+
 static size_t utf8_size_ucs4(const uint32_t *src, size_t chars) {
-    size_t size = 0;
+    size_t size = chars;
     X surrogates = x_zero();
     while (chars >= 4) {
-        X more = x_zero();
-        for (int i = 0; i < 16000 && chars >= 4; i++, src += 4, chars -= 4, size += 4) {
-            X now = x_load((const uint8_t *)src), two = x_greater_32(now, x_splat_32(0x7f));
-            X three = x_greater_32(now, x_splat_32(0x7ff)), four = x_greater_32(now, x_splat_32(0xffff));
-            more = x_add_32(more, x_negate_32(x_add_32(two, x_add_32(three, four))));
-            surrogates = x_or(surrogates, x_equal_32(x_and(now, x_splat_32(0xfffff800)), x_splat_32(0xd800)));
+        X needed = x_zero();
+        for (int i = 0; i < 4000 && chars >= 16; i++, src += 16, chars -= 16) {
+            struct sixteen all = load_sixteen(src);
+            if (are_ascii(all)) continue;
+            X first = x_add_32(needed_by_four(all.a, &surrogates), needed_by_four(all.b, &surrogates));
+            X last = x_add_32(needed_by_four(all.c, &surrogates), needed_by_four(all.d, &surrogates));
+            needed = x_sub_32(needed, x_add_32(first, last));
         }
-        /* No lane exceeds 48,000, so its low half is all of it. */
-        size += x_sum_16(more);
+        for (; chars >= 4 && chars < 16; src += 4, chars -= 4)
+            needed = x_sub_32(needed, needed_by_four(x_load((const uint8_t *)src), &surrogates));
+        /* No lane exceeds 48,009, so its low half is all of it. */
+        size += x_sum_16(needed);
     }
     size_t rest = utf8_size_rest_ucs4(src, chars);
-    return !x_is_zero(surrogates) || rest == SIZE_MAX ? SIZE_MAX : size + rest;
+    return !x_is_zero(surrogates) || rest == SIZE_MAX ? SIZE_MAX : size - chars + rest;
+}
+
+/* The first `size` bytes, with zeros behind them. To branch on each of the last characters would take longer. */
+WSCORE_INLINE X x_load_part(const void *src, size_t size) {
+    uint8_t padded[16] = {0};
+    memcpy(padded, src, size);
+    return x_load(padded);
+}
+
+/* Sixteen characters of one byte, of which the last eight may not be wanted. */
+WSCORE_INLINE size_t encode_sixteen(uint8_t *dst, X now, int whole) {
+    unsigned both = x_mask(now);
+    X low = x_widen_8_low(now), high = x_widen_8_high(now);
+    size_t size = store_two_bytes(dst, low, x_greater_16(low, x_splat_16(0x7f)), both & 0xff);
+    return whole ? size + store_two_bytes(dst + size, high, x_greater_16(high, x_splat_16(0x7f)), both >> 8) : size;
 }
 
 static size_t ucs1_to_utf8(uint8_t *dst, const uint8_t *src, size_t chars) {
     uint8_t *start = dst;
     for (; chars >= 16; src += 16, chars -= 16) {
         X now = x_load(src);
-        unsigned both = x_mask(now);
-        if (!both) {
-            x_store(dst, now);
-            dst += 16;
-            continue;
-        }
-        X low = x_widen_8_low(now), high = x_widen_8_high(now);
-        dst += store_two_bytes(dst, low, x_greater_16(low, x_splat_16(0x7f)), both & 0xff);
-        dst += store_two_bytes(dst, high, x_greater_16(high, x_splat_16(0x7f)), both >> 8);
+        if (x_is_ascii(now)) x_store(dst, now), dst += 16;
+        else dst += encode_sixteen(dst, now, 1);
     }
-    for (size_t i = 0; i < chars; i++) dst += encode_one(dst, src[i]);
+    if (chars > 8) dst += encode_sixteen(dst, x_load_part(src, chars), 1) - (16 - chars);
+    else if (chars) dst += encode_sixteen(dst, x_load_part(src, chars), 0) - (8 - chars);
     return (size_t)(dst - start);
 }
 
@@ -129,24 +165,26 @@ static size_t ucs2_to_utf8(uint8_t *dst, const uint16_t *src, size_t chars) {
             src += 16, chars -= 16;
         }
     }
+    if (chars >= 8) {
+        dst += encode_eight(dst, x_load((const uint8_t *)src));
+        src += 8, chars -= 8;
+    }
     for (size_t i = 0; i < chars; i++) dst += encode_one(dst, src[i]);
     return (size_t)(dst - start);
 }
 
 static size_t ucs4_to_utf8(uint8_t *dst, const uint32_t *src, size_t chars) {
     uint8_t *start = dst;
-    while (chars >= 16) {
-        X a = x_load((const uint8_t *)src), b = x_load((const uint8_t *)(src + 4));
-        X c = x_load((const uint8_t *)(src + 8)), d = x_load((const uint8_t *)(src + 12));
-        if (x_is_zero(x_and(x_or(x_or(a, b), x_or(c, d)), x_splat_32(0xffffff80)))) {
-            x_store(dst, x_narrow_16(x_narrow_both_32(a, b), x_narrow_both_32(c, d)));
-            src += 16, chars -= 16, dst += 16;
+    for (; chars >= 16; src += 16, chars -= 16) {
+        struct sixteen all = load_sixteen(src);
+        if (are_ascii(all)) {
+            x_store(dst, x_narrow_16(x_narrow_both_32(all.a, all.b), x_narrow_both_32(all.c, all.d)));
+            dst += 16;
         } else {
-            dst += store_any_bytes(dst, a);
-            dst += store_any_bytes(dst, b);
-            dst += store_any_bytes(dst, c);
-            dst += store_any_bytes(dst, d);
-            src += 16, chars -= 16;
+            dst += store_any_bytes(dst, all.a);
+            dst += store_any_bytes(dst, all.b);
+            dst += store_any_bytes(dst, all.c);
+            dst += store_any_bytes(dst, all.d);
         }
     }
     for (size_t i = 0; i < chars; i++) dst += encode_one(dst, src[i]);
