@@ -10,7 +10,7 @@ from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
 from socket import socket
-from ssl import SSLContext, SSLError
+from ssl import SSLContext
 
 import trio
 
@@ -156,7 +156,7 @@ class Doorway:
         def at_over(_: Link) -> None:
             guest.place.leave()
             if ws.crash is not None:
-                self._crashed(ws.crash)
+                self.crashed(ws.crash)
             if not conversations.has_handler:
                 self._forget(ws)
 
@@ -175,7 +175,7 @@ class Doorway:
         except BaseException as error:
             if isinstance(unwrapped(error), trio.Cancelled):
                 raise
-            self._crashed(error)
+            self.crashed(error)
         finally:
             ws.abort()
             self._forget(ws)
@@ -185,7 +185,7 @@ class Doorway:
         self.conversations.leave(ws)
         self._change.unpark_all()
 
-    def _crashed(self, error: BaseException) -> None:
+    def crashed(self, error: BaseException) -> None:
         try:
             self.conversations.contain(error)
         except BaseException as fatal:
@@ -255,7 +255,7 @@ class Guest:
                 self._thinking.cancel()
             self.respond(self.visit.overdue())
 
-    def tls_failed(self, error: SSLError) -> None:
+    def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything."""
         self._doorway.admission.tally.tls_failures += 1
         logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
@@ -269,7 +269,7 @@ class Guest:
 
     def failed(self, error: BaseException) -> None:
         """One of these steps has raised."""
-        self._doorway._crashed(error)
+        self._doorway.crashed(error)
 
 
 def _peer_of(sock: socket) -> object:

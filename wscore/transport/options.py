@@ -56,7 +56,7 @@ class Options:
     close_timeout: float = 10.0
     """A closing handshake that takes longer ends in a reset."""
     strict_checkpoints: bool = False
-    """Every call gives way to other tasks, as Trio's own do, not only once in 64 calls or 500 microseconds."""
+    """Every call gives way to other tasks, as Trio's own do, not only once in 2 milliseconds."""
 
     def __post_init__(self) -> None:
         for field in fields(self):

@@ -1,4 +1,3 @@
-import ssl
 from collections.abc import Callable
 from socket import socket
 from typing import Protocol
@@ -11,7 +10,7 @@ class Guest(Protocol):
 
     def received(self, data: bytes) -> None:
         """Bytes have come; b"" for their end."""
-    def tls_failed(self, error: ssl.SSLError) -> None:
+    def tls_failed(self, error: OSError) -> None:
         """TLS did not come about; what OpenSSL has to say about that is said, and the connection is closed."""
     def expired(self) -> None:
         """The time that `call_at` was given has come."""

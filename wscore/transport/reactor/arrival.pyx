@@ -124,7 +124,6 @@ cdef class Arrival(Wire):
     """A connected socket that nobody knows much of yet. Without a guest, it only carries the socket to a `Link`."""
 
     cdef object guest
-    cdef bint is_saying_last
 
     def __init__(self, Reactor reactor, int fd, Tls tls=None, guest=None):
         self.tls = tls
@@ -172,8 +171,11 @@ cdef class Arrival(Wire):
         return 0
 
     cdef int ended(self) except -1:
-        self.guest.received(b"")
-        return 0
+        if self.tls is None or self.tls.is_up:
+            self.guest.received(b"")
+            return 0
+        self.guest.tls_failed(ConnectionResetError("the connection broke during the TLS handshake"))
+        return self.finish()
 
     cdef int cannot_send(self) except -1:
         return self.finish()

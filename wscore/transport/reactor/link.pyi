@@ -12,6 +12,8 @@ from ..trio_glue import Pace
 from ..websocket import WebSocket
 from .wire import Wire
 
+def iterate_fast(subclass: type[Link]) -> None: ...
+
 class Link(Wire, Endpoint):
     inbox: Inbox | None
     line: SendLine | None

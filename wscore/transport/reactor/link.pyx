@@ -18,7 +18,7 @@ from libc.stdint cimport uint8_t
 
 from outcome import Value
 from trio import BusyResourceError, EndOfChannel, current_time
-from trio.lowlevel import Abort, checkpoint, current_task, reschedule
+from trio.lowlevel import Abort, checkpoint, reschedule
 
 from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.protocol.connection import State
@@ -34,7 +34,7 @@ from wscore.codec.native.reader cimport STOP_NEED_DATA
 from wscore.codec.native.text cimport utf8_size
 from wscore.transport.reactor.wire cimport Wire
 
-__all__ = ["Link"]
+__all__ = ["Link", "iterate_fast"]
 
 cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
@@ -152,7 +152,7 @@ cdef class Link(Wire):
     def receive(self):
         if self.inbox is not None:
             return WebSocket.receive(self)
-        return Receive(self)
+        return _new_receive(self, False)
 
     def __aiter__(self):
         return self
@@ -160,7 +160,7 @@ cdef class Link(Wire):
     def __anext__(self):
         if self.inbox is not None:
             return WebSocket.__anext__(self)
-        return Receive(self, None, True)
+        return _new_receive(self, True)
 
     def abort_receive(self, _raise_cancel):
         """Trio's abort function for the task that waits for a message."""
@@ -176,7 +176,7 @@ cdef class Link(Wire):
     def send(self, message, *, compress=None):
         if compress is not None:
             return WebSocket.send(self, message, compress=compress)
-        return Send(self, message)
+        return _new_send(self, message)
 
     def send_nowait(self, message, *, compress=None):
         if compress is None and self.goes_at_once(message):

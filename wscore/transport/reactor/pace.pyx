@@ -2,7 +2,9 @@
 
 cimport cython
 
-from wscore.transport.trio_glue import READY_CALLS, READY_TIME, RUN_CONTEXT, is_cancelled_by_attribute
+from trio.lowlevel import current_task
+
+from wscore.transport.trio_glue import CALLS_A_LOOK, READY_TIME, current_run_context, is_cancelled_by_attribute
 
 __all__ = ["Pace"]
 
@@ -18,8 +20,7 @@ cdef extern from *:
     """
     double wscore_monotonic() nogil
 
-cdef object run_context = RUN_CONTEXT
-cdef int MOST_CALLS = READY_CALLS
+cdef int CALLS = CALLS_A_LOOK
 cdef double MOST_TIME = READY_TIME
 
 
@@ -37,6 +38,7 @@ cdef class Pace:
     def __init__(self, is_cancelled, clock=None):
         self.is_cancelled = is_cancelled
         self.by_attribute = is_cancelled is is_cancelled_by_attribute
+        self.run_context = current_run_context()
         self.clock = clock
         self.ready_calls = 0
         self.turned_at = _now(self)
@@ -44,6 +46,7 @@ cdef class Pace:
     def after_io_wait(self, timeout):
         """Trio's loop has turned: the count starts anew."""
         self.ready_calls = 0
+        self.is_over = False
         self.turned_at = _now(self)
 
     def is_due(self):
@@ -52,15 +55,19 @@ cdef class Pace:
 
     cdef bint due(self) except -1:
         self.ready_calls += 1
-        if self.ready_calls >= MOST_CALLS:
-            self.ready_calls = 0
+        if self.is_over:
             return True
-        return _now(self) - self.turned_at >= MOST_TIME
+        if self.ready_calls % CALLS == 0:
+            self.is_over = _now(self) - self.turned_at >= MOST_TIME
+        return self.is_over
 
     cdef bint cancelled(self) except -1:
         if self.by_attribute:
-            return run_context.task._cancel_status.effectively_cancelled
+            return self.current_task()._cancel_status.effectively_cancelled
         return self.is_cancelled()
+
+    cdef object current_task(self):
+        return self.run_context["task"] if self.run_context is not None else current_task()
 
 
 cdef inline double _now(Pace self) except? -1:

@@ -23,7 +23,7 @@ from ..stream import log_error
 from ..trio_glue import pace_of_this_run
 from ..websocket import ErrorHook, MessageHook, WebSocket
 from .arrival import Arrival
-from .link import Link
+from .link import Link, iterate_fast
 
 __all__ = ["ReactorWebSocket", "open_websocket"]
 
@@ -73,6 +73,9 @@ class ReactorWebSocket(Link, WebSocket):
             if self.is_over:
                 self.over.set()
         return self.over
+
+
+iterate_fast(ReactorWebSocket)
 
 
 @asynccontextmanager

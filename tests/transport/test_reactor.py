@@ -1,0 +1,178 @@
+"""What the reactor alone has: turns, deadlines on a wheel, and an end of its own."""
+
+import math
+import socket
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+import trio
+import trio.testing
+
+from wscore.codec import CLIENT, SERVER
+from wscore.protocol.connection import Connection
+from wscore.transport.options import Options
+from wscore.transport.records import Opening
+from wscore.transport.stream import new_connection
+
+pytestmark = pytest.mark.native
+
+
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+def opened(sock: socket.socket, on_message=None, **options):
+    from wscore.transport.reactor.arrival import Arrival
+    from wscore.transport.reactor.running import reactor_of_this_run
+    from wscore.transport.reactor.websocket import open_websocket
+
+    settings = Options(**options)
+    arrival = Arrival(reactor_of_this_run().reactor, sock.detach())
+    hooks = {} if on_message is None else {"on_message": on_message}
+    return open_websocket(arrival, new_connection(SERVER, settings), settings, Opening(), **hooks)
+
+
+def frames(*messages: str | bytes) -> bytes:
+    peer = Connection(CLIENT)
+    for message in messages:
+        peer.send(message)
+    return peer.data_to_send()
+
+
+async def test_a_turn_ends_after_256_events() -> None:
+    from wscore.transport.reactor.running import reactor_of_this_run
+
+    counts = []
+    peers = []
+    async with AsyncExitStack() as stack:
+        for _ in range(300):
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            peers.append(stack.enter_context(theirs))
+            await stack.enter_async_context(opened(ours, lambda ws, message: counts.append(message)))
+        await trio.testing.wait_all_tasks_blocked()
+        for theirs in peers:
+            theirs.send(frames("x"))
+        assert reactor_of_this_run().reactor.turn()
+        assert 0 < len(counts) <= 256
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(counts) == 300
+        for theirs in peers:
+            theirs.close()
+
+
+async def test_it_starts_with_the_first_connection_and_is_gone_with_the_last(pair) -> None:
+    from wscore.transport.reactor.running import reactor_of_this_run
+
+    async with opened(pair[0]) as ws:
+        first = reactor_of_this_run()
+        assert first.reactor.count == 1
+        pair[1].close()
+        await ws.wait_closed()
+    assert first.reactor.is_over
+    await trio.testing.wait_all_tasks_blocked()
+    assert first.reactor.fileno() == -1
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    async with opened(ours) as ws:
+        assert reactor_of_this_run() is not first
+        theirs.close()
+
+
+async def test_replies_of_a_tick_leave_in_one_write(pair) -> None:
+    async with opened(pair[0]) as ws:
+        for _ in range(3):
+            await ws.send("x" * 10)
+        await trio.testing.wait_all_tasks_blocked()
+        assert pair[1].recv(1 << 16) == b"\x81\x0axxxxxxxxxx" * 3
+        # The peer has gone before the end.
+        pair[1].close()
+
+
+@pytest.mark.parametrize("seconds", [0.01, 1, 63, 65, 100_000])
+async def test_a_deadline_is_kept_however_far_it_is(pair, seconds: float, autojump_clock) -> None:
+    async with opened(pair[0], ping_interval=seconds, ping_timeout=None) as ws:
+        start = trio.current_time()
+        peer = trio.SocketStream(trio.socket.from_stdlib_socket(pair[1].dup()))
+        assert (await peer.receive_some())[0] == 0x89
+        assert seconds <= trio.current_time() - start <= seconds + 1 / 16
+        await peer.aclose()
+        pair[1].close()
+        await ws.wait_closed()
+
+
+async def test_deadlines_that_fall_together_are_kept_together(autojump_clock) -> None:
+    """Of many in a slot none is early, and none later than the slot."""
+    late = []
+    async with AsyncExitStack() as stack:
+        for number in range(50):
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            interval = 10 + number / 100
+            await stack.enter_async_context(opened(ours, ping_interval=interval, ping_timeout=None))
+            stack.callback(theirs.close)
+            stream = trio.SocketStream(trio.socket.from_stdlib_socket(theirs.dup()))
+            stack.push_async_callback(stream.aclose)
+            late.append((interval, stream))
+        start = trio.current_time()
+        for interval, stream in late:
+            await stream.receive_some()
+            assert -1e-9 <= trio.current_time() - start - interval <= 1 / 16
+
+
+async def test_a_reactor_that_fails_closes_its_connections(pair) -> None:
+    from wscore.transport.errors import ConnectionLost
+    from wscore.transport.reactor.running import reactor_of_this_run
+
+    async def block() -> None:
+        async with opened(pair[0]) as ws:
+            reactor_of_this_run().reactor.fail(ZeroDivisionError())
+            with trio.CancelScope(shield=True), pytest.raises(ConnectionLost):
+                await ws.receive()
+
+    with pytest.raises(ZeroDivisionError):
+        await block()
+
+
+async def test_a_call_that_is_never_awaited_does_nothing(pair) -> None:
+    async with opened(pair[0]) as ws:
+        ws.send("never")
+        ws.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(BlockingIOError):
+            pair[1].recv(1, socket.MSG_DONTWAIT)
+        pair[1].close()
+
+
+async def test_a_call_is_awaited_once(pair) -> None:
+    async with opened(pair[0]) as ws:
+        call = ws.send("x")
+        await call
+        with pytest.raises(RuntimeError, match="awaited already"):
+            await call
+        pair[1].close()
+
+
+async def test_calls_are_coroutines_to_trio(pair) -> None:
+    async with opened(pair[0]) as ws:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.send, "x")
+        pair[1].send(frames("y"))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ws.receive)
+        assert pair[1].recv(100) == b"\x81\x01x"
+        pair[1].close()
+
+
+async def test_there_is_no_deadline_where_there_is_nothing() -> None:
+    from wscore.transport.reactor.engine import Reactor
+
+    reactor = Reactor(lambda: None, lambda: None, 0.0)
+    assert reactor.next_deadline() == math.inf
+    reactor.expire(1e6)
+    assert reactor.turn() is False
