@@ -71,8 +71,10 @@ class State(enum.Enum):
     CLOSED = "closed"
 
 
-# Members of an enumeration are slow to find by name, and this one is asked for with each message.
+# Members of an enumeration are slow to find by name, and these are asked for with each message or each call.
 _OPEN = State.OPEN
+_NEED_DATA, _BUDGET, _DEFECT = Stop.NEED_DATA, Stop.BUDGET, Stop.DEFECT
+_CLOSE, _PING, _PONG = Opcode.CLOSE, Opcode.PING, Opcode.PONG
 
 
 class Connection:
@@ -219,6 +221,8 @@ class Connection:
         while self.close_event is None:
             # Reader appends messages only; the list is one of events.
             offset = reader.read(data, events, budget, offset)  # type: ignore[arg-type]
+            if reader.stop is _NEED_DATA:
+                break
             if not self._goes_on(data, offset, budget, events):
                 return
             if budget is not None:
@@ -228,14 +232,14 @@ class Connection:
     def _goes_on(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> bool:
         """Do what the Reader stopped for; whether to read on."""
         stop = self.reader.stop
-        if stop is Stop.BUDGET:
+        if stop is _BUDGET:
             self._keep_rest(data, offset)
             return False
-        if stop is not Stop.NEED_DATA:
+        if stop is not _NEED_DATA:
             if self._receive_control(events):
                 return True
             # Once we have closed ourselves, there is nothing left to answer.
-            self.is_ending = budget is not None and self.state is State.OPEN
+            self.is_ending = budget is not None and self.state is _OPEN
             if not self.is_ending:
                 self._act_on_end(events)
         self._forget_rest()
@@ -254,22 +258,22 @@ class Connection:
 
     def _receive_control(self, events: list[Event]) -> bool:
         """Take a Ping or Pong; False if the Reader stopped at a Close frame or a broken rule."""
-        if self.reader.stop is Stop.DEFECT:
+        if self.reader.stop is _DEFECT:
             return False
         assert self.reader.control is not None
         opcode, payload = self.reader.control
-        if opcode == Opcode.PING:
+        if opcode == _PING:
             events.append(Ping(payload))
             # Our own Close frame does not excuse us (section 5.5.2): only the peer's would.
             if self.auto_pong:
                 self._queue_pong(payload)
-        elif opcode == Opcode.PONG:
+        elif opcode == _PONG:
             events.append(Pong(payload))
-        return opcode != Opcode.CLOSE
+        return opcode != _CLOSE
 
     def _act_on_end(self, events: list[Event]) -> None:
         """The Reader stopped at a Close frame or a broken rule, which takes effect now."""
-        if self.reader.stop is Stop.DEFECT:
+        if self.reader.stop is _DEFECT:
             assert self.reader.defect is not None
             self._fail(self.reader.defect, events)
         else:
@@ -294,14 +298,14 @@ class Connection:
         self._end(Close(code, reason, "peer"), events)
         if self.auto_close:
             # The answer echoes the code that came, and no reason, which was meant for us.
-            self.writer.write_control(Opcode.CLOSE, payload[:2])
+            self.writer.write_control(_CLOSE, payload[:2])
         else:
             self.state = State.REMOTE_CLOSING
 
     def _fail(self, defect: Defect, events: list[Event]) -> None:
         """_Fail the WebSocket Connection_ (RFC 6455 section 7.1.7)."""
-        if self.state is State.OPEN:
-            self.writer.write_control(Opcode.CLOSE, _close_payload(defect.code, defect.sentence))
+        if self.state is _OPEN:
+            self.writer.write_control(_CLOSE, _close_payload(defect.code, defect.sentence))
         self._end(Close(int(defect.code), defect.sentence, "local"), events)
 
     def _end(self, close: Close, events: list[Event]) -> None:
@@ -348,11 +352,11 @@ class Connection:
 
         Raises LocalProtocolError for a longer payload, after `close` and after the end.
         """
-        self._send_control(Opcode.PING, payload)
+        self._send_control(_PING, payload)
 
     def pong(self, payload: Buffer = b"") -> None:
         """Send a Pong, for those who switched `auto_pong` off, or as a heartbeat (section 5.5.3). Raises as `ping`."""
-        self._send_control(Opcode.PONG, payload)
+        self._send_control(_PONG, payload)
 
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> None:
         """Start the closing handshake, or answer the peer's without `auto_close` (RFC 6455 section 7.1.2).
@@ -363,13 +367,13 @@ class Connection:
         that is no str.
         """
         payload = _close_payload(code, reason)
-        if self.state is State.OPEN:
+        if self.state is _OPEN:
             self.state = State.LOCAL_CLOSING
         elif self.state is State.REMOTE_CLOSING:
             self.state = State.CLOSED
         else:
             raise LocalProtocolError("the connection is closing or closed already")
-        self.writer.write_control(Opcode.CLOSE, payload)
+        self.writer.write_control(_CLOSE, payload)
 
     def fail(self, code: int, reason: str = "") -> list[Event]:
         """Break the connection off: send a Close frame unless one was sent, read no more, and return the `Close` event.
@@ -421,7 +425,7 @@ class Connection:
         """The frames of the Pongs that wait; control frames may stand before any frame (section 5.4)."""
         pongs, self._pongs = self._pongs, []
         return b"".join(
-            encode_frame(Opcode.PONG, payload, key=None if self.role is SERVER else new_mask_key()) for payload in pongs
+            encode_frame(_PONG, payload, key=None if self.role is SERVER else new_mask_key()) for payload in pongs
         )
 
 

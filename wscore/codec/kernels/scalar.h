@@ -29,6 +29,12 @@ WSCORE_INLINE int mask_short(uint8_t *dst, const uint8_t *src, size_t size, uint
     return !(seen & ASCII_8) & !(last & 0x80);
 }
 
+/* `key` as it is `offset` bytes further on, where the first byte of memory is the lowest. */
+WSCORE_INLINE uint32_t turned(uint32_t key, size_t offset) {
+    unsigned bits = 8 * (offset & 3);
+    return key >> bits | key << (-bits & 31);
+}
+
 /* A state is 0 between characters, else how many bytes are missing, and the least and greatest that the next may be
  * (RFC 3629 section 4, the table of well-formed byte sequences). */
 #define STATE(missing, least, greatest) ((uint32_t)(missing) << 16 | (uint32_t)(least) << 8 | (greatest))

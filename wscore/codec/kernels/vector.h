@@ -10,29 +10,31 @@
 
 /* Masking */
 
-/* From here on stores that cross no cache line are worth a few bytes by themselves. */
-#define WORTH_ALIGNING 256
-
+/* The first and the last vector are loaded before anything is stored, and stored last: so the aligned ones between them may overlap
+ * both, in place too, and no byte is left for a loop of its own. */
 static int mask(uint8_t *dst, const uint8_t *src, size_t size, uint32_t key) {
-    int ascii = 1;
-    if (size >= WORTH_ALIGNING) {
-        size_t head = (0 - (uintptr_t)dst) & (V_SIZE - 1);
-        ascii = mask_short(dst, src, head, key);
-        dst += head, src += head, size -= head, key = wscore_rotate_key(key, head);
-    }
-    V wide = v_splat_32(key), seen = v_zero();
-    for (; size >= 4 * V_SIZE; dst += 4 * V_SIZE, src += 4 * V_SIZE, size -= 4 * V_SIZE) {
+    if (size < V_SIZE) return mask_short(dst, src, size, key);
+    uint8_t *end = dst + size - V_SIZE;
+    V first = v_xor(v_load(src), v_splat_32(key));
+    V last = v_xor(v_load(src + size - V_SIZE), v_splat_32(turned(key, size - V_SIZE)));
+    V seen = v_or(first, last);
+    size_t head = V_SIZE - ((uintptr_t)dst & (V_SIZE - 1));
+    uint8_t *at = dst + head;
+    V wide = v_splat_32(turned(key, head));
+    src += head;
+    for (; at + 4 * V_SIZE <= end; at += 4 * V_SIZE, src += 4 * V_SIZE) {
         V a = v_xor(v_load(src), wide), b = v_xor(v_load(src + V_SIZE), wide);
         V c = v_xor(v_load(src + 2 * V_SIZE), wide), d = v_xor(v_load(src + 3 * V_SIZE), wide);
-        v_store(dst, a), v_store(dst + V_SIZE, b), v_store(dst + 2 * V_SIZE, c), v_store(dst + 3 * V_SIZE, d);
+        v_store(at, a), v_store(at + V_SIZE, b), v_store(at + 2 * V_SIZE, c), v_store(at + 3 * V_SIZE, d);
         seen = v_or(seen, v_or(v_or(a, b), v_or(c, d)));
     }
-    for (; size >= V_SIZE; dst += V_SIZE, src += V_SIZE, size -= V_SIZE) {
+    for (; at < end; at += V_SIZE, src += V_SIZE) {
         V a = v_xor(v_load(src), wide);
-        v_store(dst, a);
+        v_store(at, a);
         seen = v_or(seen, a);
     }
-    return mask_short(dst, src, size, key) & ascii & v_is_ascii(seen);
+    v_store(end, last), v_store(end - (size - V_SIZE), first);
+    return v_is_ascii(seen);
 }
 
 /* Validation */

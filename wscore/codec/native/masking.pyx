@@ -7,6 +7,7 @@ system's generator fills a block at a time. Knows nothing of frames.
 import os
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
@@ -53,14 +54,19 @@ def mask(data, key, Py_ssize_t offset=0):
     Raises ValueError if `key` is not 4 bytes long, TypeError if `data` is no buffer.
     """
     cdef Py_buffer view
+    if type(data) is bytes:
+        return _masked(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), _words(key, offset))
     PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
     try:
-        words = _words(key, offset)
-        masked = PyBytes_FromStringAndSize(NULL, view.len)
-        xor_bytes(<uint8_t*>PyBytes_AS_STRING(masked), <const uint8_t*>view.buf, view.len, words)
-        return masked
+        return _masked(<const uint8_t*>view.buf, view.len, _words(key, offset))
     finally:
         PyBuffer_Release(&view)
+
+
+cdef inline bytes _masked(const uint8_t* data, Py_ssize_t size, uint64_t words):
+    masked = PyBytes_FromStringAndSize(NULL, size)
+    xor_bytes(<uint8_t*>PyBytes_AS_STRING(masked), data, size, words)
+    return masked
 
 
 def mask_inplace(buffer, key, Py_ssize_t offset=0):
@@ -69,6 +75,14 @@ def mask_inplace(buffer, key, Py_ssize_t offset=0):
     Raises BufferError if `buffer` is read-only, else as `mask`.
     """
     cdef Py_buffer view
+    cdef uint64_t words
+    cdef uint8_t* inside
+    if type(buffer) is bytearray:
+        # A view would cost more than masking a few bytes. The key comes first: to get it may run any code.
+        words = _words(key, offset)
+        inside = <uint8_t*>PyByteArray_AS_STRING(buffer)
+        xor_bytes(inside, inside, PyByteArray_GET_SIZE(buffer), words)
+        return
     PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     try:
         xor_bytes(<uint8_t*>view.buf, <const uint8_t*>view.buf, view.len, _words(key, offset))

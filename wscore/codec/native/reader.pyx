@@ -36,7 +36,7 @@ from wscore.codec.native.frames cimport (
 from wscore.codec.native.kernels cimport (
     UTF8_INVALID, Kernels, kernels_in_use, utf8_feed, utf8_incomplete,
 )
-from wscore.codec.native.masking cimport key_words, unmask_bytes, unmask_copy
+from wscore.codec.native.masking cimport key_words, turned_words, unmask_bytes, unmask_copy
 from wscore.codec.native.text cimport decode_with, unmask_text
 
 __all__ = ["Reader"]
@@ -289,7 +289,7 @@ cdef void _take(Reader self, uint8_t* target, const uint8_t* source, Py_ssize_t 
     """Unmask the next bytes of the frame's payload."""
     unmask_copy(target, source, size, self.words)
     if size & 3 and self.words:
-        self.words = key_words(<const uint8_t*>&self.words, <size_t>size)
+        self.words = turned_words(self.words, <size_t>size)
     self.left -= size
 
 
