@@ -180,6 +180,47 @@ def test_damage_after_a_final_block_is_a_defect_too(codec):
     assert caught.value.defect == DEFLATE_INVALID
 
 
+@pytest.mark.parametrize("level", [0, 1, 9])
+@pytest.mark.parametrize("context_takeover", [True, False])
+def test_a_message_that_was_cut_off_is_a_defect_wherever_that_was(codec, level, context_takeover):
+    """RFC 7692 section 7.2.2: with the tail that was left out, a message ends where a block may begin."""
+    payload = codec.Deflater(level=level).deflate(JSON * 3)
+    cuts = {payload[:size] for size in range(len(payload))}
+    if level == 0:
+        # An empty message (section 7.2.3.6), and a block that lacks just as many bytes as the tail has.
+        cuts -= {b"\x00", payload[:-5]}
+    for cut in cuts:
+        inflater = codec.Inflater(context_takeover=context_takeover)
+        with pytest.raises(DefectError) as caught:
+            whole(inflater, cut)
+        assert caught.value.defect == DEFLATE_INVALID
+    assert whole(codec.Inflater(context_takeover=context_takeover), payload) == JSON * 3
+
+
+def test_a_later_message_that_was_cut_off_is_a_defect_and_one_before_the_limit_is_not(codec):
+    first, second = codec.Deflater(), codec.Inflater()
+    assert whole(second, first.deflate(JSON)) == JSON
+    payload = first.deflate(NOISE[:100])
+    # At the limit the output may have been cut short by us: it says nothing about the message.
+    assert second.inflate(payload, 50) + second.finish(1)[:0] == NOISE[:50]
+    inflater = codec.Inflater()
+    assert whole(inflater, codec.Deflater().deflate(JSON)) == JSON
+    with pytest.raises(DefectError):
+        whole(inflater, payload[:-1])
+
+
+@pytest.mark.parametrize("context_takeover", [True, False])
+def test_a_message_may_end_with_a_final_block_and_nothing_behind_it(codec, context_takeover):
+    """RFC 7692 section 7.2.3.4 wants one byte more; not every sender appends it, and what follows is read all the same."""
+    inflater = codec.Inflater(context_takeover=context_takeover)
+    for _ in range(3):
+        assert whole(inflater, final_block(JSON)) == JSON
+        assert inflater.inflate(final_block(b"a"), PLENTY) + inflater.inflate(b"", PLENTY) == b"a"
+        assert inflater.finish(PLENTY) == b""
+    with pytest.raises(DefectError):
+        whole(inflater, final_block(JSON) + final_block(JSON)[:-3])
+
+
 # Compressing
 
 

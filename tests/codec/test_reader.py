@@ -369,6 +369,17 @@ def test_what_does_not_inflate_is_a_defect(wire, pieces, fin):
 
 
 @pytest.mark.parametrize("pieces", [False, True])
+@pytest.mark.parametrize("cut", [1, 3, 6])
+def test_a_compressed_message_that_was_cut_off_is_not_delivered_as_a_whole(wire, pieces, cut):
+    data = wire.frame(TEXT, HELLO[:-cut], rsv=RSV1)
+    for events in wire.read(wire.reader(compressed=True, pieces=pieces), data), wire.read_bytewise(
+        wire.reader(compressed=True, pieces=pieces), data
+    ):
+        assert events[-1] == errors.DEFLATE_INVALID
+        assert not any(event.last for event in events[:-1])
+
+
+@pytest.mark.parametrize("pieces", [False, True])
 def test_invalid_text_fails_fast_after_inflating_too(wire, pieces):
     deflater = wire.codec.Deflater()
     reader = wire.reader(compressed=True, pieces=pieces)

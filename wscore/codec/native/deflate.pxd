@@ -50,5 +50,5 @@ cdef class Inflater:
     # Append the output to `output`, up to `limit` bytes in all, more than there are already. At the limit it may have
     # been cut short.
     cdef int inflate_bytes(self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit) except -1
-    # The message has ended.
+    # The message has ended. INFLATE_INVALID if that was inside a block.
     cdef int finish_bytes(self, Growing* output, Py_ssize_t limit) except -1

@@ -23,8 +23,8 @@ from wscore.codec.native.buffers cimport (
 )
 from wscore.codec.native.streams cimport (
     Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, deflate, end_chain,
-    end_stream, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, library_name, make_idle,
-    new_stream, reuse_idle,
+    end_stream, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, is_between_blocks, library_name,
+    make_idle, new_stream, reuse_idle,
 )
 
 __all__ = ["LIBRARY", "DeflatePool", "Deflater", "Inflater"]
@@ -320,7 +320,7 @@ cdef class Inflater:
 
     def finish(self, Py_ssize_t max_length):
         """End the message: what the tail that its sender left out brings to light, at most `max_length` bytes (1 or
-        more).
+        more). Raises DefectError if it ends inside a block, which something was cut off from.
         """
         cdef Growing output = Growing(NULL, 0)
         _check_max_length(max_length)
@@ -343,7 +343,11 @@ cdef class Inflater:
                 return result
 
     cdef int finish_bytes(self, Growing* output, Py_ssize_t limit) except -1:
-        cdef int result = self.inflate_bytes(TAIL, TAIL_SIZE, output, limit)
+        cdef int result = INFLATED
+        if not _ended_with_final_block(self):
+            result = self.inflate_bytes(TAIL, TAIL_SIZE, output, limit)
+            if result == INFLATED and output.size < limit and not is_between_blocks(&(<Stream*>self.stream).z):
+                result = INFLATE_INVALID
         if result == INFLATED:
             self.final_blocks = 0
             if not self.context_takeover:
@@ -425,6 +429,11 @@ cdef int _inflate_block(Stream* stream, Py_ssize_t room, Growing* output, Py_ssi
         memcpy(reserve(output, size, min(output.size, limit - output.size - size)), block, size)
         output.size += size
     return code
+
+
+cdef inline bint _ended_with_final_block(Inflater owner) noexcept:
+    """Whether nothing came behind a final block: then no tail was left out, though one should have been (7.2.3.4)."""
+    return owner.final_blocks != 0 and (<Stream*>owner.stream).z.total_in == 0
 
 
 cdef bint _start_after_final_block(Inflater owner, Stream* stream) noexcept:

@@ -26,6 +26,8 @@ cdef extern from "zlib.h" nogil:
         unsigned int avail_in
         Bytef* next_out
         unsigned int avail_out
+        unsigned long total_in
+        int data_type
     int Z_OK, Z_STREAM_END, Z_BUF_ERROR, Z_MEM_ERROR
     int Z_NO_FLUSH, Z_SYNC_FLUSH, Z_DEFLATED, Z_DEFAULT_STRATEGY
     const char* zlibVersion()
@@ -76,6 +78,10 @@ cdef inline Stream* new_stream(int bits, int level, int mem_level) except NULL:
     if code == Z_MEM_ERROR:
         raise MemoryError
     raise RuntimeError(f"zlib refuses to start: error {code}")
+
+cdef inline bint is_between_blocks(const z_stream* z) noexcept:
+    """Whether the inflater stands behind the last bit of a block and of a byte: 128 in zlib's manual, no unused bits."""
+    return z.data_type & (128 | 63) == 128
 
 cdef inline void end_stream(void* pointer) noexcept:
     cdef Stream* stream = <Stream*>pointer

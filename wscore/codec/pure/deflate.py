@@ -29,6 +29,9 @@ LIBRARY = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
 # What a sync flush ends with, and what the sender leaves out (section 7.2.1).
 TAIL = b"\x00\x00\xff\xff"
 
+# A last block that is empty; it ends a stream only if it comes where a block may begin.
+LAST_BLOCK = b"\x01\x00\x00\xff\xff"
+
 # An empty message is one empty uncompressed block without its tail (section 7.2.3.6).
 EMPTY = b"\x00"
 
@@ -143,7 +146,15 @@ class Inflater:
     for each message).
     """
 
-    __slots__ = ("_context_takeover", "_final_blocks", "_inflater", "_recent", "_recent_size", "_window_bits")
+    __slots__ = (
+        "_context_takeover",
+        "_final_blocks",
+        "_inflater",
+        "_is_fresh",
+        "_recent",
+        "_recent_size",
+        "_window_bits",
+    )
 
     def __init__(
         self, window_bits: int = 15, *, context_takeover: bool = True, pool: DeflatePool | None = None
@@ -151,6 +162,7 @@ class Inflater:
         self._window_bits = _check_window(window_bits, 8)
         self._context_takeover = context_takeover
         self._inflater: zlib._Decompress | None = None
+        self._is_fresh = False  # nothing came since the last final block
         self._recent: list[bytes] = []  # the last output, at least a window of it if there was as much
         self._recent_size = 0
         self._final_blocks = 0
@@ -173,9 +185,14 @@ class Inflater:
 
     def finish(self, max_length: int) -> bytes:
         """End the message: what the tail that its sender left out brings to light, at most `max_length` bytes (1 or
-        more).
+        more). Raises DefectError if it ends inside a block, which something was cut off from.
         """
-        output = self.inflate(TAIL, max_length)
+        output = b""
+        # Nothing behind a final block: then no tail was left out, though one should have been (section 7.2.3.4).
+        if not (self._final_blocks and self._is_fresh):
+            output = self.inflate(TAIL, max_length)
+            if len(output) < max_length and not self._is_between_blocks():
+                raise DefectError(DEFLATE_INVALID)
         self._final_blocks = 0
         if not self._context_takeover:
             self._inflater = None
@@ -183,13 +200,25 @@ class Inflater:
             self._recent_size = 0
         return output
 
-    def _inflate(self, data: Buffer, max_length: int) -> bytes:
+    def _is_between_blocks(self) -> bool:
+        """zlib knows, but tells only by how it goes on; a copy finds out."""
         assert self._inflater is not None
+        probe = self._inflater.copy() if self._context_takeover else self._inflater
+        try:
+            probe.decompress(LAST_BLOCK)
+        except zlib.error:
+            return False
+        return probe.eof
+
+    def _inflate(self, data: memoryview, max_length: int) -> bytes:
+        assert self._inflater is not None
+        if data:
+            self._is_fresh = False
         output = self._inflater.decompress(data, max_length)
         self._remember(output)
         while self._inflater.eof:
             rest = self._inflater.unused_data
-            self._start_after_final_block()
+            self._start_after_final_block(rest)
             if not rest or len(output) >= max_length:
                 break
             more = self._inflater.decompress(rest, max_length - len(output))
@@ -197,11 +226,12 @@ class Inflater:
             output += more
         return output
 
-    def _start_after_final_block(self) -> None:
+    def _start_after_final_block(self, rest: bytes) -> None:
         """The stream has ended, the message has not: go on with the same window (section 7.2.3.4)."""
         self._final_blocks += 1
         if self._final_blocks > MAX_FINAL_BLOCKS:
             raise DefectError(TOO_MANY_FINAL_BLOCKS)
+        self._is_fresh = not rest
         window = b"".join(self._recent)[-(1 << self._window_bits) :]
         self._inflater = zlib.decompressobj(-self._window_bits, zdict=window)
 
