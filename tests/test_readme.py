@@ -69,6 +69,19 @@ async def test_the_client_talks_to_the_server() -> None:
         assert await trio.to_thread.run_sync(run, client) == "hello\n"
 
 
+async def test_the_server_lets_in_whoever_has_the_token() -> None:
+    port = free_port()
+    with running(block("authorize").replace("8765", str(port))) as process:
+        await wait_until_listening(port, process)
+        url = f"ws://127.0.0.1:{port}/"
+        for header in ({"Authorization": "Bearer some-long-token"}, {"Cookie": "session=some-long-token"}):
+            async with wscore.connect(url, headers=header) as ws:
+                assert await ws.receive() == "hello ada"
+        with pytest.raises(wscore.HandshakeError, match="401"):
+            async with wscore.connect(url):
+                pass
+
+
 def test_the_codec_echoes() -> None:
     assert run(block("codec")) == "['hello']\n"
 
@@ -88,7 +101,7 @@ def rows_of_limits() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("parameter", "default"), rows_of_limits())
 def test_limits_are_what_the_table_says(parameter: str, default: str) -> None:
     actual = inspect.signature(wscore.serve).parameters[parameter].default
-    if parameter in COMPUTED:
+    if parameter in COMPUTED or default == "off":
         assert actual is None
         return
     number, _, unit = default.replace(",", "").partition(" ")
@@ -96,7 +109,7 @@ def test_limits_are_what_the_table_says(parameter: str, default: str) -> None:
 
 
 def test_every_limit_is_in_the_table() -> None:
-    endings = ("timeout", "interval")
+    endings = ("timeout", "interval", "rate", "rate_per_address")
     names = [
         name for name in inspect.signature(wscore.serve).parameters if name.startswith("max") or name.endswith(endings)
     ]

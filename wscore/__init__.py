@@ -30,6 +30,7 @@ __all__ = [
     "Ping",
     "Pong",
     "PreparedMessage",
+    "Rate",
     "Refuse",
     "Request",
     "Response",
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from wscore.protocol.prepared import PreparedMessage, prepare
     from wscore.server.serve import Server, serve, serve_stream
     from wscore.transport.errors import ConnectionClosed, ConnectionLost
+    from wscore.transport.rates import Rate
     from wscore.transport.websocket import WebSocket
 else:
     _HOMES = {
@@ -72,6 +74,7 @@ else:
         "wscore.protocol.prepared": "PreparedMessage prepare",
         "wscore.server.serve": "Server serve serve_stream",
         "wscore.transport.errors": "ConnectionClosed ConnectionLost",
+        "wscore.transport.rates": "Rate",
         "wscore.transport.websocket": "WebSocket",
     }
     _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

@@ -18,6 +18,7 @@ from wscore.cli.options import (
     settings_of,
 )
 from wscore.cli.values import Address, Reference
+from wscore.transport.rates import Rate
 
 
 def read(options: tuple[Option, ...], typed: list[str], environ: dict[str, str] | None = None) -> Settings:
@@ -130,6 +131,9 @@ def test_a_switch_is_on_when_it_is_there() -> None:
         ("--drain-timeout", "0", 0.0),
         ("--compression", "off", None),
         ("--compression", "shared", "shared"),
+        ("--connection-rate", "50", Rate(50, 50)),
+        ("--connection-rate", "0.5", Rate(0.5, 1)),
+        ("--connection-rate", "50:200", Rate(50, 200)),
         ("--workers", "off", None),
         ("--workers", "3", 3),
         ("--metrics", "127.0.0.1:9100", Address("127.0.0.1", 9100)),
@@ -144,6 +148,13 @@ def test_values_are_understood(flag: str, text: str, value: object) -> None:
 
 
 BAD = [
+    ("--connection-rate", "0"),
+    ("--connection-rate", "-1"),
+    ("--connection-rate", "50:0"),
+    ("--connection-rate", "50:"),
+    ("--connection-rate", "inf"),
+    ("--connection-rate", "fast"),
+    ("--proxy-headers", "both"),
     ("--port", "65536"),
     ("--port", "-1"),
     ("--port", "http"),

@@ -4,6 +4,7 @@ in test_security_cases.py, and there is what became of those that are not here.
 Each test is named after the weakness of another library that it keeps out of this one.
 """
 
+import base64
 import os
 import random
 import subprocess
@@ -16,6 +17,7 @@ import wscore
 from wscore.codec import CLIENT, SERVER, LocalProtocolError
 from wscore.protocol.extensions import DeflateParameters
 from wscore.protocol.request import accept_key
+from wscore.server.auth import basic_auth, bearer_auth
 
 from ..raw import UPGRADE, dial, serving, status_of, url_of
 from ..wire import CLOSE, TEXT, Frame, close_payload, encode
@@ -196,6 +198,52 @@ async def test_case_56_websockets_16_1_redirects_are_not_followed():
     assert seen == []
 
 
+def steps_of(hook, authorization):
+    """What is called while a hook looks at a header, up to where a guess is compared with what is known."""
+    calls = []
+
+    def note(frame, event, argument):
+        if event in ("call", "c_call"):
+            calls.append(argument.__qualname__ if event == "c_call" else frame.f_code.co_name)
+
+    asking = wscore.Request("GET", "/", wscore.Headers({"authorization": authorization}))
+    sys.setprofile(note)
+    try:
+        hook(asking)
+    finally:
+        sys.setprofile(None)
+    compares = [index for index, name in enumerate(calls) if name in ("compare_digest", "dict.get")]
+    return calls[: compares[-1] + 1]
+
+
+def basic(name, password):
+    return "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()
+
+
+async def test_case_57_cve_2021_33880_a_guess_takes_the_same_steps_however_right_it_is():
+    """websockets: passwords were compared until the first difference, so that time told how much of a guess was right.
+
+    Here digests are compared, under a key that is made anew for each hook, and so different for equal passwords.
+    """
+    passwords = basic_auth({"ada": "s3cret-password", "eve": "s3cret-password"})
+    words = ("s3cret-password", "s3cret-passworX", "X3cret-password")
+    guesses = [*(("ada", word) for word in words), ("bob", words[0])]
+    steps = [steps_of(passwords, basic(*guess)) for guess in guesses]
+    assert steps[0][-1] == "compare_digest"
+    assert all(each == steps[0] for each in steps)
+
+    tokens = bearer_auth({"s3cret-token": "ada"})
+    steps = [steps_of(tokens, f"Bearer {guess}") for guess in ("s3cret-token", "s3cret-tokeX", "X3cret-token")]
+    assert steps[0].index("blake2b.digest") < steps[0].index("dict.get", steps[0].index("blake2b.digest"))
+    assert all(each == steps[0] for each in steps)
+
+    async with serving(authorize=passwords) as server:
+        for guess, status in zip(guesses, (101, 401, 401, 401), strict=True):
+            async with dial(server) as raw:
+                await raw.ask(Authorization=basic(*guess))
+                assert status_of(await raw.head()) == status
+
+
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://localhost.evil.example", "file://", "x"])
 async def test_case_58_cve_2019_13611_pages_of_other_origins_are_refused(origin):
     """python-engineio: the Origin was not checked, so that any page could use a visitor's connection."""
@@ -273,6 +321,7 @@ async def test_case_63_aiohttp_3_1_unmasked_frames_of_a_client_are_refused():
 
 
 FORKS = """
+import base64
 import os
 from {module} import new_mask_key
 

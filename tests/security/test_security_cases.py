@@ -84,9 +84,7 @@ CASES = {
 }
 
 # Cases whose feature does not exist yet, and what will bring it with its test.
-LATER = {
-    57: "checking a user's password on the server: the hook for authentication",
-}
+LATER: dict[int, str] = {}
 
 # Parts of cases that have a test for the rest.
 PARTS_LATER = {

@@ -10,6 +10,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from wscore.transport.rates import Rate
+
 
 class Reference(NamedTuple):
     """Something of the user's, to be imported: `module:name`, or `package.module:object.attribute`."""
@@ -54,6 +56,13 @@ def size(value: str) -> int:
     if match is None:
         raise ValueError(f"must be a number of bytes such as 65536, 64KiB or 1MiB, not {value!r}")
     return int(match[1]) << _UNITS[match[2] or ""]
+
+
+def rate(value: str) -> Rate:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?::([0-9]{1,9}))?", value)
+    if match is None or not float(match[1]) or match[2] == "0":
+        raise ValueError(f"must be a number a second, more than 0, as 50, or 50:200 for 200 at once, not {value!r}")
+    return Rate(float(match[1]), float(match[2] or 0))
 
 
 def duration(value: str) -> float:

@@ -1,56 +1,49 @@
 """The way in: what is decided on a connection between its first byte and the WebSocket, or the refusal.
 
-Decides the order and the words: the head of the request, the checks of Host and Origin, the application's
-`on_request`, the answer. Whatever goes wrong has an HTTP status. All of it is in steps without I/O, which each
-transport takes in its own way: `Visit.receive` until there is something to answer, `Admission.ask`, `Visit.respond`.
-It refuses to know how bytes and time pass, how requests are parsed (that is the protocol layer's), what pages say, how
-many may come in at once, and what follows.
+Decides the order and the words: the PROXY protocol header, the limits of the client's address, the head of the
+request, the checks of Host and Origin, the application's `authorize` and `on_request`, the answer. Whatever goes wrong
+has an HTTP status, but for what gets no answer at all. All of it is in steps without I/O, which each transport takes in
+its own way: `Visit.receive_header` where there is a `header`, `Visit.receive` until there is something to answer,
+`Admission.ask`, `Visit.respond`. It refuses to know how bytes and time pass, how requests are parsed (that is the
+protocol layer's), what pages say, how many may come in at once, and what follows.
 
 RFC 6455 section 4.2; RFC 9110 section 15.5.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from http import HTTPStatus
-from typing import TypeAlias
+from math import ceil
 
 from wscore.codec import SERVER
 from wscore.protocol.extensions import DeflateParameters
 from wscore.protocol.handshake import Accept, Page, Received, Refuse, Request, ServerHandshake
+from wscore.protocol.request import Client, tell_client
 from wscore.server import pages
+from wscore.server.application import Answer, Application, OnRequest, Refusal, described
+from wscore.server.auth import Authorize
+from wscore.server.forwarded import TrustedProxies
+from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.server.origin import SitePolicy
+from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError
 from wscore.server.statistics import Tally
 from wscore.transport.options import Options
 from wscore.transport.records import Opening
 
 __all__ = ["CLOSING", "FULL", "Admission", "Answer", "OnRequest", "Refusal", "Visit"]
 
-Answer: TypeAlias = Accept | Refuse | Page
-OnRequest: TypeAlias = Callable[[Request], Answer | Awaitable[Answer]]
-
-
-class Refusal(Refuse):
-    """A refusal of the server's own; `reason` is the word that it is counted under."""
-
-    __slots__ = ("reason",)
-    reason: str
-
-    def __init__(self, status: int, sentence: str, reason: str) -> None:
-        super().__init__(status, sentence)
-        object.__setattr__(self, "reason", reason)
-
-
 _TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to come.", "slow_request")
 _TOO_LONG = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server took too long to answer.", "slow_answer")
 CLOSING = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.", "closing")
 FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it can take.", "full")
-_FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed to answer this request.", "error")
+_CROWDED = "There are too many connections from this address."
 
 
 class Admission:
     """What the connections of one server go through.
 
-    `sites` may be set until the first visit. Raises `ValueError` for subprotocols that are none.
+    `sites` may be set until the first visit. Raises `ValueError` for subprotocols that are none, and for a PROXY
+    protocol header that nobody is trusted to send.
     """
 
     def __init__(
@@ -62,23 +55,32 @@ class Admission:
         on_request: OnRequest | None,
         pages: pages.Pages | None,
         tally: Tally,
+        authorize: Authorize | None = None,
+        proxies: TrustedProxies | None = None,
+        proxy_protocol: bool = False,
     ) -> None:
         self._options = options
         self._subprotocols = subprotocols
         self._sites = sites
-        self._on_request = on_request or (_accept if pages is None else _accept_or_page)
+        self.application = Application(authorize, on_request or (_accept if pages is None else _accept_or_page), tally)
         self.pages = pages or {}
         self.tally = tally
+        self.proxies = proxies or None
+        self.proxy_protocol = proxy_protocol
         self.is_closing = False
         self._new_handshake()
+        if proxy_protocol and self.proxies is None:
+            raise ValueError("proxy_protocol needs trusted_proxies: only they may say who the client is")
 
     def close(self) -> None:
         """From now on, everybody gets 503."""
         self.is_closing = True
 
-    def visit(self, local: object, remote: object) -> "Visit":
-        """A connection has come in, from `remote` to `local`."""
-        return Visit(self, self._new_handshake(), local, remote)
+    def visit(
+        self, local: object, remote: object, *, is_encrypted: bool = False, place: Place | None = None
+    ) -> "Visit":
+        """A connection has come in, from `remote` to `local`; `place` is what it occupies."""
+        return Visit(self, self._new_handshake(), local, remote, is_encrypted, place)
 
     def _new_handshake(self) -> ServerHandshake:
         options = self._options
@@ -90,6 +92,10 @@ class Admission:
             max_headers=options.max_headers,
         )
 
+    def trusts(self, address: object) -> bool:
+        """Whether that is a proxy, which speaks for others."""
+        return self.proxies is not None and self.proxies.trusts(address)
+
     def ask(self, request: Request) -> Answer | Awaitable[Answer]:
         """What is to be said to a request; or, if the application wants to think about it, what to await for that.
 
@@ -100,58 +106,130 @@ class Admission:
             facts = fields(event="objection", reason=objection.reason)
             logger.warning("refused with 403: %s", objection.log, extra=facts)
             return Refusal(HTTPStatus.FORBIDDEN, objection.sentence, objection.reason)
-        try:
-            answer = self._on_request(request)
-            return self._await(request, answer) if isinstance(answer, Awaitable) else self._checked(answer)
-        except Exception:
-            return self.failed("on_request", request)
+        answer = self.application.ask(request)
+        return self._await(answer) if isinstance(answer, Awaitable) else self._unless_closing(answer)
 
-    async def _await(self, request: Request, thinking: Awaitable[Answer]) -> Answer:
-        try:
-            return self._checked(await thinking)
-        except Exception:
-            return self.failed("on_request", request)
+    async def _await(self, thinking: Awaitable[Answer]) -> Answer:
+        return self._unless_closing(await thinking)
 
-    def _checked(self, answer: object) -> Answer:
-        if not isinstance(answer, Answer):
-            raise TypeError(f"on_request must return Accept, Refuse or Page, not {type(answer).__name__}")
+    def _unless_closing(self, answer: Answer) -> Answer:
         return CLOSING if self.is_closing and isinstance(answer, Accept) else answer
-
-    def failed(self, what: str, request: Request | None) -> Refusal:
-        """Log and count the exception that is being handled; what to tell the peer."""
-        self.tally.errors += 1
-        facts = fields(event="hook_failed", hook=what, path=request and request.path)
-        logger.exception("%s to %s failed; it is answered with 500", what, _described(request), extra=facts)
-        return _FAILED
 
 
 class Visit:
-    """One connection on its way in. `opening` says that it is a WebSocket now."""
+    """One connection on its way in. `opening` says that it is a WebSocket now.
 
-    __slots__ = ("_admission", "_handshake", "_local", "_remote", "answered", "opening")
+    `header`, if there is one, is to be read before all else, TLS included: `receive_header`. `refusal`, if there is
+    one, is to be said without listening. If `is_dropped`, nothing is to be said: the connection is to be closed at
+    once. The two may come with the header or the request, too.
+    """
 
-    def __init__(self, admission: Admission, handshake: ServerHandshake, local: object, remote: object) -> None:
+    __slots__ = (
+        "_admission",
+        "_handshake",
+        "_is_encrypted",
+        "_local",
+        "_place",
+        "_remote",
+        "answered",
+        "header",
+        "is_dropped",
+        "opening",
+        "refusal",
+    )
+
+    def __init__(
+        self,
+        admission: Admission,
+        handshake: ServerHandshake,
+        local: object,
+        remote: object,
+        is_encrypted: bool,
+        place: Place | None,
+    ) -> None:
         self._admission = admission
         self._handshake = handshake
         self._local = local
         self._remote = remote
+        self._is_encrypted = is_encrypted
+        self._place = place
         self.answered = False
         self.opening: Opening | None = None
+        self.is_dropped = False
+        self.header = ProxyHeader() if admission.proxy_protocol and admission.trusts(remote) else None
+        self.refusal = FULL if place is not None and place.is_above else None
+        if place is not None and self.header is None:
+            self._claim(place)
 
     @property
     def deflate(self) -> DeflateParameters | None:
         """What was agreed on about compression."""
         return self._handshake.deflate
 
+    def receive_header(self, data: Received) -> bytes | None:
+        """Take bytes of the PROXY protocol header, b"" for their end; what came behind it once it is complete, else
+        None. What is no header gets no answer; a peer that goes without a word has only looked whether we are there.
+        """
+        assert self.header is not None
+        try:
+            if not data:
+                self.header.receive_eof()
+                self.is_dropped = True
+                return None
+            endpoints = self.header.receive_data(data)
+        except ProxyHeaderError as error:
+            peer = escape(str(self._remote))
+            facts = fields(event="dropped", reason="proxy_header", remote=peer)
+            logger.warning("dropped: %s It came from %s", error, peer, extra=facts)
+            self.drop("proxy_header")
+            return None
+        if endpoints is None:
+            return None
+        rest, self.header = self.header.rest, None
+        if endpoints.source is not None:
+            self._remote, self._local = endpoints
+        if self._place is not None:
+            self._claim(self._place)
+        return rest
+
     def receive(self, data: Received) -> Request | Refuse | None:
         """Take bytes, b"" for their end; the request, or what is to be said instead, or None for not yet (or, at the
         end, for a peer that has gone without a word).
         """
-        return self._handshake.receive_data(data) if data else self._handshake.receive_eof()
+        result = self._handshake.receive_data(data) if data else self._handshake.receive_eof()
+        if not isinstance(result, Request):
+            return result
+        client = Client(self._remote, "https" if self._is_encrypted else "http")
+        if self._admission.proxies is not None:
+            client = self._admission.proxies.client_of(client, result.headers)
+            self._remote = client.address
+        tell_client(result, client)
+        if self._place is not None:
+            self._claim(self._place)
+        return self.refusal or result
 
     def overdue(self) -> Refuse:
-        """What to say when the time is over: whoever kept us waiting, the peer or the application."""
+        """What to say when the time is over: whoever kept us waiting, the peer or the application. Nothing, if that was
+        a `header`.
+        """
         return _TOO_SLOW if self._handshake.request is None else _TOO_LONG
+
+    def drop(self, reason: str) -> None:
+        """Say nothing more."""
+        if not self.is_dropped:
+            self.is_dropped = True
+            self._admission.tally.dropped[reason] += 1
+
+    def _claim(self, place: Place) -> None:
+        """Hold the client to the limits of its address, once it is known: proxies have those of others."""
+        if self._admission.trusts(self._remote):
+            return
+        excess, self._place = place.claim(self._remote), None
+        if excess is not None and not excess.is_told:
+            self.drop(excess.reason)
+        elif excess is not None and self.refusal is None:
+            headers = {"Retry-After": str(ceil(excess.retry_after))}
+            self.refusal = Refusal(HTTPStatus.TOO_MANY_REQUESTS, _CROWDED, excess.reason, headers)
 
     def respond(self, answer: Answer) -> bytes:
         """The response, to be sent; refusals are counted. Without `opening` all has been said then."""
@@ -179,7 +257,7 @@ class Visit:
             if handshake.status is None:
                 handshake.answer(answer)
         except Exception:
-            failed = admission.failed("the answer", handshake.request)
+            failed = admission.application.failed("the answer", handshake.request)
             handshake.answer(failed)
             reason = failed.reason
         if handshake.status is not None and not handshake.accepted:
@@ -192,7 +270,7 @@ class Visit:
         tally.reasons[reason] += 1
         request, peer = self._handshake.request, escape(str(self._remote))
         facts = fields(event="refused", status=status, reason=reason, path=request and request.path, remote=peer)
-        logger.info("refused with %d: %s from %s", status, _described(request), peer, extra=facts)
+        logger.info("refused with %d: %s from %s", status, described(request), peer, extra=facts)
 
 
 def _reason_of(answer: Answer, handshake: ServerHandshake) -> str:
@@ -210,8 +288,3 @@ def _accept(request: Request) -> Answer:
 
 def _accept_or_page(request: Request) -> Answer:
     return Accept() if request.is_upgrade else Page()
-
-
-def _described(request: Request | None) -> str:
-    # The query may hold a token.
-    return "a request" if request is None else escape(f"{request.method} {request.path}")

@@ -13,6 +13,7 @@ import trio
 from wscore.codec import SERVER, CloseCode
 from wscore.server.admission import Visit
 from wscore.server.entrance import Entrance
+from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.server.statistics import Tally
 from wscore.transport.linger import close_now, linger, reset
@@ -56,16 +57,16 @@ class Conversations:
         self._is_closing = False
         self.websockets: set[WebSocket] = set()
 
-    async def hold(
-        self, stream: trio.abc.Stream, *, server_is_full: bool = False, opened: Callable[[], None] | None = None
-    ) -> None:
-        """Serve one connection, and close its stream; `opened` is called when its handshake is over."""
+    async def hold(self, stream: trio.abc.Stream, place: Place | None = None) -> None:
+        """Serve one connection, and close its stream; `place` is what it occupies."""
         self._streams.add(stream)
         try:
-            top, visit = await self._entrance.admit(stream, server_is_full=server_is_full)
-            if opened is not None:
-                opened()
-            if top is None or visit.opening is None:
+            top, visit = await self._entrance.admit(stream, place)
+            if place is not None:
+                place.opened()
+            if visit.is_dropped:
+                reset(stream)
+            elif top is None or visit.opening is None:
                 await linger(top or stream)
             else:
                 await self._run(top, visit, visit.opening)

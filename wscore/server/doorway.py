@@ -17,7 +17,8 @@ import trio
 from wscore.codec import SERVER
 from wscore.protocol.handshake import Request
 from wscore.server.accept import Exhaustion
-from wscore.server.admission import CLOSING, FULL, Admission, Answer
+from wscore.server.admission import CLOSING, Admission
+from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
 from wscore.server.limits import Limits
 from wscore.server.logs import escape, fields, logger
@@ -60,6 +61,7 @@ class Doorway:
         self._listening: list[Listening] = []
         self._listeners: list[trio.SocketListener] = []
         self._nursery: trio.Nursery | None = None
+        self._is_slowed_down = False
         self._change = trio.lowlevel.ParkingLot()
 
     def listen(self, listener: trio.SocketListener) -> None:
@@ -74,7 +76,7 @@ class Doorway:
             self._running.reactor,
             socket(family, kind, protocol, fileno=os.dup(sock.fileno())),
             take=take,
-            is_full=lambda: not self.limits.has_room,
+            is_full=self._is_full,
             exhausted=self._exhaustion.pause,
             at_failure=self.fail,
         )
@@ -110,6 +112,21 @@ class Doorway:
         for ws in tuple(self.websockets):
             ws._give_up()
 
+    def _is_full(self) -> bool:
+        """Whether accepting has to pause, for want of room or because of the rate."""
+        if not self.limits.has_room:
+            return True
+        wait = self.limits.wait()
+        if wait and not self._is_slowed_down:
+            self._is_slowed_down = True
+            self.start_task(self._go_on_after, wait)
+        return wait > 0
+
+    async def _go_on_after(self, seconds: float) -> None:
+        await trio.sleep(seconds)
+        self._is_slowed_down = False
+        self._go_on()
+
     def _go_on(self) -> None:
         for listening in self._listening:
             listening.go_on()
@@ -138,8 +155,12 @@ class Doorway:
     def arrive(self, guest: "Guest", fd: int) -> Arrival:
         """Let the reactor have the socket of a guest."""
         self.guests.add(guest)
-        tls = None if self.ssl_context is None else Tls(self.ssl_context, True)
+        tls = None if guest.visit.header is not None else self.new_tls()
         return Arrival(self._running.reactor, fd, tls, guest)
+
+    def new_tls(self) -> Tls | None:
+        """Our end of TLS, if that is spoken."""
+        return None if self.ssl_context is None else Tls(self.ssl_context, True)
 
     def leave(self, guest: "Guest") -> None:
         """This guest is gone, or has become a WebSocket."""
@@ -201,16 +222,29 @@ class Guest:
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
         self.place = doorway.limits.enter()
-        self.visit = doorway.admission.visit(local, remote)
+        is_encrypted = doorway.ssl_context is not None
+        self.visit = doorway.admission.visit(local, remote, is_encrypted=is_encrypted, place=self.place)
         self.waits_for_request = True
         self.arrival = doorway.arrive(self, fd)
         self.arrival.call_at(trio.current_time() + doorway.options.handshake_timeout)
-        if self.place.is_above and doorway.ssl_context is None:
-            self.respond(FULL)
+        if self.visit.header is None and not is_encrypted:
+            self._say_at_once()
+        elif self.visit.is_dropped:
+            self.arrival.cut()
 
     def received(self, data: bytes) -> None:
-        """Go on with the request."""
-        result = FULL if self.place.is_above else self.visit.receive(data)
+        """Go on with the PROXY protocol header, if there is one, then with the request."""
+        if self.visit.header is not None:
+            rest = self.visit.receive_header(data)
+            if self.visit.is_dropped:
+                self.arrival.cut()
+            elif rest is not None:
+                self._go_on_with(rest)
+            return
+        result = self.visit.refusal or self.visit.receive(data)
+        if self.visit.is_dropped:
+            self.arrival.cut()
+            return
         if result is None:
             if not data:
                 self.arrival.close()
@@ -222,6 +256,23 @@ class Guest:
             self._doorway.start_task(self._think, answer)
         else:
             self.respond(answer)
+
+    def _go_on_with(self, rest: bytes) -> None:
+        """The header is complete, and this came behind it."""
+        tls = self._doorway.new_tls()
+        if tls is not None:
+            self.arrival.start_tls(tls, rest)
+        elif not self._say_at_once() and rest:
+            self.received(rest)
+
+    def _say_at_once(self) -> bool:
+        """What is to be said without listening; whether there is anything."""
+        if self.visit.is_dropped:
+            self.arrival.cut()
+        elif self.visit.refusal is not None:
+            self.waits_for_request = False
+            self.respond(self.visit.refusal)
+        return self.visit.is_dropped or self.visit.refusal is not None
 
     async def _think(self, answer: Awaitable[Answer]) -> None:
         with trio.CancelScope() as self._thinking:
@@ -239,7 +290,9 @@ class Guest:
 
     def turn_away(self) -> None:
         """The server closes, and waits for no request."""
-        if self.arrival.is_encrypted is False:
+        if self.visit.header is not None:
+            self._drop("closing")
+        elif self.arrival.is_encrypted is False:
             self.arrival.close()
         else:
             self.waits_for_request = False
@@ -247,13 +300,19 @@ class Guest:
 
     def expired(self) -> None:
         """The time is over: say so, if something can be said."""
-        if self.arrival.is_encrypted is False:
+        if self.visit.header is not None:
+            self._drop("proxy_header")
+        elif self.arrival.is_encrypted is False:
             self._doorway.admission.tally.tls_failures += 1
             self.arrival.close()
         elif not self.visit.answered:
             if self._thinking is not None:
                 self._thinking.cancel()
             self.respond(self.visit.overdue())
+
+    def _drop(self, reason: str) -> None:
+        self.visit.drop(reason)
+        self.arrival.cut()
 
     def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything."""

@@ -1,7 +1,8 @@
 """The way in over streams: which bytes are read and written before there is a WebSocket, and for how long.
 
-Decides that TLS, the request and the answer together take at most `handshake_timeout`, that a closing server waits for
-nobody's request, and what is still said to those who took too long. What is said stands in `admission`.
+Decides that the PROXY protocol header, TLS, the request and the answer together take at most `handshake_timeout`, that
+a closing server waits for nobody's request, and what is still said to those who took too long. What is said stands in
+`admission`.
 """
 
 from collections.abc import Awaitable, Iterator
@@ -11,7 +12,9 @@ from ssl import SSLContext
 import trio
 
 from wscore.protocol.handshake import Refuse, Request
-from wscore.server.admission import CLOSING, FULL, Admission, Answer, Visit
+from wscore.server.admission import CLOSING, Admission, Visit
+from wscore.server.application import Answer
+from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.transport.addresses import addresses_of
 from wscore.transport.options import Options
@@ -40,23 +43,22 @@ class Entrance:
         for scope in self._interruptible:
             scope.cancel()
 
-    async def admit(
-        self, stream: trio.abc.Stream, *, server_is_full: bool = False
-    ) -> tuple[trio.abc.Stream | None, Visit]:
+    async def admit(self, stream: trio.abc.Stream, place: Place | None = None) -> tuple[trio.abc.Stream | None, Visit]:
         """Lead one connection in, or tell it why not; the stream to go on with, TLS included, if `visit.opening` says
-        that it is a WebSocket now. Else it is to be closed with patience; None if TLS did not come about.
+        that it is a WebSocket now. Else it is to be closed: at once if `visit.is_dropped`, otherwise with patience;
+        None if TLS did not come about. `place` is what it occupies.
 
         Raises only what is no Exception; closes nothing. Cancelled, it is left as it is.
         """
-        visit = self._admission.visit(*addresses_of(stream))
-        top = stream if self._ssl_context is None else None
+        is_encrypted = self._ssl_context is not None or isinstance(stream, trio.SSLStream)
+        visit = self._admission.visit(*addresses_of(stream), is_encrypted=is_encrypted, place=place)
+        top = None
         try:
             with trio.fail_after(self._timeout):
-                if self._ssl_context is not None:
-                    top = await self._encrypt(stream, self._ssl_context)
+                await self._read_header(stream, visit)
+                top = None if visit.is_dropped else await self._encrypt(stream)
                 if top is not None:
-                    answer = FULL if server_is_full else await self._receive(top, visit)
-                    await self._respond(top, visit, answer)
+                    await self._respond(top, visit, visit.refusal or await self._receive(top, visit))
         except trio.TooSlowError:
             visit.opening = None
             await self._give_up(top, visit)
@@ -76,11 +78,21 @@ class Entrance:
             finally:
                 self._interruptible.discard(scope)
 
-    async def _encrypt(self, stream: trio.abc.Stream, context: SSLContext) -> trio.abc.Stream | None:
-        """Shake hands on TLS; None if that failed, or we are closing. There is no way to say anything then."""
+    async def _read_header(self, stream: trio.abc.Stream, visit: Visit) -> None:
+        """Read the PROXY protocol header, where there is one, and not a byte more: what follows may be TLS."""
+        with self._until_closing():
+            while visit.header is not None and not visit.is_dropped:
+                visit.receive_header(await stream.receive_some(visit.header.wanted))
+        if visit.header is not None:
+            visit.drop("closing")
+
+    async def _encrypt(self, stream: trio.abc.Stream) -> trio.abc.Stream | None:
+        """Shake hands on TLS, if that is spoken; None if that failed, or we are closing. Nothing can be said then."""
+        if self._ssl_context is None:
+            return stream
         try:
             with self._until_closing():
-                return await start_tls(stream, context, server_side=True)
+                return await start_tls(stream, self._ssl_context, server_side=True)
         except OSError as error:
             self._admission.tally.tls_failures += 1
             logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
@@ -97,7 +109,7 @@ class Entrance:
         return CLOSING
 
     async def _respond(self, stream: trio.abc.Stream, visit: Visit, received: Request | Refuse | None) -> None:
-        if received is not None:
+        if received is not None and not visit.is_dropped:
             answer = await self._ask(received) if isinstance(received, Request) else received
             await stream.send_all(visit.respond(answer))
 
@@ -107,7 +119,9 @@ class Entrance:
 
     async def _give_up(self, stream: trio.abc.Stream | None, visit: Visit) -> None:
         """The time is over: say so, if something can be said."""
-        if stream is None:
+        if visit.header is not None:
+            visit.drop("proxy_header")
+        elif stream is None:
             self._admission.tally.tls_failures += 1
         elif not visit.answered:
             with trio.move_on_after(_FAREWELL_TIME), suppress(*_GONE):

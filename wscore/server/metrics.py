@@ -47,6 +47,7 @@ _METRICS = (
     _Metric("wscore_connections_opened", "counter", "accepted", "WebSockets that were opened."),
     _Metric("wscore_pages", "counter", "pages", "Requests that were answered with a page."),
     _Metric("wscore_refusals", "counter", "reasons", "Requests that were refused.", "reason"),
+    _Metric("wscore_drops", "counter", "dropped", "Connections that were closed without an answer.", "reason"),
     _Metric("wscore_tls_failures", "counter", "tls_failures", "Connections on which TLS did not come about."),
     _Metric("wscore_messages_received", "counter", "messages_received", "Messages from peers."),
     _Metric("wscore_messages_sent", "counter", "messages_sent", "Messages to peers."),

@@ -14,16 +14,20 @@ import trio
 
 from wscore.protocol.prepared import PreparedMessage, prepare
 from wscore.server.accept import Listener, accept_from, addresses_of, check_transport, on_the_reactor, open_listeners
-from wscore.server.admission import Admission, OnRequest
+from wscore.server.admission import Admission
+from wscore.server.application import OnRequest
+from wscore.server.auth import Authorize
 from wscore.server.conversation import Conversations, Handler
 from wscore.server.entrance import Entrance
-from wscore.server.limits import Limits, Place
+from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
+from wscore.server.limits import AddressLimits, Limits, Place
 from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
 from wscore.transport.options import Compression, Options, SlowConsumer
+from wscore.transport.rates import Rate, rate_of
 from wscore.transport.sending import Sendable
 from wscore.transport.trio_glue import unwrapped
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
@@ -44,6 +48,7 @@ async def serve(
     *,
     on_message: MessageHook | None = None,
     on_error: ErrorHook | None = None,
+    authorize: Authorize | None = None,
     on_request: OnRequest | None = None,
     pages: Pages | None = None,
     listeners: Sequence[Listener] | None = None,
@@ -60,6 +65,9 @@ async def serve(
     handshake_timeout: float = 10.0,
     max_handshakes: int = 1024,
     max_connections: int | None = None,
+    max_connections_per_address: int | None = None,
+    connection_rate: Rate | float | None = None,
+    connection_rate_per_address: Rate | float | None = None,
     max_receive_queue: int = 1 << 20,
     max_send_buffer: int = 1 << 20,
     slow_consumer: SlowConsumer = "wait",
@@ -69,6 +77,9 @@ async def serve(
     close_timeout: float = 10.0,
     allowed_origins: Iterable[str] | None = None,
     allowed_hosts: Iterable[str] | None = None,
+    trusted_proxies: Iterable[Proxy] | str = (),
+    proxy_headers: ProxyHeaders = "x-forwarded",
+    proxy_protocol: bool = False,
     strict_checkpoints: bool = False,
     gc_freeze: bool = False,
     task_status: trio.TaskStatus["Server"] = trio.TASK_STATUS_IGNORED,
@@ -83,21 +94,31 @@ async def serve(
     Where: `host` and `port` (host None: every interface; port 0: the system chooses), or `listeners`, which are closed
     in the end. With `ssl_context`, everything is TLS.
 
-    Who: `on_request(request)` returns, or is awaited to return, `Accept`, `Refuse` or `Page`; without it, every
-    WebSocket is accepted. `Page` answers with one of `pages`, which map paths to functions that return a
-    `wscore.server.pages.Document`. `subprotocols` are ours, our favourite first. A browser may connect from pages of
+    Who: `authorize(request)` returns, or is awaited to return, `Accept(user=...)` or `Refuse`; `wscore.server.auth` has
+    hooks for passwords and tokens. Then `on_request(request)`, which finds the user as `request.user`, says `Accept`,
+    `Refuse` or `Page` in the same way; without it, every WebSocket is accepted. `Page` answers with one of `pages`,
+    which map paths to functions that return a `wscore.server.pages.Document`; for pages nobody is asked who he is, but
+    by `on_request`. `subprotocols` are ours, our favourite first. A browser may connect from pages of
     the same host and port, and of `allowed_origins` (`["https://example.org"]`, or `["*"]` for any). On a server that
     is bound to loopback alone, Host must be localhost, 127.0.0.1, [::1], or one of `allowed_hosts`; on others
     `allowed_hosts`, if given, are all that is served.
+
+    Behind proxies: `trusted_proxies` are networks ("10.0.0.0/8"), or "unix" for Unix sockets. What they say of the
+    client's address, scheme and host counts (`ws.remote_address`, `request.client`), in X-Forwarded-For, -Proto and
+    -Host or, with `proxy_headers="forwarded"`, in Forwarded (RFC 7239); nobody else's word does. With `proxy_protocol`,
+    connections from them begin with a PROXY protocol header, version 1 or 2; without it they are dropped.
 
     How much: sizes are bytes, times seconds. A message is at most `max_message_size` (1009) in `max_fragments`
     (1008), a request at most `max_head_size` with `max_headers` (431, 414), opened within `handshake_timeout`, TLS
     included (408). While `max_handshakes` are under way, accepting pauses. Above `max_connections` (by default the
     limit of open files less 64, for all servers of this Trio run together) connections are refused with 503, and some
-    more are not accepted. `max_receive_queue` is what waits for `receive` before reading pauses, `max_send_buffer` what
-    waits to be sent before `slow_consumer` decides: "wait", "drop" the message, or "close" with 1013. Bytes of which
-    none leaves for `send_timeout` reset the connection. A Ping goes out every `ping_interval` and is answered within
-    `ping_timeout` (1011); None switches either off. The closing handshake takes at most `close_timeout`.
+    more are not accepted. Above `connection_rate` (a number a second, or a `wscore.Rate`) accepting pauses. From one
+    address (of IPv6, the first 64 bits) there are at most `max_connections_per_address`, and no more in a second than
+    `connection_rate_per_address` (429, or no answer if there are many); none of the three is limited by default.
+    `max_receive_queue` is what waits for `receive` before reading pauses, `max_send_buffer` what waits to be sent
+    before `slow_consumer` decides: "wait", "drop" the message, or "close" with 1013. Bytes of which none leaves for
+    `send_timeout` reset the connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout`
+    (1011); None switches either off. The closing handshake takes at most `close_timeout`.
 
     `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
     `pieces=True` lets `receive_pieces` read messages that are larger than memory. `transport` is "auto" or "stream".
@@ -135,10 +156,20 @@ async def serve(
         on_request=on_request,
         pages=pages,
         tally=tally,
+        authorize=authorize,
+        proxies=TrustedProxies(trusted_proxies, proxy_headers),
+        proxy_protocol=proxy_protocol,
     )
     entrance = Entrance(options, admission, ssl_context)
     conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
-    limits = Limits(max_connections, max_handshakes)
+    limits = Limits(
+        max_connections,
+        max_handshakes,
+        rate=rate_of("connection_rate", connection_rate),
+        addresses=AddressLimits(
+            max_connections_per_address, rate_of("connection_rate_per_address", connection_rate_per_address)
+        ),
+    )
     opened = await open_listeners(host, port, listeners)
     server = Server(opened, conversations, limits, tally)
     if on_the_reactor(transport, opened):
@@ -153,6 +184,7 @@ async def serve_stream(
     *,
     on_message: MessageHook | None = None,
     on_error: ErrorHook | None = None,
+    authorize: Authorize | None = None,
     on_request: OnRequest | None = None,
     pages: Pages | None = None,
     ssl_context: ssl.SSLContext | None = None,
@@ -174,6 +206,9 @@ async def serve_stream(
     close_timeout: float = 10.0,
     allowed_origins: Iterable[str] | None = None,
     allowed_hosts: Iterable[str] | None = None,
+    trusted_proxies: Iterable[Proxy] | str = (),
+    proxy_headers: ProxyHeaders = "x-forwarded",
+    proxy_protocol: bool = False,
     strict_checkpoints: bool = False,
 ) -> None:
     """Serve the one connection on `stream`, on which nothing was read or written yet, and close it.
@@ -207,6 +242,9 @@ async def serve_stream(
         on_request=on_request,
         pages=pages,
         tally=tally,
+        authorize=authorize,
+        proxies=TrustedProxies(trusted_proxies, proxy_headers),
+        proxy_protocol=proxy_protocol,
     )
     entrance = Entrance(options, admission, ssl_context)
     conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
@@ -354,7 +392,7 @@ class Server:
 
     async def _hold(self, stream: trio.abc.Stream, place: Place) -> None:
         try:
-            await self._conversations.hold(stream, server_is_full=place.is_above, opened=place.opened)
+            await self._conversations.hold(stream, place)
         except BaseException as error:
             if isinstance(unwrapped(error), trio.Cancelled):
                 raise

@@ -33,6 +33,8 @@ class ServerStatistics:
     """Requests that were refused, by HTTP status."""
     reasons: Mapping[str, int]
     """The same by reason: a word for each rule of ours, `application` for what `on_request` refused."""
+    dropped: Mapping[str, int]
+    """Connections that were closed without an answer, by reason."""
     tls_failures: int
     """Connections on which TLS did not come about."""
     messages_received: int
@@ -69,6 +71,7 @@ class Tally:
         self.accepted = self.pages = self.tls_failures = self.resets = self.errors = 0
         self.refusals: Counter[int] = Counter()
         self.reasons: Counter[str] = Counter()
+        self.dropped: Counter[str] = Counter()
         self.close_codes: Counter[int] = Counter()
         self._traffic = [0] * len(_TRAFFIC)
 
@@ -117,6 +120,7 @@ class Survey:
         }
         self._refusals = MappingProxyType(dict(tally.refusals))
         self._reasons = MappingProxyType(dict(tally.reasons))
+        self._dropped = MappingProxyType(dict(tally.dropped))
         self._close_codes = MappingProxyType(dict(tally.close_codes))
 
     def add(self, ws: WebSocket) -> None:
@@ -134,6 +138,7 @@ class Survey:
             connections=self._connections,
             refusals=self._refusals,
             reasons=self._reasons,
+            dropped=self._dropped,
             close_codes=self._close_codes,
             latencies=MappingProxyType(dict(zip(LATENCY_BOUNDS, self._latencies, strict=True))),
             latency=self._latency,

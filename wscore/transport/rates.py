@@ -91,12 +91,15 @@ class Bucket:
 
         More than the burst there will never be: `math.inf`.
         """
-        full_at = self._rate.after(self._now_or_later(now), count)
-        wait = self._rate.debt(full_at, now)
-        if wait:
-            return wait if count <= self._rate.burst else math.inf
-        self._settle(full_at, now)
-        return 0.0
+        wait = self.wait(now, count)
+        if not wait:
+            self.charge(now, count)
+        return wait
+
+    def wait(self, now: float, count: float = 1.0) -> float:
+        """The seconds until `count` tokens are there, and nothing is taken; 0.0 if they are."""
+        wait = self._rate.debt(self._rate.after(self._now_or_later(now), count), now)
+        return math.inf if wait and count > self._rate.burst else wait
 
     def charge(self, now: float, count: float = 1.0) -> float:
         """Take `count` tokens whether they are there or not; return the seconds of debt, 0.0 for none."""

@@ -76,7 +76,9 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
     @property
     def remote_address(self) -> object:
-        """The peer's end, as `socket.getpeername` has it; None if the stream is no socket."""
+        """The peer's end, as `socket.getpeername` has it, or the client's as a trusted proxy tells it (port 0 if
+        it tells none); None if the stream is no socket.
+        """
         return self._opening.remote_address
 
     @property

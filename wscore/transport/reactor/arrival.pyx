@@ -144,6 +144,11 @@ cdef class Arrival(Wire):
         """Whether TLS has come about; None where there is none."""
         return None if self.tls is None else self.tls.is_up
 
+    def start_tls(self, Tls tls not None, bytes rest not None):
+        """Speak TLS from here on; `rest` has come of it already."""
+        if self.fd >= 0:
+            self.encrypt(tls, rest)
+
     def say(self, bytes data not None):
         """Send `data`, as soon as the system takes it."""
         if self.fd >= 0 and data:

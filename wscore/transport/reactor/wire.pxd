@@ -31,6 +31,7 @@ cdef class Wire(Source):
     cdef int tls_is_up(self) except -1
     cdef int tls_failed(self, object error) except -1
 
+    cdef int encrypt(self, Tls tls, bytes rest) except -1
     cdef int adopt(self, Wire other) except -1
     cdef int set_reading(self, bint reading) except -1
     cdef Py_ssize_t push(self, const uint8_t* data, Py_ssize_t size) except -2

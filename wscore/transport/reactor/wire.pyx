@@ -128,6 +128,14 @@ cdef class Wire(Source):
         self.reading = other.reading
         return 0
 
+    cdef int encrypt(self, Tls tls, bytes rest) except -1:
+        """Speak TLS from here on; `rest` has come of it already."""
+        self.tls = tls
+        if not rest:
+            return 0
+        tls.incoming.write(rest)
+        return _go_on_encrypted(self)
+
     # Receiving
 
     cdef int ready(self, int events) except -1:
@@ -267,6 +275,11 @@ cdef int _end(Wire self) except -1:
 
 cdef int _receive_encrypted(Wire self, Py_ssize_t count) except -1:
     self.tls.incoming.write(PyMemoryView_FromMemory(<char*>self.reactor.buffer, count, PyBUF_READ))
+    return _go_on_encrypted(self)
+
+
+cdef int _go_on_encrypted(Wire self) except -1:
+    """What has come is in the BIO: shake hands, or decrypt it."""
     if not self.tls.is_up:
         try:
             _push_raw(self, [self.tls.shake_hands(b"")])
