@@ -9,6 +9,7 @@ from wscore.server.limits import MAX_TURNED_AWAY, AddressLimits, Limits
 from wscore.transport.rates import Rate
 
 from ..raw import Raw, dial, echo, serving, status_of
+from ..wire import CLOSE, TEXT
 
 SELDOM = wscore.Rate(0.001, 2)  # two at once, and another one in a quarter of an hour
 
@@ -189,6 +190,9 @@ async def test_in_the_long_run_the_rate_is_kept(autojump_clock: trio.testing.Moc
         ("connection_rate", 0, ValueError),
         ("connection_rate", "fast", TypeError),
         ("connection_rate_per_address", -1, ValueError),
+        ("message_rate", 0, ValueError),
+        ("byte_rate", "much", TypeError),
+        ("fast_producer", "panic", ValueError),
     ],
 )
 async def test_senseless_limits_are_misuse(name: str, value: object, error: type[Exception]) -> None:
@@ -206,3 +210,25 @@ async def test_a_place_is_held_to_the_limits_of_the_address_that_it_claims() -> 
     assert limits.enter().claim(("192.0.2.1", 7)) is None
     second.leave()
     third.leave()
+
+
+async def test_a_connection_that_sends_too_fast_is_closed_where_that_is_wanted() -> None:
+    async with serving(message_rate=SELDOM, fast_producer="close") as server, dial(server) as raw:
+        await raw.upgrade()
+        for number in range(3):
+            await raw.say(TEXT, str(number).encode())
+        *_, close = await raw.frames(3)
+        assert (close.opcode, close.payload[:2]) == (CLOSE, (1008).to_bytes(2))
+
+
+async def test_and_slowed_down_where_not(mock_clock: trio.testing.MockClock) -> None:
+    async with serving(message_rate=SELDOM, ping_interval=None) as server, dial(server) as raw:
+        await raw.upgrade()
+        for number in range(4):
+            await raw.say(TEXT, str(number).encode())
+        assert [frame.payload for frame in await raw.frames(2)] == [b"0", b"1"]
+        for expected in (b"2", b"3"):
+            await trio.testing.wait_all_tasks_blocked(0.02)
+            assert server.statistics().messages_received == int(expected)
+            mock_clock.jump(1000)
+            assert [frame.payload for frame in await raw.frames(1)] == [expected]

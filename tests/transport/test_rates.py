@@ -63,10 +63,21 @@ def test_a_charge_makes_debts_that_time_pays() -> None:
 def test_tokens_of_an_excused_time_are_kept_on_top_of_the_burst_and_spent_once() -> None:
     bucket = Bucket(Rate(10, 10))
     assert bucket.charge(NOW, 10) == 0
-    bucket.excuse(60)
     later = NOW + 60
+    bucket.excuse(later, 60)
     assert bucket.charge(later, 600) == 0
     assert bucket.charge(later, 1) == pytest.approx(0.1)
+
+
+def test_only_what_there_was_no_room_for_is_kept_beside() -> None:
+    bucket = Bucket(Rate(10, 10))
+    bucket.charge(NOW, 30)
+    bucket.excuse(NOW + 2, 2)
+    assert bucket.tokens(NOW + 2) == pytest.approx(0)
+    bucket.excuse(NOW + 5, 3)
+    assert bucket.tokens(NOW + 5) == pytest.approx(30)
+    bucket.excuse(NOW + 5, 100)
+    assert bucket.tokens(NOW + 5) == pytest.approx(30)
 
 
 def test_without_an_excuse_they_are_not() -> None:
@@ -87,7 +98,7 @@ def test_in_any_time_no_more_is_taken_than_burst_and_rate_allow(
     for pause, count, excused in steps:
         now += pause
         if excused:
-            bucket.excuse(pause)
+            bucket.excuse(now, pause)
         taken += count if bucket.take(now, count) == 0 else 0
         assert taken <= burst + per_second * (now - NOW) * (1 + 1e-9) + 1e-6
 
@@ -119,7 +130,7 @@ def test_a_throttle_waits_for_the_slower_of_two_rates() -> None:
     assert throttle.charge(NOW, 10, 1000) == 0
     assert throttle.charge(NOW, 1, 0) == pytest.approx(0.1)
     assert throttle.charge(NOW, 0, 500) == pytest.approx(0.5)
-    throttle.excuse(100)
+    throttle.excuse(NOW + 100, 100)
     assert throttle.charge(NOW + 100, 900, 90_000) == 0
 
 
@@ -127,3 +138,20 @@ def test_a_throttle_may_have_one_rate_or_none() -> None:
     assert Throttle(None, None).charge(NOW, 10**9, 10**9) == 0
     assert Throttle(Rate(1), None).charge(NOW, 2, 10**9) == pytest.approx(1)
     assert Throttle(None, Rate(1)).charge(NOW, 10**9, 2) == pytest.approx(1)
+
+
+def test_a_throttle_allows_as_many_messages_as_there_are_tokens_and_always_one() -> None:
+    throttle = Throttle(Rate(10, 5), None)
+    assert throttle.allowance(NOW) == 5
+    throttle.charge(NOW, 3, 0)
+    assert (throttle.allowance(NOW), throttle.wait(NOW)) == (2, 0)
+    throttle.charge(NOW, 2, 0)
+    assert throttle.wait(NOW) == pytest.approx(0.1)
+    throttle.charge(NOW, 20, 0)
+    assert throttle.allowance(NOW) == 1
+    assert throttle.wait(NOW) == pytest.approx(2.1)
+
+
+def test_where_too_many_are_to_be_noticed_there_is_no_allowance() -> None:
+    assert Throttle(Rate(10, 5), None, is_strict=True).allowance(NOW) is None
+    assert Throttle(None, Rate(10, 5)).allowance(NOW) is None

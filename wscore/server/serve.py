@@ -26,7 +26,7 @@ from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
-from wscore.transport.options import Compression, Options, SlowConsumer
+from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.transport.rates import Rate, rate_of
 from wscore.transport.sending import Sendable
 from wscore.transport.trio_glue import unwrapped
@@ -68,6 +68,9 @@ async def serve(
     max_connections_per_address: int | None = None,
     connection_rate: Rate | float | None = None,
     connection_rate_per_address: Rate | float | None = None,
+    message_rate: Rate | float | None = None,
+    byte_rate: Rate | float | None = None,
+    fast_producer: FastProducer = "pause",
     max_receive_queue: int = 1 << 20,
     max_send_buffer: int = 1 << 20,
     slow_consumer: SlowConsumer = "wait",
@@ -114,11 +117,13 @@ async def serve(
     limit of open files less 64, for all servers of this Trio run together) connections are refused with 503, and some
     more are not accepted. Above `connection_rate` (a number a second, or a `wscore.Rate`) accepting pauses. From one
     address (of IPv6, the first 64 bits) there are at most `max_connections_per_address`, and no more in a second than
-    `connection_rate_per_address` (429, or no answer if there are many); none of the three is limited by default.
-    `max_receive_queue` is what waits for `receive` before reading pauses, `max_send_buffer` what waits to be sent
-    before `slow_consumer` decides: "wait", "drop" the message, or "close" with 1013. Bytes of which none leaves for
-    `send_timeout` reset the connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout`
-    (1011); None switches either off. The closing handshake takes at most `close_timeout`.
+    `connection_rate_per_address` (429, or no answer if there are many). From one connection come no more messages in a
+    second, Pings included, than `message_rate`, and no more bytes than `byte_rate`: above, `fast_producer` says whether
+    reading pauses, or the connection is closed with 1008. None of these is limited by default. `max_receive_queue` is
+    what waits for `receive` before reading pauses, `max_send_buffer` what waits to be sent before `slow_consumer`
+    decides: "wait", "drop" the message, or "close" with 1013. Bytes of which none leaves for `send_timeout` reset the
+    connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout` (1011); None switches either
+    off. The closing handshake takes at most `close_timeout`.
 
     `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
     `pieces=True` lets `receive_pieces` read messages that are larger than memory. `transport` is "auto" or "stream".
@@ -138,6 +143,9 @@ async def serve(
         max_head_size=max_head_size,
         max_headers=max_headers,
         handshake_timeout=handshake_timeout,
+        message_rate=message_rate,
+        byte_rate=byte_rate,
+        fast_producer=fast_producer,
         max_receive_queue=max_receive_queue,
         max_send_buffer=max_send_buffer,
         slow_consumer=slow_consumer,
@@ -197,6 +205,9 @@ async def serve_stream(
     max_head_size: int = 16 << 10,
     max_headers: int = 128,
     handshake_timeout: float = 10.0,
+    message_rate: Rate | float | None = None,
+    byte_rate: Rate | float | None = None,
+    fast_producer: FastProducer = "pause",
     max_receive_queue: int = 1 << 20,
     max_send_buffer: int = 1 << 20,
     slow_consumer: SlowConsumer = "wait",
@@ -225,6 +236,9 @@ async def serve_stream(
         max_head_size=max_head_size,
         max_headers=max_headers,
         handshake_timeout=handshake_timeout,
+        message_rate=message_rate,
+        byte_rate=byte_rate,
+        fast_producer=fast_producer,
         max_receive_queue=max_receive_queue,
         max_send_buffer=max_send_buffer,
         slow_consumer=slow_consumer,

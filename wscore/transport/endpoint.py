@@ -11,18 +11,20 @@ RFC 6455 sections 5.5 and 7.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
 
-from ..codec import CloseCode, Piece
+from ..codec import MESSAGE_OVERHEAD, CloseCode, Piece
 from ..codec.errors import MESSAGE_TOO_BIG
 from ..protocol.connection import Connection, State
 from ..protocol.events import Close, Event, Ping, Pong
 from .errors import ConnectionClosed, ConnectionLost
 from .options import Options
 from .pings import Pings
+from .rates import Throttle
 from .receiving import Inbox
 from .records import Opening
 from .sending import SendLine
@@ -32,7 +34,7 @@ from .trio_glue import Manners, manners_of_this_run
 if TYPE_CHECKING:
     from .websocket import ErrorHook, MessageHook, WebSocket
 
-__all__ = ["STATE", "Endpoint"]
+__all__ = ["STATE", "Endpoint", "counted"]
 
 STATE = (
     "_bytes_received",
@@ -58,6 +60,7 @@ STATE = (
     "_pings",
     "_progress",
     "_sending_broke",
+    "_throttle",
     "_timers",
 )
 
@@ -84,6 +87,7 @@ class Endpoint:
     # Keepalive: `_keepalive` is the payload of our own Ping while it is under way.
     _timers: Timers
     _keepalive: bytes | None
+    _throttle: Throttle | None
     _messages_received: int
     _messages_sent: int
     _messages_dropped: int
@@ -119,6 +123,7 @@ class Endpoint:
         self._manners = manners_of_this_run(options.strict_checkpoints)
         self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
         self._keepalive = None
+        self._throttle = options.new_throttle()
         self._sending_broke = False
         self._closed_here = False
         self._leaving = None
@@ -218,6 +223,21 @@ class Endpoint:
 
     # For transports: what has happened
 
+    def _charge(self, throttle: Throttle, messages: int, size: int) -> float:
+        """So much has come; return for how many seconds nothing more is to be taken. It may be the end, too."""
+        now = trio.current_time()
+        debt = throttle.charge(now, messages, size)
+        if self._discards:
+            return 0.0
+        if throttle.is_strict and debt:
+            self._fail(CloseCode.POLICY_VIOLATION, "too much was sent in too short a time")
+        return 0.0 if throttle.is_strict else throttle.wait(now)
+
+    def _budget_by_rate(self, throttle: Throttle) -> int | None:
+        """A budget with which no more messages are read than may be taken now: none weighs less than an empty one."""
+        allowance = None if self._discards else throttle.allowance(trio.current_time())
+        return None if allowance is None else allowance * MESSAGE_OVERHEAD
+
     @property
     def _discards(self) -> bool:
         """Whether messages that still come are for nobody."""
@@ -312,6 +332,11 @@ class Endpoint:
     @abstractmethod
     def _cut(self) -> None:
         """Close at once, and set `_over`."""
+
+
+def counted(events: Iterable[Event]) -> int:
+    """How many of these count for a rate of messages: of pieces, the last of each message."""
+    return sum(not isinstance(event, Piece) or event.last for event in events)
 
 
 def _is_an_end(error: Exception) -> bool:

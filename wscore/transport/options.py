@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["Compression", "Options", "SlowConsumer"]
+from .rates import Rate, Throttle, rate_of
+
+__all__ = ["Compression", "FastProducer", "Options", "SlowConsumer"]
 
 Compression: TypeAlias = Literal["takeover", "shared", "dedicated"]
 SlowConsumer: TypeAlias = Literal["wait", "drop", "close"]
+FastProducer: TypeAlias = Literal["pause", "close"]
 
-_CHOICES = {"compression": (None, "takeover", "shared", "dedicated"), "slow_consumer": ("wait", "drop", "close")}
+_CHOICES = {
+    "compression": (None, "takeover", "shared", "dedicated"),
+    "slow_consumer": ("wait", "drop", "close"),
+    "fast_producer": ("pause", "close"),
+}
+_RATES = {"message_rate", "byte_rate"}
 _SWITCHES = {"pieces", "strict_checkpoints"}
 _TIMES = {"handshake_timeout", "send_timeout", "ping_interval", "ping_timeout", "close_timeout"}
 _MAY_BE_NONE = {"compression_threshold", "ping_interval", "ping_timeout"}
@@ -47,6 +55,12 @@ class Options:
     """What waits to be sent; above, `slow_consumer` decides."""
     slow_consumer: SlowConsumer = "wait"
     """`send` waits for room; or drops the message; or closes with 1013."""
+    message_rate: Rate | float | None = None
+    """What a peer may send in a second, Pings and Pongs included; None: any number. Above, `fast_producer` decides."""
+    byte_rate: Rate | float | None = None
+    """The same in bytes, as on the wire."""
+    fast_producer: FastProducer = "pause"
+    """Reading pauses; or the connection is closed with 1008."""
     send_timeout: float = 30.0
     """Waiting bytes of which none leaves for so long reset the connection."""
     ping_interval: float | None = 20.0
@@ -62,13 +76,22 @@ class Options:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
 
+    def new_throttle(self) -> Throttle | None:
+        """What holds a peer to its rates, if it has any."""
+        messages, size = rate_of("message_rate", self.message_rate), rate_of("byte_rate", self.byte_rate)
+        if messages is None and size is None:
+            return None
+        return Throttle(messages, size, is_strict=self.fast_producer == "close")
 
-def _check(name: str, value: object) -> None:
+
+def _check(name: str, value: Any) -> None:
     if name in _CHOICES:
         _check_choice(name, value)
     elif name in _SWITCHES:
         if not isinstance(value, bool):
             raise TypeError(f"{name} must be True or False, not {value!r}")
+    elif name in _RATES:
+        rate_of(name, value)
     elif value is None and name in _MAY_BE_NONE:
         pass
     elif name in _TIMES:

@@ -106,16 +106,21 @@ class Bucket:
         self._settle(self._rate.after(self._now_or_later(now), count), now)
         return self.debt(now)
 
+    def tokens(self, now: float) -> float:
+        """How many tokens there are; less than 0 for a debt."""
+        return (now + self._rate.span - self._now_or_later(now)) * self._rate.per_second
+
     def debt(self, now: float) -> float:
         """The seconds until the debt is paid; 0.0 if there is none."""
         return self._rate.debt(self._full_at, now)
 
-    def excuse(self, seconds: float) -> None:
-        """For so long nothing was looked at, through no fault of whoever is held to the rate.
+    def excuse(self, now: float, seconds: float) -> None:
+        """For so long nothing was looked at, until now, through no fault of whoever is held to the rate.
 
-        What has piled up meanwhile comes at once: the tokens of that time are kept on top of the burst.
+        What has piled up meanwhile comes at once: the tokens of that time that there was no room for are kept on top of
+        the burst, until they are taken.
         """
-        self._credit += seconds
+        self._credit = min(self._credit + seconds, max(0.0, now - self._full_at))
 
     def _now_or_later(self, now: float) -> float:
         return max(self._full_at, now - self._credit)
@@ -126,21 +131,36 @@ class Bucket:
 
 
 class Throttle:
-    """What one connection may send: messages, control frames included, and bytes as on the wire. None: any number."""
+    """What one connection may send: messages, control frames included, and bytes as on the wire. None: any number.
 
-    __slots__ = ("_bytes", "_messages")
+    With `is_strict` whoever exceeds a rate is to be stopped, else to be slowed down.
+    """
 
-    def __init__(self, messages: Rate | None, size: Rate | None) -> None:
+    __slots__ = ("_bytes", "_messages", "is_strict")
+
+    def __init__(self, messages: Rate | None, size: Rate | None, *, is_strict: bool = False) -> None:
         self._messages = None if messages is None else Bucket(messages)
         self._bytes = None if size is None else Bucket(size)
+        self.is_strict = is_strict
 
     def charge(self, now: float, messages: int, size: int) -> float:
-        """So much has come: how many seconds nothing more is to be read; 0.0 for none."""
-        wait = 0.0 if self._messages is None else self._messages.charge(now, messages)
-        return wait if self._bytes is None else max(wait, self._bytes.charge(now, size))
+        """So much has come; how many seconds that is too much for, 0.0 for none."""
+        debt = 0.0 if self._messages is None else self._messages.charge(now, messages)
+        return debt if self._bytes is None else max(debt, self._bytes.charge(now, size))
 
-    def excuse(self, seconds: float) -> None:
-        """For so long we did not read, for reasons of our own."""
+    def wait(self, now: float) -> float:
+        """The seconds until something more may come, if only a message of a byte."""
+        wait = 0.0 if self._messages is None else self._messages.wait(now)
+        return wait if self._bytes is None else max(wait, self._bytes.wait(now))
+
+    def allowance(self, now: float) -> int | None:
+        """How many messages may be taken now, at least 1; None for any number, as when too many are to be noticed."""
+        if self._messages is None or self.is_strict:
+            return None
+        return max(int(self._messages.tokens(now) + _EPSILON), 1)
+
+    def excuse(self, now: float, seconds: float) -> None:
+        """For so long we did not read, until now."""
         for bucket in (self._messages, self._bytes):
             if bucket is not None:
-                bucket.excuse(seconds)
+                bucket.excuse(now, seconds)

@@ -22,7 +22,7 @@ from trio.lowlevel import RunVar
 from ..codec import CloseCode, DeflatePool, Role
 from ..protocol.connection import Connection
 from ..protocol.extensions import DeflateParameters
-from .endpoint import STATE
+from .endpoint import STATE, counted
 from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
 from .options import Options
 from .pings import Pings
@@ -158,6 +158,7 @@ class StreamWebSocket(WebSocket):
         "_in_flight",
         "_output",
         "_patience",
+        "_paused_at",
         "_reading",
         "_room",
         "_scope",
@@ -195,6 +196,7 @@ class StreamWebSocket(WebSocket):
         self._reading = trio.CancelScope()
         self._writing = trio.CancelScope()
         self._patience = trio.CancelScope()
+        self._paused_at = 0.0
         self._discarded = 0
 
     async def run(self, around: trio.CancelScope) -> None:
@@ -250,6 +252,7 @@ class StreamWebSocket(WebSocket):
 
     async def _take_in(self, data: bytes | bytearray) -> None:
         self._bytes_received += len(data)
+        size = len(data)
         events = self._connection.receive_data(data, self._budget())
         while True:
             for event in events:
@@ -257,6 +260,9 @@ class StreamWebSocket(WebSocket):
                     await self._call(self._on_message, event)
                 else:
                     self._deliver(event)
+            if self._throttle is not None:
+                await self._slow_down(self._charge(self._throttle, counted(events), size))
+                size = 0
             if not self._connection.has_rest:
                 return
             if self._connection.is_ending:
@@ -266,20 +272,34 @@ class StreamWebSocket(WebSocket):
             events = self._connection.receive_data(b"", self._budget())
 
     def _budget(self) -> int | None:
-        return None if self._discards else self._inbox.queue.budget
+        if self._discards:
+            return None
+        budget = self._inbox.queue.budget
+        by_rate = None if self._throttle is None else self._budget_by_rate(self._throttle)
+        return budget if by_rate is None else min(budget, by_rate)
+
+    async def _slow_down(self, seconds: float) -> None:
+        """The peer sends too fast: take nothing more for a while, as when too much waits to be received."""
+        if not seconds:
+            return
+        self._pause()
+        with trio.move_on_after(seconds):
+            while not self._discards:
+                await self._room.wait()
+        self._resume()
 
     async def _wait_for_room(self) -> None:
         """While too much waits to be received, do not read; our own deadline for a Pong stands still."""
         if not self._inbox.queue.is_full or self._discards:
             return
-        self._timers.pause()
+        self._pause()
         while self._inbox.queue.is_full and not self._discards:
             await self._room.wait()
         self._resume()
 
     async def _wait_for_answers(self) -> None:
         """Before the peer's Close frame, or what it did wrong, takes effect, let what came before be answered."""
-        self._timers.pause()
+        self._pause()
         with trio.move_on_after(self._options.close_timeout * PATIENCE):
             while self._inbox.queue and not self._discards:
                 await self._room.wait()
@@ -291,7 +311,7 @@ class StreamWebSocket(WebSocket):
         """Hand a message to `on_message`, once an answer of its size would fit into the send buffer."""
         weight = weight_of(message)
         if not self._line.fits(weight):
-            self._timers.pause()
+            self._pause()
             while not self._line.fits(weight) and not self._discards:
                 await self._progress.park()
             self._resume()
@@ -304,8 +324,15 @@ class StreamWebSocket(WebSocket):
             self._handler_failed(error)
         await self._manners.leave()
 
+    def _pause(self) -> None:
+        self._paused_at = trio.current_time()
+        self._timers.pause()
+
     def _resume(self) -> None:
-        self._timers.resume(trio.current_time())
+        now = trio.current_time()
+        self._timers.resume(now)
+        if self._throttle is not None:
+            self._throttle.excuse(now, now - self._paused_at)
         self._output.give()  # its deadline may have changed
 
     # Writing

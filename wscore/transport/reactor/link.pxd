@@ -17,6 +17,7 @@ cdef class Link(Wire):
     cdef public object _end
     cdef public object _timers
     cdef public object _keepalive
+    cdef public object _throttle
     cdef public bint _closed_here
     cdef public bint _has_reset
     cdef public bint _failed
@@ -54,6 +55,8 @@ cdef class Link(Wire):
     cdef double answer_by
     cdef double progress_by
     cdef double linger_by
+    cdef double slow_until  # the peer sends too fast: nothing is taken before
+    cdef double paused_at
     # What came and was not taken yet: messages, or with `_on_message` events; from `items_start` on.
     cdef list items
     cdef Py_ssize_t items_start

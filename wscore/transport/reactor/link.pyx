@@ -22,6 +22,7 @@ from trio.lowlevel import Abort, checkpoint, reschedule
 
 from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.protocol.connection import State
+from wscore.transport.endpoint import counted
 from wscore.transport.linger import LINGER_TIME
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
 from wscore.transport.stream import PATIENCE
@@ -64,7 +65,7 @@ cdef class Link(Wire):
     """See link.pxd for its state. `start` is called once everything is set up."""
 
     def __cinit__(self):
-        self.lose_by = self.answer_by = self.progress_by = self.linger_by = INFINITY
+        self.lose_by = self.answer_by = self.progress_by = self.linger_by = self.slow_until = INFINITY
 
     def start(self, Wire other, Pace pace, context, at_over):
         """Take over the socket on which the opening handshake was; `at_over(self)` is called at the end.
@@ -100,14 +101,20 @@ cdef class Link(Wire):
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef list events = []
         cdef Py_ssize_t budget = _budget(self)
-        cdef Py_ssize_t start
+        cdef Py_ssize_t start, messages
         self._bytes_received += size
         start = self.reader.read_bytes(data, size, events, budget)
-        if self.reader.stop_code == STOP_NEED_DATA and self._on_message is None and self.inbox is None:
+        if (
+            self.reader.stop_code == STOP_NEED_DATA and self._on_message is None and self.inbox is None
+            and self._throttle is None
+        ):
             return _queue(self, events, self.reader.spent)
         if self.reader.stop_code != STOP_NEED_DATA:
             self._connection.after_read(PyBytes_FromStringAndSize(<char*>data + start, size - start), budget, events)
+        messages = 0 if self._throttle is None else counted(events)
         _take_events(self, events)
+        if self._throttle is not None:
+            _slow_down(self, messages, size)
         return _go_on(self)
 
     cdef int ended(self) except -1:
@@ -251,6 +258,9 @@ cdef class Link(Wire):
             self._lose()
         elif now >= self.progress_by:
             self._give_up()
+        elif now >= self.slow_until:
+            self.slow_until = INFINITY
+            _resume(self)
         elif now >= self.answer_by:
             self.answer_by = INFINITY
             _resume(self)
@@ -327,11 +337,15 @@ cdef class Link(Wire):
 # Receiving
 
 cdef inline Py_ssize_t _budget(Link self) except? -1:
+    cdef Py_ssize_t budget
     if self.is_deaf:
         return PY_SSIZE_T_MAX
-    if self.inbox is not None:
-        return self.inbox.queue.budget
-    return self.max_queue - self.queued
+    budget = self.max_queue - self.queued if self.inbox is None else self.inbox.queue.budget
+    if self._throttle is not None:
+        by_rate = self._budget_by_rate(self._throttle)
+        if by_rate is not None:
+            return min(budget, <Py_ssize_t>by_rate)
+    return budget
 
 
 cdef inline bint _is_full(Link self) except -1:
@@ -434,6 +448,26 @@ cdef int _pause(Link self) except -1:
         self.is_paused = True
         self._timers.pause()
         self.set_reading(False)
+        if self._throttle is not None:
+            self.paused_at = current_time()
+    return 0
+
+
+cdef int _slow_down(Link self, Py_ssize_t messages, Py_ssize_t size) except -1:
+    """Hold the peer to its rates: if it sends too fast, take nothing more for a while."""
+    cdef double wait = self._charge(self._throttle, messages, size)
+    if wait > 0 and self.fd >= 0:
+        self.slow_until = current_time() + wait
+        _pause(self)
+        _set_alarm(self)
+    return 0
+
+
+cdef int _excuse(Link self) except -1:
+    """What a peer has sent since we paused is not too fast."""
+    cdef double now = current_time()
+    self._throttle.excuse(now, now - self.paused_at)
+    self.paused_at = now
     return 0
 
 
@@ -459,10 +493,18 @@ cdef int _resume(Link self) except -1:
         _call(self)
         if self.items is not None:
             return 0
+    if self.is_deaf:
+        self.slow_until = INFINITY
+    if self.slow_until != INFINITY:
+        return 0
+    if self._throttle is not None:
+        _excuse(self)
     while self._connection.has_rest:
         if _must_wait(self):
             return 0
-        _take_events(self, self._connection.receive_data(b"", _budget(self)))
+        _take_rest(self, self._connection.receive_data(b"", _budget(self)))
+        if self.slow_until != INFINITY:
+            return 0
         if self._on_message is not None and self.items is not None:
             return 0
     if _is_full(self) or self.fd < 0:
@@ -475,6 +517,12 @@ cdef int _resume(Link self) except -1:
     if self.tls is not None and not self.at_end:
         self.drain_tls()
     return 0
+
+
+cdef int _take_rest(Link self, list events) except -1:
+    cdef Py_ssize_t messages = 0 if self._throttle is None else counted(events)
+    _take_events(self, events)
+    return 0 if self._throttle is None else _slow_down(self, messages, 0)
 
 
 cdef bint _must_wait(Link self) except -1:
@@ -552,7 +600,7 @@ cdef int _set_alarm(Link self) except -1:
     cdef double due
     if self.fd < 0 or self.lingers:
         return 0
-    due = min(<double>self._timers.next(), self.lose_by)
+    due = min(<double>self._timers.next(), min(self.lose_by, self.slow_until))
     return self.set_deadline(min(due, min(self.answer_by, self.progress_by)))
 
 
