@@ -377,6 +377,7 @@ async def test_a_second_signal_does_not_wait_for_the_peer(running: Callable[...,
 
 # At a terminal.
 
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs pseudo-terminals")
 @pytest.mark.parametrize("key", ["\x04", "\x03"])
 async def test_at_a_terminal_ctrl_d_and_ctrl_c_close_with_1000(serving: Callable[..., Any], key: str) -> None:

@@ -12,6 +12,8 @@ from wscore.server.pages import plain
 
 from ..raw import dial, echo, serving, status_of, url_of
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 TOKEN = "s3cret-token"
 
 

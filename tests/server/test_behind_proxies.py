@@ -14,6 +14,8 @@ import wscore
 
 from ..raw import Raw, dial, echo, serving, status_of, url_of
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 LOCAL = {"trusted_proxies": ["127.0.0.0/8"]}
 V1 = b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n"
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
@@ -158,11 +160,12 @@ async def is_dropped(raw: Raw) -> bool:
         return True
 
 
-@pytest.mark.parametrize("first", [b"", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 " + b"1" * 200, V2[:12] + b"\x11"])
+@pytest.mark.parametrize(
+    "first", [b"GET / HTTP/1.1\r\n", b"PROXY TCP4 1.2.3.4\r\n", b"PROXY TCP4 " + b"1" * 200, V2[:12] + b"\x11\0\0\0"]
+)
 async def test_without_a_good_header_there_is_no_answer(first: bytes, caplog: pytest.LogCaptureFixture) -> None:
     async with serving(**LOCAL, proxy_protocol=True) as server, dial(server) as raw:
         await raw.send(first)
-        await raw.ask()
         assert await is_dropped(raw)
         statistics = server.statistics()
         assert (statistics.dropped, statistics.refusals, statistics.errors) == ({"proxy_header": 1}, {}, 0)

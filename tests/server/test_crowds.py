@@ -11,6 +11,8 @@ from wscore.transport.rates import Rate
 from ..raw import Raw, dial, echo, serving, status_of
 from ..wire import CLOSE, TEXT
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 SELDOM = wscore.Rate(0.001, 2)  # two at once, and another one in a quarter of an hour
 
 
@@ -113,8 +115,9 @@ async def test_only_a_few_are_told_and_the_others_get_no_answer() -> None:
         told = [Raw(await trio.open_tcp_stream(*server.addresses[0])) for _ in range(MAX_TURNED_AWAY)]
         for raw in told:
             assert status_of(await raw.head()) == 429
-        async with dial(server) as dropped:
-            with pytest.raises((trio.BrokenResourceError, AssertionError)):
+        # The reset may be there before the connection is.
+        with pytest.raises((OSError, trio.BrokenResourceError, AssertionError)):
+            async with dial(server) as dropped:
                 await dropped.head()
         assert server.statistics().dropped == {"address_connections": 1}
         for raw in told:
@@ -215,9 +218,11 @@ async def test_a_place_is_held_to_the_limits_of_the_address_that_it_claims() -> 
 async def test_a_connection_that_sends_too_fast_is_closed_where_that_is_wanted() -> None:
     async with serving(message_rate=SELDOM, fast_producer="close") as server, dial(server) as raw:
         await raw.upgrade()
-        for number in range(3):
+        for number in range(2):
             await raw.say(TEXT, str(number).encode())
-        *_, close = await raw.frames(3)
+        assert [frame.opcode for frame in await raw.frames(2)] == [TEXT, TEXT]
+        await raw.say(TEXT, b"too many")
+        (close,) = await raw.frames(1)
         assert (close.opcode, close.payload[:2]) == (CLOSE, (1008).to_bytes(2))
 
 

@@ -285,7 +285,10 @@ def test_a_malformed_element_says_nothing_and_ends_the_chain(element: str) -> No
     assert forwarded(f"for=198.51.100.1;proto=https, {element}") == PEER
 
 
-@given(st.text(st.characters(max_codepoint=255), max_size=60), st.sampled_from(["x-forwarded", "forwarded"]))
+LATIN_1 = st.binary(max_size=60).map(lambda raw: raw.decode("latin-1"))
+
+
+@given(LATIN_1, st.sampled_from(["x-forwarded", "forwarded"]))
 def test_whatever_a_client_writes_it_cannot_choose_its_address(forged: str, by: str) -> None:
     added = "192.0.2.1" if by == "x-forwarded" else "for=192.0.2.1"
     name = "X-Forwarded-For" if by == "x-forwarded" else "Forwarded"
@@ -294,7 +297,7 @@ def test_whatever_a_client_writes_it_cannot_choose_its_address(forged: str, by: 
 
 
 @given(
-    st.lists(st.text(st.characters(max_codepoint=255), max_size=60), max_size=4),
+    st.lists(LATIN_1, max_size=4),
     st.sampled_from(["x-forwarded", "forwarded"]),
 )
 def test_whatever_a_proxy_writes_nothing_is_raised(lines: list[str], by: str) -> None:

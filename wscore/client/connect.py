@@ -18,7 +18,8 @@ from wscore.protocol.handshake import ClientHandshake, HandshakeError, HeadersLi
 from wscore.protocol.uri import Uri
 from wscore.transport.addresses import addresses_of
 from wscore.transport.linger import close_now
-from wscore.transport.options import Compression, Options, SlowConsumer
+from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
+from wscore.transport.rates import Rate
 from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection, open_websocket
 from wscore.transport.tls import start_tls
@@ -47,6 +48,9 @@ async def connect(
     max_headers: int = 128,
     connect_timeout: float = 10.0,
     handshake_timeout: float = 10.0,
+    message_rate: Rate | float | None = None,
+    byte_rate: Rate | float | None = None,
+    fast_producer: FastProducer = "pause",
     max_receive_queue: int = 1 << 20,
     max_send_buffer: int = 1 << 20,
     slow_consumer: SlowConsumer = "wait",
@@ -82,6 +86,9 @@ async def connect(
         max_head_size=max_head_size,
         max_headers=max_headers,
         handshake_timeout=handshake_timeout,
+        message_rate=message_rate,
+        byte_rate=byte_rate,
+        fast_producer=fast_producer,
         max_receive_queue=max_receive_queue,
         max_send_buffer=max_send_buffer,
         slow_consumer=slow_consumer,
