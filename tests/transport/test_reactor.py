@@ -129,9 +129,24 @@ async def test_a_reactor_that_fails_closes_its_connections(pair) -> None:
     from wscore.transport.errors import ConnectionLost
     from wscore.transport.reactor.running import reactor_of_this_run
 
+    class Broken:
+        """Its next turn fails."""
+
+        def __init__(self, reactor: object) -> None:
+            self._reactor = reactor
+
+        def turn(self) -> bool:
+            raise ZeroDivisionError
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._reactor, name)
+
     async def block() -> None:
         async with opened(pair[0]) as ws:
-            reactor_of_this_run().reactor.fail(ZeroDivisionError())
+            await trio.testing.wait_all_tasks_blocked()
+            running = reactor_of_this_run()
+            running.reactor = Broken(running.reactor)
+            pair[1].send(frames("never read"))
             with trio.CancelScope(shield=True), pytest.raises(ConnectionLost):
                 await ws.receive()
 

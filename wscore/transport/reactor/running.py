@@ -27,7 +27,8 @@ class Running:
 
     async def run(self) -> None:
         """Run until the last source has gone. Cancelled, which the end of the Trio run does, it closes them all."""
-        trio.lowlevel.add_instrument(self.reactor)  # type: ignore[arg-type]  # it has what Trio looks for
+        reactor = self.reactor
+        trio.lowlevel.add_instrument(reactor)  # type: ignore[arg-type]  # it has what Trio looks for
         error: BaseException = trio.ClosedResourceError("the Trio run has ended")
         try:
             with self._scope:
@@ -37,8 +38,8 @@ class Running:
         except Exception as crash:
             error = crash
         finally:
-            trio.lowlevel.remove_instrument(self.reactor)  # type: ignore[arg-type]
-            self.reactor.fail(error)
+            trio.lowlevel.remove_instrument(reactor)  # type: ignore[arg-type]
+            reactor.fail(error)
 
     async def _take_turns(self) -> None:
         while True:
