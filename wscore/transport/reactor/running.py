@@ -10,7 +10,7 @@ from __future__ import annotations
 import trio
 from trio.lowlevel import RunVar, checkpoint, wait_readable
 
-from ..trio_glue import Pace, Signal, pace_of_this_run
+from ..trio_glue import Pace, Signal, pace_of_this_run, unwrapped
 from .engine import Reactor
 
 __all__ = ["Running", "reactor_of_this_run"]
@@ -36,7 +36,7 @@ class Running:
                     nursery.start_soon(self._keep_time)
                     await self._take_turns()
         except Exception as crash:
-            error = crash
+            error = unwrapped(crash)
         finally:
             trio.lowlevel.remove_instrument(reactor)  # type: ignore[arg-type]
             reactor.fail(error)
