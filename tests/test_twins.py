@@ -174,7 +174,8 @@ def trace(reader, parts: list[bytes], budget: int | None) -> list:
             out: list = []
             before, offset = offset, reader.read(part, out, budget, offset)
             control = reader.control if reader.stop is Stop.CONTROL else None
-            seen.append((offset, repr(out), reader.stop, control, reader.defect, reader.spent, reader.in_message))
+            state = (reader.stop, control, reader.defect, reader.spent, reader.in_message, reader.kept)
+            seen.append((offset, repr(out), *state))
             if reader.stop is Stop.NEED_DATA or reader.stop is Stop.DEFECT:
                 break
     return seen

@@ -166,6 +166,17 @@ def test_fragments_make_one_message(wire, sizes):
         assert wire.read(wire.reader(), data * 2) == [message] * 2
 
 
+def test_a_reader_tells_how_much_it_keeps_of_a_message_until_it_is_complete(wire):
+    reader = wire.reader()
+    kept = []
+    for part in (wire.frame(BINARY, bytes(1000), fin=False), wire.frame(PING), wire.frame(CONTINUATION, bytes(500))):
+        reader.read(part[:-100], [])
+        kept.append(reader.kept)
+        wire.read(reader, part[-100:])
+        kept.append(reader.kept)
+    assert kept == [900, 1000, 1000, 1000, 1400, 0]
+
+
 def test_a_reader_knows_whether_a_message_has_begun(wire):
     reader = wire.reader()
     states = []

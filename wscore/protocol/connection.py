@@ -178,6 +178,11 @@ class Connection:
         """Whether something is left that a budget kept from being read, or from taking effect."""
         return self.is_ending or bool(self._rest)
 
+    @property
+    def bytes_kept(self) -> int:
+        """How many bytes have come that no event tells of yet: of a message that is not complete, and of a rest."""
+        return self.reader.kept + len(self._rest) - self._rest_offset
+
     def get_buffer(self, hint: int = 1 << 16) -> memoryview:
         """Memory to receive into, of at least `hint` bytes: write to its start, then call `buffer_updated`."""
         if self._buffer is None or len(self._buffer) < hint:

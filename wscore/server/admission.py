@@ -29,6 +29,7 @@ from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError
 from wscore.server.statistics import Tally
 from wscore.transport.options import Options
 from wscore.transport.records import Opening
+from wscore.transport.reserve import Reserve
 
 __all__ = ["CLOSING", "FULL", "Admission", "Answer", "OnRequest", "Refusal", "Visit"]
 
@@ -36,6 +37,7 @@ _TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to co
 _TOO_LONG = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server took too long to answer.", "slow_answer")
 CLOSING = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.", "closing")
 FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it can take.", "full")
+_SHORT = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is short of memory.", "memory")
 _CROWDED = "There are too many connections from this address."
 
 
@@ -58,6 +60,7 @@ class Admission:
         authorize: Authorize | None = None,
         proxies: TrustedProxies | None = None,
         proxy_protocol: bool = False,
+        reserve: Reserve | None = None,
     ) -> None:
         self._options = options
         self._subprotocols = subprotocols
@@ -67,6 +70,7 @@ class Admission:
         self.tally = tally
         self.proxies = proxies or None
         self.proxy_protocol = proxy_protocol
+        self._reserve = reserve
         self.is_closing = False
         self._new_handshake()
         if proxy_protocol and self.proxies is None:
@@ -91,6 +95,11 @@ class Admission:
             max_head_size=options.max_head_size,
             max_headers=options.max_headers,
         )
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is no memory for another connection."""
+        return self._reserve is not None and self._reserve.is_over
 
     def trusts(self, address: object) -> bool:
         """Whether that is a proxy, which speaks for others."""
@@ -157,7 +166,7 @@ class Visit:
         self.opening: Opening | None = None
         self.is_dropped = False
         self.header = ProxyHeader() if admission.proxy_protocol and admission.trusts(remote) else None
-        self.refusal = FULL if place is not None and place.is_above else None
+        self.refusal = FULL if place is not None and place.is_above else _SHORT if admission.is_short else None
         if place is not None and self.header is None:
             self._claim(place)
 

@@ -19,6 +19,7 @@ from wscore.server.statistics import Tally
 from wscore.transport.linger import close_now, linger, reset
 from wscore.transport.options import Options
 from wscore.transport.records import Opening
+from wscore.transport.reserve import Reserve
 from wscore.transport.stream import new_connection, run_websocket
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
 
@@ -42,6 +43,7 @@ class Conversations:
         handler: Handler | None,
         on_message: MessageHook | None,
         on_error: ErrorHook | None,
+        reserve: Reserve | None = None,
     ) -> None:
         if (handler is None) == (on_message is None):
             raise ValueError("give either a handler or on_message: it says what to do with messages")
@@ -53,6 +55,7 @@ class Conversations:
         self._handler = handler
         self.on_message = on_message
         self._on_error = on_error or log_error
+        self.reserve = reserve
         self._streams: set[trio.abc.Stream] = set()
         self._is_closing = False
         self.websockets: set[WebSocket] = set()
@@ -103,6 +106,16 @@ class Conversations:
         self._entrance.close()
         for ws in self.websockets:
             ws.close_nowait(CloseCode.GOING_AWAY)
+
+    def relieve(self) -> None:
+        """There is no memory to spare: close the connection that holds most with 1013."""
+        living = [ws for ws in self.websockets if ws.close_code is None]
+        most = max(living, key=WebSocket._holds, default=None)
+        if most is not None:
+            held = most._holds()
+            facts = fields(event="short_of_memory", held=held)
+            logger.warning("the buffers are full: closing the connection that holds most, %d bytes", held, extra=facts)
+            most._run_short()
 
     def reset(self) -> None:
         """Let what is closed from now on be reset: the peers had their time."""
@@ -155,6 +168,7 @@ class Conversations:
                 handle,
                 on_message=self.on_message,
                 on_error=self.report,
+                reserve=self.reserve,
             )
         finally:
             if ws is not None:

@@ -172,7 +172,8 @@ class Doorway:
         conversations = self.conversations
         connection = new_connection(SERVER, self.options, guest.visit.deflate)
         opened = replace(opening, rest=b"")
-        ws = ReactorWebSocket(connection, self.options, opened, conversations.on_message, conversations.report)
+        hooks = conversations.on_message, conversations.report, conversations.reserve
+        ws = ReactorWebSocket(connection, self.options, opened, *hooks)
 
         def at_over(_: Link) -> None:
             guest.place.leave()

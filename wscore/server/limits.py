@@ -19,7 +19,7 @@ from trio.lowlevel import ParkingLot, RunVar
 from wscore.server.rates import AddressBuckets, AddressCounts, key_of
 from wscore.transport.rates import Bucket, Rate
 
-__all__ = ["AddressLimits", "Excess", "Limits", "Place", "default_max_connections"]
+__all__ = ["AddressLimits", "Excess", "Limits", "Place", "checked_limit", "default_max_connections"]
 
 # Descriptors that are left for everything else: files, resolvers, connections of our own.
 RESERVED_DESCRIPTORS = 64
@@ -45,7 +45,7 @@ class _Meter:
     """Counts up to `limit`, and `spare` more apart; when both are used up, one can wait for a change."""
 
     def __init__(self, name: str, limit: int, spare: int = 0) -> None:
-        self._limit = _checked(name, limit)
+        self._limit = checked_limit(name, limit)
         self._spare = spare
         self.count = 0
         self.above = 0
@@ -81,7 +81,8 @@ class _Meter:
             watcher()
 
 
-def _checked(name: str, limit: object) -> int:
+def checked_limit(name: str, limit: object) -> int:
+    """Return what is a limit; raises `TypeError` or `ValueError` that names the option."""
     if isinstance(limit, bool) or not isinstance(limit, int):
         raise TypeError(f"{name} must be a whole number, not {limit!r}")
     if limit < 1:
@@ -122,7 +123,7 @@ class AddressLimits:
     """
 
     def __init__(self, max_connections: int | None = None, rate: Rate | None = None) -> None:
-        self._max = None if max_connections is None else _checked("max_connections_per_address", max_connections)
+        self._max = None if max_connections is None else checked_limit("max_connections_per_address", max_connections)
         self._buckets = None if rate is None else AddressBuckets(rate)
         self._counts = AddressCounts()
         self._turned_away = 0

@@ -20,7 +20,7 @@ from wscore.server.auth import Authorize
 from wscore.server.conversation import Conversations, Handler
 from wscore.server.entrance import Entrance
 from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
-from wscore.server.limits import AddressLimits, Limits, Place
+from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
 from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
@@ -28,6 +28,7 @@ from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
 from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.transport.rates import Rate, rate_of
+from wscore.transport.reserve import Reserve
 from wscore.transport.sending import Sendable
 from wscore.transport.trio_glue import unwrapped
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "serve", "serve_stream"]
 
+_RELIEF_INTERVAL = 1.0
 # About a millisecond.
 _SURVEYED_AT_ONCE = 64
 
@@ -73,6 +75,7 @@ async def serve(
     fast_producer: FastProducer = "pause",
     max_receive_queue: int = 1 << 20,
     max_send_buffer: int = 1 << 20,
+    max_total_buffers: int = 256 << 20,
     slow_consumer: SlowConsumer = "wait",
     send_timeout: float = 30.0,
     ping_interval: float | None = 20.0,
@@ -123,7 +126,9 @@ async def serve(
     what waits for `receive` before reading pauses, `max_send_buffer` what waits to be sent before `slow_consumer`
     decides: "wait", "drop" the message, or "close" with 1013. Bytes of which none leaves for `send_timeout` reset the
     connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout` (1011); None switches either
-    off. The closing handshake takes at most `close_timeout`.
+    off. The closing handshake takes at most `close_timeout`. When all that waits to be received and to be sent exceeds
+    `max_total_buffers`, connections that hold more than their share of it stop reading, new ones get 503, and once a
+    second the one that holds most is closed with 1013.
 
     `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
     `pieces=True` lets `receive_pieces` read messages that are larger than memory. `transport` is "auto" or "stream".
@@ -156,6 +161,7 @@ async def serve(
         strict_checkpoints=strict_checkpoints,
     )
     tally = Tally()
+    reserve = Reserve(checked_limit("max_total_buffers", max_total_buffers))
     sites = SitePolicy(allowed_origins, allowed_hosts)
     admission = Admission(
         options,
@@ -167,9 +173,12 @@ async def serve(
         authorize=authorize,
         proxies=TrustedProxies(trusted_proxies, proxy_headers),
         proxy_protocol=proxy_protocol,
+        reserve=reserve,
     )
     entrance = Entrance(options, admission, ssl_context)
-    conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
+    conversations = Conversations(
+        options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error, reserve=reserve
+    )
     limits = Limits(
         max_connections,
         max_handshakes,
@@ -368,7 +377,11 @@ class Server:
         failure: BaseException | None = None
         try:
             with self._everything:
-                await self._accept_all(gc_freeze, task_status)
+                async with trio.open_nursery() as nursery:
+                    if self._conversations.reserve is not None:
+                        nursery.start_soon(self._watch, self._conversations.reserve)
+                    await self._accept_all(gc_freeze, task_status)
+                    nursery.cancel_scope.cancel()
         except BaseException as error:
             failure = unwrapped(error)
         finally:
@@ -378,6 +391,14 @@ class Server:
         failure = self._failure or failure
         if failure is not None:
             raise failure
+
+    async def _watch(self, reserve: Reserve) -> None:
+        """Once a second, as long as the buffers hold too much, the connection that holds most is closed."""
+        while True:
+            await reserve.wait_until_over()
+            await trio.sleep(_RELIEF_INTERVAL)
+            if reserve.is_over:
+                self._conversations.relieve()
 
     async def _accept_all(self, gc_freeze: bool, task_status: trio.TaskStatus["Server"]) -> None:
         if gc_freeze:

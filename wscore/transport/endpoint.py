@@ -27,6 +27,7 @@ from .pings import Pings
 from .rates import Throttle
 from .receiving import Inbox
 from .records import Opening
+from .reserve import QUANTUM, Reserve
 from .sending import SendLine
 from .timers import Timers
 from .trio_glue import Manners, manners_of_this_run
@@ -44,6 +45,7 @@ STATE = (
     "_end",
     "_failed",
     "_has_reset",
+    "_held",
     "_inbox",
     "_keepalive",
     "_leaving",
@@ -59,6 +61,7 @@ STATE = (
     "_over",
     "_pings",
     "_progress",
+    "_reserve",
     "_sending_broke",
     "_throttle",
     "_timers",
@@ -88,6 +91,9 @@ class Endpoint:
     _timers: Timers
     _keepalive: bytes | None
     _throttle: Throttle | None
+    # What all connections of the server hold, and how much of it this one has told it.
+    _reserve: Reserve | None
+    _held: int
     _messages_received: int
     _messages_sent: int
     _messages_dropped: int
@@ -114,6 +120,7 @@ class Endpoint:
         opening: Opening,
         on_message: MessageHook | None,
         on_error: ErrorHook,
+        reserve: Reserve | None = None,
     ) -> None:
         self._connection = connection
         self._options = options
@@ -124,6 +131,10 @@ class Endpoint:
         self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
         self._keepalive = None
         self._throttle = options.new_throttle()
+        self._reserve = reserve
+        self._held = 0
+        if reserve is not None:
+            reserve.join()
         self._sending_broke = False
         self._closed_here = False
         self._leaving = None
@@ -232,6 +243,33 @@ class Endpoint:
         if throttle.is_strict and debt:
             self._fail(CloseCode.POLICY_VIOLATION, "too much was sent in too short a time")
         return 0.0 if throttle.is_strict else throttle.wait(now)
+
+    def _account(self) -> None:
+        """Tell the reserve what this connection holds, if that has changed by much."""
+        if self._reserve is not None:
+            held = self._holds()
+            if abs(held - self._held) >= QUANTUM:
+                change, self._held = held - self._held, held
+                self._reserve.change(change)
+
+    def _holds(self) -> int:
+        """How many bytes wait to be received, to be complete, and to be sent."""
+        return self._receive_queue()[1] + self._connection.bytes_kept + self._unsent()
+
+    def _is_short(self) -> bool:
+        """Whether nothing may be read because the connections of the server hold too much together."""
+        return self._held >= QUANTUM and self._reserve is not None and self._reserve.must_wait(self, self._held)
+
+    def _leave_reserve(self) -> None:
+        if self._reserve is not None:
+            reserve, self._reserve = self._reserve, None
+            reserve.leave(self, self._held)
+
+    def _run_short(self) -> None:
+        """The server has no memory to spare, and this connection holds most of it: close with 1013."""
+        self._fail(CloseCode.TRY_AGAIN_LATER, "the server is short of memory")
+        self._forget_received()
+        self._account()
 
     def _budget_by_rate(self, throttle: Throttle) -> int | None:
         """A budget with which no more messages are read than may be taken now: none weighs less than an empty one."""

@@ -15,6 +15,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import trio
 from trio.lowlevel import RunVar
@@ -28,6 +29,7 @@ from .options import Options
 from .pings import Pings
 from .receiving import Inbox
 from .records import Opening, Statistics
+from .reserve import Reserve
 from .sending import SendLine, weight_of
 from .trio_glue import Signal, unwrapped
 from .websocket import ErrorHook, MessageHook, WebSocket
@@ -85,17 +87,18 @@ async def open_websocket(
     *,
     on_message: MessageHook | None = None,
     on_error: ErrorHook = log_error,
+    reserve: Reserve | None = None,
 ) -> AsyncIterator[StreamWebSocket]:
     """Run `connection` over `stream`, after the opening handshake, for the time of the block.
 
     The stream is closed when the block has been left, in whatever way. A block that ends closes with 1000 and waits for
     the peer, one that raises an Exception closes with 1011 first; cancelled, or left by any other exception, it closes
-    at once. What the block raises is raised as it is, never in a group. `on_message` and `on_error` are those of
-    `run_websocket`.
+    at once. What the block raises is raised as it is, never in a group. `on_message`, `on_error` and `reserve` are
+    those of `run_websocket`.
     """
     if on_message is not None and options.pieces:
         raise ValueError("on_message wants whole messages: leave pieces off")
-    ws = StreamWebSocket(stream, connection, options, opening, on_message, on_error)
+    ws = StreamWebSocket(stream, connection, options, opening, on_message, on_error, reserve)
     error: BaseException | None = None
     try:
         async with trio.open_nursery() as nursery:
@@ -128,6 +131,7 @@ async def run_websocket(
     *,
     on_message: MessageHook | None = None,
     on_error: ErrorHook = log_error,
+    reserve: Reserve | None = None,
 ) -> Statistics:
     """Run `connection` over `stream`, after the opening handshake, until `handler(ws)` has returned; close with 1000.
 
@@ -139,9 +143,10 @@ async def run_websocket(
     reads, in this context, and must not wait; its Exceptions count as the handler's. Before each call reading waits
     until an answer as large as the message would fit into the send buffer.
 
-    Returns the counts at the end.
+    `reserve` counts what the connections of a server hold together. Returns the counts at the end.
     """
-    async with open_websocket(stream, connection, options, opening, on_message=on_message, on_error=on_error) as ws:
+    hooks: dict[str, Any] = {"on_message": on_message, "on_error": on_error, "reserve": reserve}
+    async with open_websocket(stream, connection, options, opening, **hooks) as ws:
         try:
             await handler(ws)
         except Exception as error:
@@ -180,8 +185,9 @@ class StreamWebSocket(WebSocket):
         opening: Opening,
         on_message: MessageHook | None,
         on_error: ErrorHook,
+        reserve: Reserve | None = None,
     ) -> None:
-        self._set_up(connection, options, opening, on_message, on_error)
+        self._set_up(connection, options, opening, on_message, on_error, reserve)
         self._inbox = self._new_inbox()
         self._line = self._new_line()
         self._progress = trio.lowlevel.ParkingLot()
@@ -213,6 +219,7 @@ class StreamWebSocket(WebSocket):
         finally:
             await close_now(self._stream)
             self._lose()
+            self._leave_reserve()
             self._over.set()
 
     async def _pump(self) -> None:
@@ -260,6 +267,7 @@ class StreamWebSocket(WebSocket):
                     await self._call(self._on_message, event)
                 else:
                     self._deliver(event)
+            self._account()
             if self._throttle is not None:
                 await self._slow_down(self._charge(self._throttle, counted(events), size))
                 size = 0
@@ -290,12 +298,15 @@ class StreamWebSocket(WebSocket):
 
     async def _wait_for_room(self) -> None:
         """While too much waits to be received, do not read; our own deadline for a Pong stands still."""
-        if not self._inbox.queue.is_full or self._discards:
+        if self._discards or not self._has_no_room():
             return
         self._pause()
-        while self._inbox.queue.is_full and not self._discards:
+        while not self._discards and self._has_no_room():
             await self._room.wait()
         self._resume()
+
+    def _has_no_room(self) -> bool:
+        return self._inbox.queue.is_full or self._is_short()
 
     async def _wait_for_answers(self) -> None:
         """Before the peer's Close frame, or what it did wrong, takes effect, let what came before be answered."""
@@ -355,6 +366,7 @@ class StreamWebSocket(WebSocket):
         """Write what there is; nothing else is written meanwhile, so a tick's frames leave together."""
         data = self._connection.data_to_send()
         self._in_flight = len(data)
+        self._account()
         with trio.CancelScope() as self._patience, memoryview(data) as view:
             for start in range(0, len(data), SLICE):
                 deadline = trio.current_time() + self._options.send_timeout
@@ -363,6 +375,7 @@ class StreamWebSocket(WebSocket):
                 await self._stream.send_all(part)
                 self._in_flight -= len(part)
                 self._bytes_sent += len(part)
+                self._account()
                 self._has_written()
         if self._in_flight:
             self._give_up()
@@ -406,6 +419,8 @@ class StreamWebSocket(WebSocket):
         self._output.give()
 
     def _input_has_room(self) -> None:
+        if self._held > self._inbox.queue.size * 2:
+            self._account()
         self._room.give()
 
     def _closing_begins(self) -> None:

@@ -106,6 +106,11 @@ cdef class Reader:
         """Why the last `read` returned."""
         return STOPS[self.stop_code]
 
+    @property
+    def kept(self):
+        """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
+        return 0 if self.pieces else self.message.size
+
     def read(self, data, list out not None, budget=None, Py_ssize_t offset=0):
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
 

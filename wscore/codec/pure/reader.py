@@ -120,6 +120,11 @@ class Reader:
         self._fragments = 0
         self._received = 0  # payload bytes, as declared by the frames so far
 
+    @property
+    def kept(self) -> int:
+        """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
+        return len(self._message)
+
     def read(self, data: Buffer, out: list[str | bytes | Piece], budget: int | None = None, offset: int = 0) -> int:
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
 

@@ -18,6 +18,8 @@ cdef class Link(Wire):
     cdef public object _timers
     cdef public object _keepalive
     cdef public object _throttle
+    cdef public object _reserve
+    cdef public Py_ssize_t _held
     cdef public bint _closed_here
     cdef public bint _has_reset
     cdef public bint _failed

@@ -24,6 +24,7 @@ from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.protocol.connection import State
 from wscore.transport.endpoint import counted
 from wscore.transport.linger import LINGER_TIME
+from wscore.transport.reserve import QUANTUM as _QUANTUM
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
 from wscore.transport.stream import PATIENCE
 from wscore.transport.trio_glue import YIELDING, trap_of
@@ -49,6 +50,7 @@ cdef enum:
 cdef const Kernels* kernels = kernels_in_use()
 cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
 cdef Py_ssize_t FRAME_HEADER = _FRAME_HEADER
+cdef Py_ssize_t QUANTUM = _QUANTUM
 cdef object CLOSED = State.CLOSED
 cdef object SUCCEEDED = Abort.SUCCEEDED
 
@@ -108,14 +110,16 @@ cdef class Link(Wire):
             self.reader.stop_code == STOP_NEED_DATA and self._on_message is None and self.inbox is None
             and self._throttle is None
         ):
-            return _queue(self, events, self.reader.spent)
+            _queue(self, events, self.reader.spent)
+            return _account(self)
         if self.reader.stop_code != STOP_NEED_DATA:
             self._connection.after_read(PyBytes_FromStringAndSize(<char*>data + start, size - start), budget, events)
         messages = 0 if self._throttle is None else counted(events)
         _take_events(self, events)
         if self._throttle is not None:
             _slow_down(self, messages, size)
-        return _go_on(self)
+        _go_on(self)
+        return _account(self)
 
     cdef int ended(self) except -1:
         self._lose()
@@ -133,6 +137,8 @@ cdef class Link(Wire):
             self.queued = 0
         else:
             self.queued -= size_of(message) + MESSAGE_OVERHEAD
+        if self._held:
+            _account(self)
         if self.is_paused and self.queued <= self.max_queue >> 1:
             self.reactor.attend_to(self)
         return message
@@ -223,6 +229,8 @@ cdef class Link(Wire):
         if self.backlog is not None and self.progress_by == INFINITY:
             self.progress_by = current_time() + <double>self._options.send_timeout
             _set_alarm(self)
+        if self.backlog is not None or self._held:
+            _account(self)
         return 0
 
     cdef int wrote(self, Py_ssize_t size) except -1:
@@ -232,6 +240,7 @@ cdef class Link(Wire):
             self.reactor.dirty(self)
         else:
             self.progress_by = current_time() + <double>self._options.send_timeout
+        _account(self)
         return _note_written(self)
 
     cdef int cannot_send(self) except -1:
@@ -273,6 +282,7 @@ cdef class Link(Wire):
         self.is_open = False
         self._lose()
         self.is_over = True
+        self._leave_reserve()
         if self.over is not None:
             self.over.set()
         self.at_over(self)
@@ -509,6 +519,9 @@ cdef int _resume(Link self) except -1:
             return 0
     if _is_full(self) or self.fd < 0:
         return 0
+    _account(self)
+    if not self.is_deaf and self._is_short():
+        return 0
     self.is_paused = False
     self.answer_by = INFINITY
     self._timers.resume(current_time())
@@ -532,6 +545,24 @@ cdef bint _must_wait(Link self) except -1:
     if self._connection.is_ending:
         return self._receive_queue()[0] > 0 and self.answer_by != INFINITY
     return _is_full(self)
+
+
+cdef int _account(Link self) except -1:
+    """As `Endpoint._account`; then, if the connections of the server hold too much together, read no more."""
+    cdef Py_ssize_t held, change
+    if self._reserve is None:
+        return 0
+    held = self.backlog_size + self.writer.pending_bytes() + self.reader.message.size
+    held += self.queued if self.inbox is None else self.inbox.queue.size
+    if self.is_paused:
+        held += self._connection.bytes_kept - self.reader.message.size
+    change = held - self._held
+    if change >= QUANTUM or -change >= QUANTUM:
+        self._held = held
+        self._reserve.change(change)
+    if change > 0 and not self.is_deaf and not self.is_paused and self._is_short():
+        _pause(self)
+    return 0
 
 
 # Sending

@@ -18,6 +18,7 @@ from ..options import Options
 from ..pings import Pings
 from ..receiving import Inbox
 from ..records import Opening
+from ..reserve import Reserve
 from ..sending import SendLine
 from ..stream import log_error
 from ..trio_glue import pace_of_this_run
@@ -40,8 +41,9 @@ class ReactorWebSocket(Link, WebSocket):
         opening: Opening,
         on_message: MessageHook | None,
         on_error: ErrorHook,
+        reserve: Reserve | None = None,
     ) -> None:
-        self._set_up(connection, options, opening, on_message, on_error)
+        self._set_up(connection, options, opening, on_message, on_error, reserve)
 
     @property
     def _inbox(self) -> Inbox:
