@@ -211,7 +211,9 @@ def test_a_later_message_that_was_cut_off_is_a_defect_and_one_before_the_limit_i
 
 @pytest.mark.parametrize("context_takeover", [True, False])
 def test_a_message_may_end_with_a_final_block_and_nothing_behind_it(codec, context_takeover):
-    """RFC 7692 section 7.2.3.4 wants one byte more; not every sender appends it, and what follows is read all the same."""
+    """RFC 7692 section 7.2.3.4 wants one byte more; not every sender appends it, and what follows is read all the
+    same.
+    """
     inflater = codec.Inflater(context_takeover=context_takeover)
     for _ in range(3):
         assert whole(inflater, final_block(JSON)) == JSON

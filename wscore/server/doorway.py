@@ -89,7 +89,9 @@ class Doorway:
             try:
                 async with trio.open_nursery() as self._nursery:
                     with accepting:
-                        await trio.sleep_forever()
+                        async with trio.open_nursery() as open_ones:
+                            for listener, listening in zip(self._listeners, self._listening, strict=True):
+                                open_ones.start_soon(_until_closed, listener, listening)
                     self._stop_listening()
                     self.close()
                     while self.guests or self.websockets:
@@ -330,6 +332,14 @@ class Guest:
     def failed(self, error: BaseException) -> None:
         """One of these steps has raised."""
         self._doorway.crashed(error)
+
+
+async def _until_closed(listener: trio.SocketListener, listening: Listening) -> None:
+    """Let `listening` end if somebody else closes the listener: a listening socket can never be written to."""
+    try:
+        await trio.lowlevel.wait_writable(listener.socket)
+    except trio.ClosedResourceError:
+        listening.close()
 
 
 def _peer_of(sock: socket) -> object:

@@ -80,7 +80,8 @@ cdef inline Stream* new_stream(int bits, int level, int mem_level) except NULL:
     raise RuntimeError(f"zlib refuses to start: error {code}")
 
 cdef inline bint is_between_blocks(const z_stream* z) noexcept:
-    """Whether the inflater stands behind the last bit of a block and of a byte: 128 in zlib's manual, nothing unused."""
+    """Whether the inflater stands behind the last bit of a block and of a byte: 128 in zlib's manual, and nothing more.
+    """
     return z.data_type & (128 | 63) == 128
 
 cdef inline void end_stream(void* pointer) noexcept:

@@ -2,7 +2,7 @@
 
 cimport cython
 
-from trio.lowlevel import current_task
+from trio.lowlevel import current_task as ask_for_task
 
 from wscore.transport.trio_glue import CALLS_A_LOOK, READY_TIME, current_run_context, is_cancelled_by_attribute
 
@@ -67,7 +67,7 @@ cdef class Pace:
         return self.is_cancelled()
 
     cdef object current_task(self):
-        return self.run_context["task"] if self.run_context is not None else current_task()
+        return self.run_context["task"] if self.run_context is not None else ask_for_task()
 
 
 cdef inline double _now(Pace self) except? -1:
