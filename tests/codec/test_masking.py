@@ -46,7 +46,7 @@ def test_data_at_any_address_is_masked_in_place_and_nothing_beside_it(codec, sta
         assert buffer == expected, size
 
 
-@pytest.mark.parametrize("size", [65535, 65536, 1 << 20])
+@pytest.mark.parametrize("size", [(3 << 12) - 1, 3 << 12, (3 << 12) + 1, 65534, 65535, 65536, (1 << 20) + 3])
 def test_large_data_is_masked(codec, size):
     data = random.Random(2).randbytes(size)
     masked = codec.mask(data, KEY, 3)

@@ -383,8 +383,9 @@ def test_what_does_not_inflate_is_a_defect(wire, pieces, fin):
 @pytest.mark.parametrize("cut", [1, 3, 6])
 def test_a_compressed_message_that_was_cut_off_is_not_delivered_as_a_whole(wire, pieces, cut):
     data = wire.frame(TEXT, HELLO[:-cut], rsv=RSV1)
-    for events in wire.read(wire.reader(compressed=True, pieces=pieces), data), wire.read_bytewise(
-        wire.reader(compressed=True, pieces=pieces), data
+    for events in (
+        wire.read(wire.reader(compressed=True, pieces=pieces), data),
+        wire.read_bytewise(wire.reader(compressed=True, pieces=pieces), data),
     ):
         assert events[-1] == errors.DEFLATE_INVALID
         assert not any(event.last for event in events[:-1])

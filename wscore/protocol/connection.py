@@ -235,18 +235,16 @@ class Connection:
         self._forget_rest()
 
     def _goes_on(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> bool:
-        """Do what the Reader stopped for; whether to read on."""
-        stop = self.reader.stop
-        if stop is _BUDGET:
+        """Do what the Reader stopped for, which is not want of data; whether to read on."""
+        if self.reader.stop is _BUDGET:
             self._keep_rest(data, offset)
             return False
-        if stop is not _NEED_DATA:
-            if self._receive_control(events):
-                return True
-            # Once we have closed ourselves, there is nothing left to answer.
-            self.is_ending = budget is not None and self.state is _OPEN
-            if not self.is_ending:
-                self._act_on_end(events)
+        if self._receive_control(events):
+            return True
+        # Once we have closed ourselves, there is nothing left to answer.
+        self.is_ending = budget is not None and self.state is _OPEN
+        if not self.is_ending:
+            self._act_on_end(events)
         self._forget_rest()
         return False
 

@@ -19,6 +19,10 @@ __all__ = ["mask", "mask_inplace", "new_mask_key"]
 # about.
 KEY_BLOCK = 4096
 
+# From this size on tables are faster than integers.
+WORTH_TRANSLATING = 3 << 12
+EVERY_BYTE = bytes(range(256))
+
 
 def flat_view(data: Buffer) -> memoryview:
     """`data` as a view of single bytes. Raises TypeError if it is no buffer, BufferError if it is not C-contiguous."""
@@ -36,11 +40,7 @@ def mask(data: Buffer, key: Buffer, offset: int = 0) -> bytes:
     `offset` is the position of `data` in the payload, in bytes; masking twice gives back the data.
     Raises ValueError if `key` is not 4 bytes long, TypeError if `data` is no buffer.
     """
-    view = flat_view(data)
-    size = len(view)
-    # One XOR of two large integers runs in C: 30 times as fast as a loop.
-    words = int.from_bytes(view, "little") ^ int.from_bytes(_repeat(key, offset, size), "little")
-    return words.to_bytes(size, "little")
+    return xor(flat_view(data), _turned(key, offset))
 
 
 def mask_inplace(buffer: Buffer, key: Buffer, offset: int = 0) -> None:
@@ -54,14 +54,30 @@ def mask_inplace(buffer: Buffer, key: Buffer, offset: int = 0) -> None:
     view[:] = mask(view, key, offset)
 
 
-def _repeat(key: Buffer, offset: int, size: int) -> bytes:
+def _turned(key: Buffer, offset: int) -> bytes:
     key = bytes(flat_view(key))
     if len(key) != 4:
         raise ValueError("a mask key has 4 bytes")
     turn = offset & 3
-    if turn:
-        key = key[turn:] + key[:turn]
-    return (key * (size // 4 + 1))[:size]
+    return key[turn:] + key[:turn]
+
+
+def xor(data: bytes | memoryview, key: bytes) -> bytes:
+    """As `mask`, without its checks: single bytes, and a key of 4."""
+    size = len(data)
+    if size >= WORTH_TRANSLATING:
+        return _translate(data, key)
+    # One XOR of two large integers runs in C: 30 times as fast as a loop.
+    words = int.from_bytes(data, "little") ^ int.from_bytes((key * (size // 4 + 1))[:size], "little")
+    return words.to_bytes(size, "little")
+
+
+def _translate(data: bytes | memoryview, key: bytes) -> bytes:
+    """Every fourth byte at a time: four tables, but no conversion to an integer and back."""
+    masked = bytearray(data)
+    for i in range(4):
+        masked[i::4] = masked[i::4].translate(xor(EVERY_BYTE, key[i : i + 1] * 4))
+    return bytes(masked)
 
 
 class _KeyPool(threading.local):

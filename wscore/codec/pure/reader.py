@@ -18,7 +18,7 @@ from ..errors import Defect, DefectError
 from ..messages import MESSAGE_OVERHEAD, Piece, Stop
 from ..opcodes import SERVER, Opcode, Role
 from .frames import MAX_CONTROL_PAYLOAD
-from .masking import flat_view, mask
+from .masking import flat_view, xor
 from .utf8 import TextDecoder
 
 if TYPE_CHECKING:
@@ -33,8 +33,17 @@ INFLATE_STEP = 256
 INFLATE_STEP_OUTPUT = 1 << 19
 PIECE_SIZE = 1 << 16
 
+# To slice bytes is cheaper than to slice a view of them, if the slices are small.
+WORTH_A_VIEW = 1 << 17
+
 _MAX_HEADER = 14
 _CONTROL_BIT = 0x08
+# Members of an enumeration are slow to find by name.
+_CONTINUATION, _TEXT, _BINARY, _PONG = map(int, (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY, Opcode.PONG))
+_NEED_DATA, _CONTROL, _DEFECT, _BUDGET = Stop.NEED_DATA, Stop.CONTROL, Stop.DEFECT, Stop.BUDGET
+# The first bytes of messages in one frame, uncompressed.
+_WHOLE_TEXT = 0x80 | _TEXT
+_WHOLE_BINARY = 0x80 | _BINARY
 
 
 def compressed_limit(max_message_size: int) -> int:
@@ -73,9 +82,9 @@ class Reader:
         "_message",
         "_opcode",
         "_pieces",
-        "_position",
         "_received",
         "_text",
+        "_whole_limit",
         "control",
         "defect",
         "in_message",
@@ -103,13 +112,14 @@ class Reader:
         self._max_compressed = compressed_limit(max_message_size)
         self._pieces = pieces
         self._inflater = inflater
+        # The largest payload that `_read_whole` takes; what needs eight bytes for its length is none of its business.
+        self._whole_limit = -1 if pieces or max_fragments < 1 else min(max_message_size, 0xFFFF)
         # The frame that is being read.
         self._header = b""  # the part of a header that has come
         self._opcode = -1  # -1 between frames
         self._fin = False
         self._key = b""
         self._left = 0
-        self._position = 0
         self._control_payload = bytearray()
         # The message that is being read.
         self._message = bytearray()
@@ -134,32 +144,79 @@ class Reader:
         """
         if offset < 0:
             raise ValueError("offset must not be negative")
-        view = flat_view(data)
+        view = data if type(data) is bytes and len(data) < WORTH_A_VIEW else flat_view(data)
         end = len(view)
         self.spent = 0
         if self.defect is not None:
             return end
-        self.stop = Stop.NEED_DATA
+        self.stop = _NEED_DATA
+        most = sys.maxsize if budget is None else budget
         try:
-            while offset < end:
-                if budget is not None and self.spent >= budget:
-                    self.stop = Stop.BUDGET
-                    break
-                if self._opcode < 0:
-                    offset = self._read_header(view, offset, end)
-                    if self._opcode < 0:
-                        break
-                offset = self._read_payload(view, offset, min(end, offset + self._left), out)
-                if self.stop is Stop.CONTROL:
-                    break
+            return self._read_frames(view, offset, end, out, most)
         except DefectError as error:
             self._fail(error.defect)
             return end
+
+    def _read_frames(
+        self, view: bytes | memoryview, offset: int, end: int, out: list[str | bytes | Piece], budget: int
+    ) -> int:
+        while offset < end:
+            if self._opcode < 0 and not self.in_message and not self._header:
+                offset = self._read_whole(view, offset, end, out, budget)
+                if offset == end:
+                    break
+            if self.spent >= budget:
+                self.stop = _BUDGET
+                break
+            if self._opcode < 0:
+                offset = self._read_header(view, offset, end)
+                if self._opcode < 0:
+                    break
+            offset = self._read_payload(view, offset, min(end, offset + self._left), out)
+            if self.stop is _CONTROL:
+                break
         return offset
+
+    # The fast way
+
+    def _read_whole(
+        self, view: bytes | memoryview, at: int, end: int, out: list[str | bytes | Piece], budget: int
+    ) -> int:
+        """Read messages as long as each is there from its first byte to its last, in one frame, and breaks no rule;
+        return where that ended. This loop looks up as little as it can; all else is left to those who know the rules.
+        """
+        masks, limit, spent = self._expect_mask, self._whole_limit, self.spent
+        while spent < budget and end - at >= 2:
+            first = view[at]
+            # Without the mask bit that it should have, or with one that it should not, a size is no size below 128.
+            size = view[at + 1] ^ 0x80 if masks else view[at + 1]
+            start = at + 2
+            if size == 126 and end - at >= 4:
+                size = view[at + 2] << 8 | view[at + 3]
+                start = at + 4
+                if size < 126:
+                    break
+            elif size >= 126:
+                break
+            if masks:
+                start += 4
+            stop = start + size
+            if stop > end or size > limit or (first != _WHOLE_TEXT and first != _WHOLE_BINARY):
+                break
+            payload = xor(view[start:stop], bytes(view[start - 4 : start])) if masks else bytes(view[start:stop])
+            spent += size + MESSAGE_OVERHEAD
+            if first == _WHOLE_BINARY:
+                out.append(payload)
+            else:
+                self.spent = spent
+                out.append(_text(payload))
+            at = stop
+        self.spent = spent
+        return at
 
     # Headers
 
-    def _read_header(self, view: memoryview, offset: int, end: int) -> int:
+    def _read_header(self, view: bytes | memoryview, offset: int, end: int) -> int:
         """Read a header, and leave `_opcode` at -1 while it is incomplete."""
         if not self._header:
             size = self._parse_header(view, offset, end - offset)
@@ -176,7 +233,7 @@ class Reader:
         self._header = header
         return end
 
-    def _parse_header(self, buffer: memoryview | bytes, at: int, available: int) -> int:
+    def _parse_header(self, buffer: bytes | memoryview, at: int, available: int) -> int:
         """Take the header at `at`, return its size, 0 if it is incomplete (RFC 6455 section 5.2)."""
         if available < 2:
             return 0
@@ -200,7 +257,6 @@ class Reader:
             self._start_fragment(first, opcode, length)
         self._opcode = opcode
         self._left = length
-        self._position = 0
         return size
 
     def _check_first_bytes(self, first: int, second: int, opcode: int) -> None:
@@ -209,9 +265,9 @@ class Reader:
         if reserved:
             if self._inflater is None or reserved != 0x40 or control:
                 raise DefectError(errors.RESERVED_BITS)
-            if opcode == Opcode.CONTINUATION:
+            if opcode == _CONTINUATION:
                 raise DefectError(errors.COMPRESSED_CONTINUATION)
-        if opcode > (Opcode.PONG if control else Opcode.BINARY):
+        if opcode > (_PONG if control else _BINARY):
             raise DefectError(errors.UNKNOWN_OPCODE)
         if bool(second & 0x80) is not self._expect_mask:
             raise DefectError(errors.MASK_MISSING if self._expect_mask else errors.MASK_UNEXPECTED)
@@ -220,14 +276,14 @@ class Reader:
                 raise DefectError(errors.CONTROL_FRAGMENTED)
             if second & 0x7F > MAX_CONTROL_PAYLOAD:
                 raise DefectError(errors.CONTROL_TOO_LONG)
-        elif (opcode == Opcode.CONTINUATION) is not self.in_message:
+        elif (opcode == _CONTINUATION) is not self.in_message:
             raise DefectError(errors.MESSAGE_INTERRUPTED if self.in_message else errors.CONTINUATION_WITHOUT_START)
 
     def _start_fragment(self, first: int, opcode: int, length: int) -> None:
         """The header of a data frame is whole: check the limits before any payload is kept."""
-        if opcode != Opcode.CONTINUATION:
+        if opcode != _CONTINUATION:
             self.in_message = True
-            self._text = opcode == Opcode.TEXT
+            self._text = opcode == _TEXT
             self._compressed = bool(first & 0x40)
         self._fin = bool(first & 0x80)
         if self._pieces:
@@ -241,7 +297,7 @@ class Reader:
 
     # Payloads
 
-    def _read_payload(self, view: memoryview, start: int, stop: int, out: list[str | bytes | Piece]) -> int:
+    def _read_payload(self, view: bytes | memoryview, start: int, stop: int, out: list[str | bytes | Piece]) -> int:
         """Read the payload from `start` to `stop`, or less of it, and return where it stopped."""
         if self._opcode & _CONTROL_BIT:
             self._receive_control(self._unmask(view[start:stop]))
@@ -258,11 +314,14 @@ class Reader:
             self._opcode = -1
         return stop
 
-    def _unmask(self, chunk: memoryview) -> bytes:
+    def _unmask(self, chunk: bytes | memoryview) -> bytes:
         """The next bytes of the frame's payload, as the peer meant them."""
-        payload = mask(chunk, self._key, self._position) if self._expect_mask else bytes(chunk)
-        self._position += len(payload)
-        self._left -= len(payload)
+        size = len(chunk)
+        self._left -= size
+        if not self._expect_mask:
+            return bytes(chunk)
+        payload = xor(chunk, self._key)
+        self._key = self._key[size & 3 :] + self._key[: size & 3]
         return payload
 
     def _receive_control(self, chunk: bytes) -> None:
@@ -270,7 +329,7 @@ class Reader:
         if not self._left:
             self.control = (self._opcode, bytes(self._control_payload))
             self._control_payload.clear()
-            self.stop = Stop.CONTROL
+            self.stop = _CONTROL
 
     def _receive_data(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
         if self._pieces:
@@ -297,7 +356,7 @@ class Reader:
             raise DefectError(errors.MESSAGE_TOO_BIG)
         return output
 
-    def _inflate_in_steps(self, view: memoryview, start: int, stop: int) -> tuple[bytes, int]:
+    def _inflate_in_steps(self, view: bytes | memoryview, start: int, stop: int) -> tuple[bytes, int]:
         """Inflate for one piece, so little at a time that the output stays small; return it and where the input
         stopped.
         """
@@ -320,13 +379,7 @@ class Reader:
 
     def _deliver(self, payload: bytes | bytearray, out: list[str | bytes | Piece]) -> None:
         self.spent += len(payload) + MESSAGE_OVERHEAD
-        if not self._text:
-            out.append(bytes(payload))
-            return
-        try:
-            out.append(str(payload, "utf-8"))
-        except UnicodeDecodeError:
-            raise DefectError(errors.TEXT_NOT_UTF8) from None
+        out.append(_text(payload) if self._text else bytes(payload))
 
     def _deliver_piece(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
         """Deliver what came, unless it is nothing and more will come."""
@@ -350,11 +403,18 @@ class Reader:
 
     def _fail(self, defect: Defect) -> None:
         self.defect = defect
-        self.stop = Stop.DEFECT
+        self.stop = _DEFECT
         self._end_message()
 
 
-def _extended_length(field: memoryview | bytes) -> int:
+def _text(payload: bytes | bytearray) -> str:
+    try:
+        return payload.decode()
+    except UnicodeDecodeError:
+        raise DefectError(errors.TEXT_NOT_UTF8) from None
+
+
+def _extended_length(field: bytes | memoryview) -> int:
     length = int.from_bytes(field, "big")
     if length < (126 if len(field) == 2 else 1 << 16):
         raise DefectError(errors.LENGTH_NOT_MINIMAL)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from ..errors import LocalProtocolError
 from ..opcodes import CLIENT, Opcode, Role
 from .frames import MAX_CONTROL_PAYLOAD, frame_header
-from .masking import flat_view, mask, new_mask_key
+from .masking import flat_view, new_mask_key, xor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,8 @@ LARGE_PAYLOAD = 1 << 14
 
 _FIN = 0x80
 _RSV1 = 0x40
+# Members of an enumeration are slow to find by name.
+_CONTINUATION, _TEXT, _BINARY = map(int, (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
 
 
 class Writer:
@@ -91,11 +93,11 @@ class Writer:
         opcode, payload = _encode(data)
         first = 0
         if self.in_message:
-            if self._text is not (opcode == Opcode.TEXT):
+            if self._text is not (opcode == _TEXT):
                 raise LocalProtocolError("the fragments of a message are all text or all binary")
-            opcode = Opcode.CONTINUATION
+            opcode = _CONTINUATION
         else:
-            self._text = opcode == Opcode.TEXT
+            self._text = opcode == _TEXT
             # A first fragment tells nothing about the size of the message, so no threshold binds it.
             self._compressed = self._deflater is not None and compress is not False
             first = _RSV1 if self._compressed else 0
@@ -174,7 +176,7 @@ class Writer:
         if self._mask:
             key = new_mask_key()
             header = frame_header(first, len(payload), 0x80) + key
-            payload = mask(payload, key)
+            payload = xor(payload, key)
         else:
             header = frame_header(first, len(payload), 0)
         self._chunks.append(header)
@@ -184,9 +186,9 @@ class Writer:
 
 def _encode(message: str | Buffer) -> tuple[int, bytes]:
     if isinstance(message, str):
-        return Opcode.TEXT, message.encode()
+        return _TEXT, message.encode()
     # bytes(5) would be five zero bytes: a view refuses what is no buffer.
-    return Opcode.BINARY, message if type(message) is bytes else bytes(flat_view(message))
+    return _BINARY, message if type(message) is bytes else bytes(flat_view(message))
 
 
 def write_to_all(writers: Iterable[Writer], message: Prepared, compress: bool | None = None) -> int:
