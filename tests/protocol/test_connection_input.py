@@ -60,6 +60,24 @@ def test_random_portions_mean_the_same(side):
         assert feed(side.open(), data, sizes) == events
 
 
+@pytest.mark.parametrize("budget", [None, 1, 500, 1 << 20])
+def test_a_transport_may_call_the_reader_itself_and_hand_over_where_it_stops(side, budget):
+    """As the reactor does, on its own buffer."""
+    data = conversation(side)
+    usual, own = side.open(), side.open()
+    events = []
+    offset = own.reader.read(data, events, budget)
+    own.after_read(data[offset:], budget, events)
+    assert events == usual.receive_data(data, budget)
+    assert own.has_rest == usual.has_rest
+    while own.has_rest:
+        more = own.receive_data(b"", 1 << 20)
+        assert more == usual.receive_data(b"", 1 << 20)
+        events += more
+    assert len(events) == 7
+    assert side.sent(own) == side.sent(usual)
+
+
 def test_no_bytes_mean_nothing(side):
     connection = side.open()
     assert connection.receive_data(b"") == []

@@ -223,7 +223,7 @@ class Connection:
 
     def _read(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> None:
         reader = self.reader
-        while self.close_event is None:
+        while True:
             # Reader appends messages only; the list is one of events.
             offset = reader.read(data, events, budget, offset)  # type: ignore[arg-type]
             if reader.stop is _NEED_DATA:
