@@ -20,11 +20,10 @@ from wscore.server.accept import Exhaustion
 from wscore.server.admission import CLOSING, Admission
 from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
-from wscore.server.limits import Limits
+from wscore.server.limits import Limits, Place
 from wscore.server.logs import escape, fields, logger
 from wscore.transport.options import Options
 from wscore.transport.reactor.arrival import Arrival, Listening
-from wscore.transport.reactor.link import Link
 from wscore.transport.reactor.running import reactor_of_this_run
 from wscore.transport.reactor.websocket import ReactorWebSocket
 from wscore.transport.reactor.wire import Tls
@@ -57,6 +56,7 @@ class Doorway:
         self.websockets: set[ReactorWebSocket] = set()
         self._running = reactor_of_this_run()
         self._context = copy_context()
+        self._at_over = self._leave  # one for all: a connection should own as little as possible
         self._exhaustion = Exhaustion()
         self._listening: list[Listening] = []
         self._listeners: list[trio.SocketListener] = []
@@ -177,14 +177,7 @@ class Doorway:
         hooks = conversations.on_message, conversations.report, conversations.reserve
         ws = ReactorWebSocket(connection, self.options, opened, *hooks)
 
-        def at_over(_: Link) -> None:
-            guest.place.leave()
-            if ws.crash is not None:
-                self.crashed(ws.crash)
-            if not conversations.has_handler:
-                self._forget(ws)
-
-        ws.start(guest.arrival, self._running.pace, self._context, at_over)
+        ws.start(guest.arrival, self._running.pace, self._context, self._at_over, guest.place)
         self.websockets.add(ws)
         conversations.enter(ws)
         guest.place.opened()
@@ -192,6 +185,14 @@ class Doorway:
         if conversations.has_handler:
             self.start_task(self._converse, ws)
         ws.begin(opening.rest)
+
+    def _leave(self, ws: ReactorWebSocket, place: Place) -> None:
+        """It is closed."""
+        place.leave()
+        if ws.crash is not None:
+            self.crashed(ws.crash)
+        if not self.conversations.has_handler:
+            self._forget(ws)
 
     async def _converse(self, ws: ReactorWebSocket) -> None:
         try:

@@ -38,6 +38,7 @@ cdef class Link(Wire):
     cdef readonly bint is_over
     # Called when it is over, and what could not be contained before that.
     cdef object at_over
+    cdef object place
     cdef readonly object crash
     cdef object __weakref__
 

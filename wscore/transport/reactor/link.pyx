@@ -69,8 +69,8 @@ cdef class Link(Wire):
     def __cinit__(self):
         self.lose_by = self.answer_by = self.progress_by = self.linger_by = self.slow_until = INFINITY
 
-    def start(self, Wire other, Pace pace, context, at_over):
-        """Take over the socket on which the opening handshake was; `at_over(self)` is called at the end.
+    def start(self, Wire other, Pace pace, context, at_over, place=None):
+        """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end.
 
         `_on_message` is called in `context`, which nobody else has entered then.
         """
@@ -78,6 +78,7 @@ cdef class Link(Wire):
         self.writer = self._connection.writer
         self.pace = pace
         self.at_over = at_over
+        self.place = place
         self.max_queue = self._options.max_receive_queue
         self.max_unsent = self._options.max_send_buffer
         self.is_open = True
@@ -285,7 +286,7 @@ cdef class Link(Wire):
         self._leave_reserve()
         if self.over is not None:
             self.over.set()
-        self.at_over(self)
+        self.at_over(self, self.place)
         return 0
 
     cdef int failed(self, object error) except -1:

@@ -99,7 +99,7 @@ async def open_websocket(
     ws = ReactorWebSocket(connection, options, replace(opening, rest=b""), on_message, on_error)
     with trio.CancelScope() as block:
 
-        def at_over(_: Link) -> None:
+        def at_over(_: Link, _place: None) -> None:
             if ws.crash is not None:
                 block.cancel()
 
