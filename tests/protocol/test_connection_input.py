@@ -130,6 +130,18 @@ def test_a_budget_ends_reading_after_the_message_that_uses_it_up(side):
     assert not connection.has_rest
 
 
+def test_what_is_kept_is_counted(side):
+    connection = side.open()
+    assert connection.bytes_kept == 0
+    message = side.peer(BINARY, b"abc")
+    connection.receive_data(side.peer(BINARY, bytes(1000), fin=False))
+    assert connection.bytes_kept == 1000
+    assert connection.receive_data(side.peer(CONTINUATION) + message * 3, 1) == [bytes(1000)]
+    assert connection.bytes_kept == 3 * len(message)
+    assert connection.receive_data(b"") == [b"abc"] * 3
+    assert connection.bytes_kept == 0
+
+
 @pytest.mark.parametrize("budget", [0, -1])
 def test_without_any_budget_nothing_is_read(side, budget):
     connection = side.open()
