@@ -1,9 +1,13 @@
 """What a server counts: refusals by reason, what waits, and how long Pings take."""
 
+import socket
+import ssl
+import struct
 from math import inf
 
 import pytest
 import trio
+import trustme
 
 import wscore
 from wscore.server.statistics import LATENCY_BOUNDS, ServerStatistics, Tally
@@ -180,3 +184,45 @@ async def test_a_cancelled_survey_is_an_end_of_the_survey_alone() -> None:
         await ws.send("still there")
         assert await ws.receive() == "still there"
         assert (await server.survey()).messages_received == 1
+
+
+async def counted_drops(server: wscore.Server) -> dict[str, int]:
+    while not (dropped := server.statistics().dropped):  # noqa: ASYNC110
+        await trio.sleep(0.01)
+    return dict(dropped)
+
+
+async def test_whoever_goes_without_a_word_is_counted(each_transport: str) -> None:
+    async with serving() as server:
+        async with dial(server):
+            pass
+        assert await counted_drops(server) == {"gone": 1}
+
+
+async def test_whoever_goes_before_the_application_has_made_up_its_mind_is_counted(each_transport: str) -> None:
+    asked, answer = trio.Event(), trio.Event()
+
+    async def think(request: wscore.Request) -> wscore.Accept:
+        asked.set()
+        await answer.wait()
+        return wscore.Accept()
+
+    async with serving(on_request=think) as server:
+        async with dial(server) as raw:
+            raw.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            await raw.ask()
+            await asked.wait()
+        answer.set()
+        assert await counted_drops(server) == {"gone": 1}
+        assert server.statistics().accepted == 0
+
+
+async def test_whoever_is_still_about_tls_when_the_server_closes_is_counted(each_transport: str) -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async with serving(ssl_context=context) as server, dial(server) as raw:
+        while not server.statistics().handshakes:
+            await trio.lowlevel.checkpoint()
+        await server.aclose()
+        assert (server.statistics().dropped, server.statistics().tls_failures) == ({"closing": 1}, 0)
+        assert await raw.rest() == b""

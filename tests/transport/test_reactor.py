@@ -106,6 +106,16 @@ async def test_a_deadline_is_kept_however_far_it_is(pair, seconds: float, autoju
         await ws.wait_closed()
 
 
+@pytest.mark.parametrize("sizes", [[1 << 20], [1 << 10] * 1000], ids=["one message", "many"])
+async def test_the_send_timeout_begins_when_the_system_takes_only_a_part(pair, sizes, autojump_clock) -> None:
+    async with opened(pair[0], ping_interval=None) as ws:
+        for size in sizes:
+            ws.send_nowait(bytes(size))
+        with trio.fail_after(31):
+            await ws.wait_closed()
+        assert ws.statistics().reset
+
+
 async def test_deadlines_that_fall_together_are_kept_together(autojump_clock) -> None:
     """Of many in a slot none is early, and none later than the slot."""
     late = []

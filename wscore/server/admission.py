@@ -136,6 +136,7 @@ class Visit:
     __slots__ = (
         "_admission",
         "_handshake",
+        "_has_reason",
         "_is_encrypted",
         "_local",
         "_place",
@@ -162,6 +163,7 @@ class Visit:
         self._remote = remote
         self._is_encrypted = is_encrypted
         self._place = place
+        self._has_reason = False
         self.answered = False
         self.opening: Opening | None = None
         self.is_dropped = False
@@ -227,6 +229,19 @@ class Visit:
         """Say nothing more."""
         if not self.is_dropped:
             self.is_dropped = True
+            self.ended(reason)
+
+    def tls_failed(self) -> None:
+        """TLS did not come about."""
+        self._has_reason = True
+        self._admission.tally.tls_failures += 1
+
+    def ended(self, reason: str = "gone") -> None:
+        """The connection is closed, or about to be, and no WebSocket; by default because the peer has gone before it
+        had its answer. Only the first reason counts, a refusal among them.
+        """
+        if not self._has_reason:
+            self._has_reason = True
             self._admission.tally.dropped[reason] += 1
 
     def _claim(self, place: Place) -> None:
@@ -244,6 +259,7 @@ class Visit:
         """The response, to be sent; refusals are counted. Without `opening` all has been said then."""
         self.answered = True
         output = self._encode(answer)
+        self._has_reason = not self._handshake.accepted
         if self._handshake.accepted:
             assert isinstance(answer, Accept)
             self.opening = Opening(

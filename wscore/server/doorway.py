@@ -110,6 +110,7 @@ class Doorway:
         """Reset all connections: the peers had their time."""
         for guest in tuple(self.guests):
             self.admission.tally.resets += 1
+            guest.visit.ended("closing")
             guest.arrival.cut()
         for ws in tuple(self.websockets):
             ws._give_up()
@@ -141,6 +142,7 @@ class Doorway:
 
     def _cut(self) -> None:
         for guest in tuple(self.guests):
+            guest.visit.ended("closing")
             guest.arrival.close()
         for ws in tuple(self.websockets):
             ws.abort()
@@ -297,6 +299,7 @@ class Guest:
         if self.visit.header is not None:
             self._drop("closing")
         elif self.arrival.is_encrypted is False:
+            self.visit.ended("closing")
             self.arrival.close()
         else:
             self.waits_for_request = False
@@ -307,7 +310,7 @@ class Guest:
         if self.visit.header is not None:
             self._drop("proxy_header")
         elif self.arrival.is_encrypted is False:
-            self._doorway.admission.tally.tls_failures += 1
+            self.visit.tls_failed()
             self.arrival.close()
         elif not self.visit.answered:
             if self._thinking is not None:
@@ -320,18 +323,20 @@ class Guest:
 
     def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything."""
-        self._doorway.admission.tally.tls_failures += 1
+        self.visit.tls_failed()
         logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
 
     def closed(self) -> None:
         """The socket is closed, and has not become a WebSocket."""
         if self._thinking is not None:
             self._thinking.cancel()
+        self.visit.ended()
         self.place.leave()
         self._doorway.leave(self)
 
     def failed(self, error: BaseException) -> None:
         """One of these steps has raised."""
+        self.visit.ended("error")
         self._doorway.crashed(error)
 
 

@@ -56,7 +56,7 @@ class Entrance:
         try:
             with trio.fail_after(self._timeout):
                 await self._read_header(stream, visit)
-                top = None if visit.is_dropped else await self._encrypt(stream)
+                top = None if visit.is_dropped else await self._encrypt(stream, visit)
                 if top is not None:
                     await self._respond(top, visit, visit.refusal or await self._receive(top, visit))
         except trio.TooSlowError:
@@ -64,6 +64,11 @@ class Entrance:
             await self._give_up(top, visit)
         except _GONE:
             visit.opening = None
+        except Exception:
+            visit.ended("error")
+            raise
+        if visit.opening is None:
+            visit.ended()
         return top, visit
 
     @contextmanager
@@ -86,15 +91,16 @@ class Entrance:
         if visit.header is not None:
             visit.drop("closing")
 
-    async def _encrypt(self, stream: trio.abc.Stream) -> trio.abc.Stream | None:
+    async def _encrypt(self, stream: trio.abc.Stream, visit: Visit) -> trio.abc.Stream | None:
         """Shake hands on TLS, if that is spoken; None if that failed, or we are closing. Nothing can be said then."""
         if self._ssl_context is None:
             return stream
         try:
             with self._until_closing():
                 return await start_tls(stream, self._ssl_context, server_side=True)
+            visit.ended("closing")
         except OSError as error:
-            self._admission.tally.tls_failures += 1
+            visit.tls_failed()
             logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
         return None
 
@@ -122,7 +128,7 @@ class Entrance:
         if visit.header is not None:
             visit.drop("proxy_header")
         elif stream is None:
-            self._admission.tally.tls_failures += 1
+            visit.tls_failed()
         elif not visit.answered:
             with trio.move_on_after(_FAREWELL_TIME), suppress(*_GONE):
                 await self._respond(stream, visit, visit.overdue())

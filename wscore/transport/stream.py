@@ -383,8 +383,13 @@ class StreamWebSocket(WebSocket):
             self._has_flushed()
 
     async def _idle(self) -> None:
-        with trio.CancelScope(deadline=self._timers.next()):
+        with trio.CancelScope(deadline=self._timers.next()) as waiting:
             await self._output.wait()
+        if waiting.cancelled_caught:
+            # If this process was stopped, the answer may have come meanwhile: in the next turn Trio finds that out, and
+            # in the one after it has been read.
+            await trio.lowlevel.checkpoint()
+            await trio.lowlevel.checkpoint()
 
     def _cannot_send(self) -> None:
         """The stream broke. The peer may have said why before it went: what has come is still read."""

@@ -228,8 +228,7 @@ cdef class Link(Wire):
         else:
             _flush_all(self)
         if self.backlog is not None and self.progress_by == INFINITY:
-            self.progress_by = current_time() + <double>self._options.send_timeout
-            _set_alarm(self)
+            _expect_progress(self)
         if self.backlog is not None or self._held:
             _account(self)
         return 0
@@ -240,7 +239,7 @@ cdef class Link(Wire):
             self.progress_by = INFINITY
             self.reactor.dirty(self)
         else:
-            self.progress_by = current_time() + <double>self._options.send_timeout
+            _expect_progress(self)
         _account(self)
         return _note_written(self)
 
@@ -599,6 +598,13 @@ cdef int _flush_all(Link self) except -1:
         if self.is_deaf:
             self.reactor.attend_to(self)
     return 0
+
+
+cdef int _expect_progress(Link self) except -1:
+    """Some of what waits has to leave within `send_timeout` from now. An alarm that comes too early finds a new time."""
+    cdef bint is_set = self.progress_by != INFINITY
+    self.progress_by = current_time() + <double>self._options.send_timeout
+    return 0 if is_set else _set_alarm(self)
 
 
 cdef int _break_off(Link self) except -1:

@@ -15,6 +15,9 @@ from .engine import Reactor
 
 __all__ = ["Running", "reactor_of_this_run"]
 
+# A turn gets to the events of some more, but where each takes longer than usual.
+_SOURCES_A_TURN = 64
+
 
 class Running:
     """A reactor and its tasks."""
@@ -50,9 +53,20 @@ class Running:
 
     async def _keep_time(self) -> None:
         while True:
-            with trio.CancelScope(deadline=self.reactor.next_deadline()):
+            with trio.CancelScope(deadline=self.reactor.next_deadline()) as waiting:
                 await self._deadline_changed.wait()
+            if waiting.cancelled_caught:
+                await self._catch_up()
             self.reactor.expire(trio.current_time())
+
+    async def _catch_up(self) -> None:
+        """Read what has come so far, and then see who is late: if this process was stopped, or had too much to do, it
+        was not the peers who were. The number of turns is bounded, since what comes may have no end.
+        """
+        for _ in range(self.reactor.count // _SOURCES_A_TURN + 1):
+            if not self.reactor.turn():
+                return
+            await checkpoint()
 
 
 _running: RunVar[Running] = RunVar("wscore_reactor")
