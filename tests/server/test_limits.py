@@ -2,6 +2,7 @@
 
 import errno
 import logging
+import ssl
 import subprocess
 import sys
 
@@ -9,11 +10,13 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+import trustme
 
 import wscore
 from wscore.server.limits import MAX_TURNED_AWAY, Limits, default_max_connections
+from wscore.transport.linger import linger
 
-from ..raw import Raw, dial, serving, status_of
+from ..raw import Raw, dial, serving, status_of, url_of
 
 resource = pytest.importorskip("resource")
 
@@ -99,11 +102,33 @@ async def test_while_too_many_handshakes_are_under_way_accepting_pauses() -> Non
             await trio.lowlevel.checkpoint()
 
 
+@pytest.fixture
+def endless_lingering(each_transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever was refused, and does not end, is waited for longer than any test takes."""
+    monkeypatch.setitem(linger.__kwdefaults__, "timeout", 1000)
+    if each_transport == "auto":
+        monkeypatch.setattr("wscore.transport.reactor.arrival.LINGER_TIME", 1000)
+
+
+@pytest.mark.usefixtures("endless_lingering")
 async def test_refusals_that_linger_are_no_handshakes_any_more() -> None:
     async with serving(max_handshakes=1) as server, dial(server) as refused, dial(server) as next_one:
         await refused.ask(Sec_WebSocket_Version="1")
         assert status_of(await refused.head()) == 426
         await next_one.upgrade()
+
+
+@pytest.mark.usefixtures("endless_lingering")
+async def test_failures_of_tls_that_linger_are_no_handshakes_any_more() -> None:
+    authority = trustme.CA()
+    ours, theirs = (ssl.SSLContext(protocol) for protocol in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT))
+    authority.issue_cert("127.0.0.1").configure_cert(ours)
+    authority.configure_trust(theirs)
+    async with serving(max_handshakes=1, ssl_context=ours) as server, dial(server) as plain:
+        await plain.ask()
+        async with wscore.connect(url_of(server, scheme="wss"), ssl_context=theirs) as ws:
+            await ws.send("x")
+            assert await ws.receive() == "x"
 
 
 OUT_OF_DESCRIPTORS = """

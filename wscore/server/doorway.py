@@ -288,6 +288,7 @@ class Guest:
         """Say what there is to say, and become a WebSocket or leave."""
         output = self.visit.respond(answer)
         if self.visit.opening is None:
+            self.place.opened()
             self.arrival.say_last(output)
         else:
             self.arrival.say(output)
@@ -323,6 +324,7 @@ class Guest:
 
     def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything."""
+        self.place.opened()
         self.visit.tls_failed()
         logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
 
