@@ -1,8 +1,10 @@
 /* The poller on macOS and the BSDs. See kqueue(2): reading and writing are filters of their own, each added and deleted
- * by itself, and a filter that sees the end reports EV_EOF. There is no exclusive waking; several processes may wake.
+ * by itself, and a filter that sees the end reports EV_EOF, with the error of the socket if it has one. There is no
+ * exclusive waking; several processes may wake. WSCORE_LIBKQUEUE is for tests on Linux.
  */
 
-#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || defined(__DragonFly__)
+#if defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) || defined(__OpenBSD__) || \
+    defined(__DragonFly__) || defined(WSCORE_LIBKQUEUE)
 
 #include "poller.h"
 
@@ -82,9 +84,10 @@ int wscore_poller_look(wscore_poller *poller, wscore_ready *ready, int most)
     if (count < 0)
         return errno == EINTR ? 0 : -1;
     for (int i = 0; i < count; i++) {
+        int at_end = events[i].flags & EV_EOF;
         ready[i].events = events[i].filter == EVFILT_WRITE ? WSCORE_WRITE : WSCORE_READ;
         ready[i].token = events[i].filter == EVFILT_USER ? WSCORE_ALARM : (uint64_t)(uintptr_t)events[i].udata;
-        if (events[i].filter == EVFILT_WRITE && events[i].flags & EV_EOF)
+        if (at_end && (events[i].filter == EVFILT_WRITE || events[i].fflags != 0))
             ready[i].events |= WSCORE_BROKEN;
     }
     return count;

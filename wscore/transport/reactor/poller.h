@@ -12,7 +12,8 @@
 enum {
     WSCORE_READ = 1,
     WSCORE_WRITE = 2,
-    /* Reported only, asked for or not: the peer is gone in both directions, or an error waits. */
+    /* Reported only, asked for or not: the peer is gone in both directions, or an error waits. Whoever asks for reading
+     * alone may get WSCORE_READ in its place; then it is `recv` that tells. */
     WSCORE_BROKEN = 4,
     /* Asked for only, and never changed: of several processes that listen on it, one is woken. */
     WSCORE_EXCLUSIVE = 8,
@@ -34,6 +35,7 @@ typedef struct {
 int wscore_poller_open(wscore_poller *poller);
 void wscore_poller_close(wscore_poller *poller);
 int wscore_poller_add(wscore_poller *poller, int fd, int events, uint64_t token);
+/* `before` is what was asked for last, `token` the one that it was added with. */
 int wscore_poller_modify(wscore_poller *poller, int fd, int before, int events, uint64_t token);
 int wscore_poller_remove(wscore_poller *poller, int fd, int before);
 int wscore_poller_wake(wscore_poller *poller);
