@@ -54,6 +54,24 @@ ONLY_FOR_TYPES = {"typing_extensions"}
 SWITCH = "wscore.codec"
 TWINS = ("wscore.codec.pure", "wscore.codec.native")
 
+# What makes and checks frames and handshakes: the rules of RFC 6455 that the codec and the protocol keep to themselves.
+RULES = {
+    *(f"wscore.codec.{name}" for name in ("opcodes", "pure", "kernels")),
+    *(f"wscore.codec.native.{name}" for name in ("deflate", "frames", "masking", "utf8")),
+    *(f"wscore.protocol.{name}" for name in ("compression", "head", "headers", "request", "response", "uri")),
+}
+NAMES_OF_RULES = {
+    *("Defect", "DefectError", "Deflater", "Inflater", "Opcode", "Stop", "Utf8Validator", "encode_frame"),
+    *("is_sendable_close_code", "is_valid_utf8", "mask", "mask_inplace"),
+    *("ClientHandshake", "Handshake", "ServerHandshake", "select_subprotocol"),
+}
+# The bits of a frame's header, its opcodes by name, masks, header fields, and close codes as bare numbers.
+TRACES_OF_RULES = re.compile(
+    r"0x0?f\b|0x[4-7]0\b|0x7[def]\b|0x80\b|opcode|\bop_|\brsv|\bmask\b|unmask|sec-websocket|258eafa5"
+    r"|(?<=[(\[{,=<>])10[01]\d\b|(?<=[(\[{,=<>] )10[01]\d\b",
+    re.I,
+)
+
 
 class Import(NamedTuple):
     module: str
@@ -70,7 +88,9 @@ def name_of(path: Path) -> str:
 
 MODULES = {name_of(path): path for path in sorted(ROOT.glob("wscore/**/*.py"))}
 COMPILED = {name_of(path): path for path in sorted(ROOT.glob("wscore/**/*.pyx"))}
-IN_LAYERS = sorted(path for ending in ("py", "pyx", "pxd") for path in ROOT.glob(f"wscore/*/**/*.{ending}"))
+ENDINGS = ("py", "pyi", "pyx", "pxd", "pxi")
+IN_LAYERS = sorted(path for ending in ENDINGS for path in ROOT.glob(f"wscore/*/**/*.{ending}"))
+IN_TRANSPORT = [path for path in IN_LAYERS if path.is_relative_to(ROOT / "wscore" / "transport")]
 
 
 def imports_below(node: ast.AST, package: str, depth: str) -> Iterator[Import]:
@@ -91,11 +111,18 @@ def imports_below(node: ast.AST, package: str, depth: str) -> Iterator[Import]:
 
 def imports_of(path: Path) -> list[Import]:
     package = name_of(path.parent / "__init__.py")
-    if path.suffix == ".py":
-        return list(imports_below(ast.parse(path.read_text(encoding="utf-8")), package, "top"))
+    if path.suffix in (".py", ".pyi"):
+        depth = "top" if path.suffix == ".py" else "types"
+        return list(imports_below(ast.parse(path.read_text(encoding="utf-8")), package, depth))
     # Cython's files are no Python; every import of theirs stands on a line of its own.
-    found = re.findall(r"^ *(?:from +([\w.]+) +c?import|c?import +([\w.]+))", path.read_text(encoding="utf-8"), re.M)
-    return [Import(resolve_name(first or second, package), "", "top") for first, second in found]
+    found = re.findall(
+        r"^ *(?:from +([\w.]+) +c?import +([^\n]+)|c?import +([\w.]+))", path.read_text(encoding="utf-8"), re.M
+    )
+    return [
+        Import(resolve_name(module or plain, package), name.split()[0] if name else "", "top")
+        for module, names, plain in found
+        for name in names.strip("()").split(",")
+    ]
 
 
 def target_of(an_import: Import) -> str:
@@ -117,6 +144,14 @@ def refused(module: str, layer: Layer, an_import: Import) -> bool:
     return top not in layer.inside_functions or an_import.depth == "top"
 
 
+def code_of(text: str) -> str:
+    """What is left of a module without comments and docstrings. C that stands in Cython's sources is code."""
+    without_docstrings = re.sub(
+        r'(extern from [^\n]*:\n *)?"""(.*?)"""', lambda found: found[2] if found[1] else "", text, flags=re.S
+    )
+    return re.sub(r"#.*|/\*.*?\*/", "", without_docstrings)
+
+
 def test_every_module_has_a_layer() -> None:
     folders = {name.split(".")[1] for name in {*MODULES, *COMPILED} if name.count(".")}
     assert folders - {"__main__", "_version"} == set(LAYERS)
@@ -127,6 +162,30 @@ def test_imports_go_down_only(path: str) -> None:
     module = name_of(ROOT / path)
     layer = LAYERS[module.split(".")[1]]
     assert [found for found in imports_of(ROOT / path) if refused(module, layer, found)] == []
+
+
+@pytest.mark.parametrize("path", [path.relative_to(ROOT).as_posix() for path in IN_TRANSPORT])
+def test_no_rule_of_rfc_6455_stands_in_the_transport(path: str) -> None:
+    imported = imports_of(ROOT / path)
+    assert [found for found in imported if target_of(found) in RULES or found.name in NAMES_OF_RULES] == []
+    assert TRACES_OF_RULES.findall(code_of((ROOT / path).read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "rule"),
+    [
+        ("if first & 0x80 and length == 0x7E:", ["0x80", "0x7E"]),
+        ("opcode = first & 0x0F", ["opcode", "0x0F"]),
+        ('if headers["Sec-WebSocket-Key"]:  # 1001', ["Sec-WebSocket"]),
+        ("self._fail(1002, 'a reserved bit')", ["1002"]),
+        ("if code == 1005:", ["1005"]),
+        ('logger.error("it is closed with 1011")', []),
+        ('cdef extern from *:\n    """\n    byte ^= mask[at];\n    """', ["mask"]),
+        ('"""Closes with 1009."""\nself._fail(CloseCode.ABNORMAL, "")  # 1006', []),
+    ],
+)
+def test_rules_are_known_by_their_traces(line: str, rule: list[str]) -> None:
+    assert TRACES_OF_RULES.findall(code_of(line)) == rule
 
 
 def test_package_itself_imports_only_its_version_by_itself() -> None:
