@@ -79,7 +79,7 @@ def test_a_pure_wheel_is_for_every_machine(sources: Path) -> None:
 
 def test_a_wheel_has_every_module_and_what_type_checkers_cython_and_the_program_read(sources: Path) -> None:
     names = names_in(built(sources, "build_wheel", WSCORE_PURE="1"))
-    endings = ("*.py", "*.pyi", "*.pxd", "*.html", "py.typed")
+    endings = ("*.py", "*.pyi", "*.pxd", "*.pxi", "*.html", "py.typed")
     wanted = {path.relative_to(ROOT).as_posix() for ending in endings for path in ROOT.glob(f"wscore/**/{ending}")}
     assert wanted - names == set()
     assert {name for name in names if name.endswith((".c", ".pyx"))} == set()
@@ -160,7 +160,9 @@ def library(prefix: Path, source: str) -> None:
 def test_the_source_distribution_has_what_a_build_needs_and_nothing_generated(sources: Path) -> None:
     with tarfile.open(built(sources, "build_sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    wanted = {path.relative_to(ROOT).as_posix() for path in ROOT.glob("wscore/**/*.p[yx][xd]")}
-    assert wanted | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names
     generated = {path.with_suffix(".c").relative_to(ROOT).as_posix() for path in ROOT.glob("wscore/**/*.pyx")}
+    endings = ("*.pyx", "*.pxd", "*.pxi", "*.h", "*.c")
+    wanted = {path.relative_to(ROOT).as_posix() for ending in endings for path in ROOT.glob(f"wscore/**/{ending}")}
+    assert {f"wscore/transport/reactor/{name}" for name in ("epoll.c", "kqueue.c", "poller.h")} <= wanted
+    assert wanted - generated | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names
     assert {name for name in names if name in generated or name.endswith(".so")} == set()
