@@ -137,7 +137,7 @@ async def test_a_peer_that_answers_but_keeps_the_stream_open_has_two_seconds(lin
 
 
 async def test_the_peers_close_is_answered_though_nobody_receives(link) -> None:
-    async with link() as (ws, peer):
+    async with link(close_timeout=0.5) as (ws, peer):
         await peer.send("unread")
         await peer.close(1001, "going")
         assert (await peer.until_close()).code == 1001
