@@ -131,9 +131,13 @@ async def serve(
     second the one that holds most is closed with 1013.
 
     `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
-    `pieces=True` lets `receive_pieces` read messages that are larger than memory. `transport` is "auto" or "stream".
-    With `strict_checkpoints` every call yields to other tasks, as Trio's own do. `gc_freeze` exempts what exists at the
-    start from garbage collection.
+    `pieces=True` lets `receive_pieces` read messages that are larger than memory.
+
+    `transport` is "auto", "reactor" or "stream": compiled code moves the bytes of sockets, or Trio's streams do; all
+    else is the same on both. "auto" is the reactor where the codec is compiled, the system has epoll or kqueue, and all
+    listeners are sockets. A call of `ws` that need not wait yields to other tasks only once in 2 milliseconds; with
+    `strict_checkpoints` every call does, as Trio's own do. `gc_freeze` exempts what exists at the start from garbage
+    collection.
 
     Raises `OSError` if it cannot listen; `ValueError`, `TypeError` or `LocalProtocolError` for arguments that make no
     sense; and what is no Exception, as a handler raised it. Cancelled, it closes all connections at once.
