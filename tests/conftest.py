@@ -89,8 +89,13 @@ def side(protocol: SimpleNamespace, request: pytest.FixtureRequest) -> Side:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# A test that hangs must fail by itself: no test of this suite takes a tenth of this.
+# A test that hangs must fail by itself: no test of this suite takes a tenth of this, but for the long ones.
 HANGING = 120
+HANGING_LONG = 3600
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--long", action="store_true", help="attack with as many as there may be: takes half an hour")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -120,7 +125,7 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
         if clock is not None:
             await pyfuncitem.obj(**arguments)
             return
-        with trio.fail_after(HANGING):
+        with trio.fail_after(HANGING_LONG if pyfuncitem.config.getoption("--long") else HANGING):
             await pyfuncitem.obj(**arguments)
 
     trio.run(run, clock=clock, strict_exception_groups=True)
