@@ -1,5 +1,5 @@
-"""Many who take what a server has, and give nothing: slow handshakes, and peers that never answer. Whoever is honest has
-an answer in time, all the while.
+"""Many who take what a server has, and give nothing: slow handshakes, and peers that never answer. Whoever is honest
+has an answer in time, all the while.
 
 What limits do to single peers is in tests/server and tests/transport; here are many at once.
 """
