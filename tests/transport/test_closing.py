@@ -319,3 +319,65 @@ async def test_an_end_waits_for_nobody_once_we_have_closed(link, autojump_clock)
             nursery.start_soon(ws.aclose)
             await peer.until_close()
             assert trio.current_time() == start
+
+
+# The last bytes
+
+
+async def test_what_is_said_last_reaches_a_slow_peer_that_has_ended_already(link) -> None:
+    """It closes, ends sending, and reads only then."""
+    async with link(lockstep=True) as (ws, peer), trio.open_nursery() as nursery:
+        await ws.send("last words")
+        ws.close_nowait(3000, "enough")
+        await settled()
+        nursery.start_soon(peer.close)
+        await settled()
+        await peer.stream.send_eof()
+        await settled()
+        assert await peer.next() == "last words"
+        assert await peer.next() == Close(3000, "enough", "local")
+
+
+async def test_a_peer_that_does_not_take_our_last_words_is_reset_after_the_send_timeout(link, autojump_clock) -> None:
+    async with link(lockstep=True, send_timeout=3, close_timeout=60) as (ws, peer):
+        await ws.send("last words")
+        ws.close_nowait(3000, "enough")
+        await settled()
+        start = trio.current_time()
+        await peer.close()
+        await ws.wait_closed()
+        assert 3 <= trio.current_time() - start < 3.1
+        assert ws.statistics().reset
+        await peer.stream.aclose()
+
+
+async def test_what_came_before_we_could_not_send_any_more_is_received(link) -> None:
+    async with link() as (ws, peer):
+        peer.take_no_more()
+        await ws.send("in vain")
+        await settled()
+        await peer.send("one", "two")
+        await settled()
+        assert await ws.receive() == "one"
+        assert await ws.receive() == "two"
+        await peer.stream.aclose()
+        with pytest.raises(ConnectionLost):
+            await ws.receive()
+
+
+async def test_what_fills_the_queue_before_a_close_frame_is_answered_before_it(link) -> None:
+    async with link(max_receive_queue=300) as (ws, peer), trio.open_nursery() as nursery:
+
+        async def echo() -> None:
+            async for message in ws:
+                await ws.send(message)
+
+        messages = [f"{number:050}" for number in range(20)]
+        for message in messages:
+            peer.connection.send(message)
+        peer.connection.close()
+        await peer.flush()
+        nursery.start_soon(echo)
+        assert [await peer.next() for _ in messages] == messages
+        assert await peer.next() == Close(1000, "", "local")
+        await peer.stream.aclose()

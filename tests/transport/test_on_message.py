@@ -162,6 +162,15 @@ async def test_a_connection_that_ends_while_it_waits_for_room_ends(link, autojum
         assert ws.statistics().messages_received == 1
 
 
+async def test_what_waits_for_room_is_not_for_who_receives(link) -> None:
+    async with link(lockstep=True, on_message=echo, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(peer.send, "a" * 1000, "b" * 1000)
+        await settled()
+        with trio.move_on_after(0):
+            await ws.receive()
+        assert [await peer.next(), await peer.next()] == ["a" * 1000, "b" * 1000]
+
+
 @pytest.mark.parametrize("transport", ["stream"], indirect=True)
 async def test_a_flood_of_messages_does_not_keep_other_tasks_waiting(link) -> None:
     counts = []

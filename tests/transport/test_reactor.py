@@ -1,7 +1,10 @@
 """What the reactor alone has: turns, deadlines on a wheel, and an end of its own."""
 
+import gc
+import itertools
 import math
 import socket
+import weakref
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 
@@ -201,3 +204,109 @@ async def test_there_is_no_deadline_where_there_is_nothing() -> None:
     assert reactor.next_deadline() == math.inf
     reactor.expire(1e6)
     assert reactor.turn() is False
+
+
+async def test_a_queue_that_is_never_empty_keeps_no_places_of_messages_that_were_taken(pair) -> None:
+    async with opened(pair[0]) as ws:
+        for _ in range(2):
+            pair[1].send(frames("x"))
+        for _ in range(1000):
+            pair[1].send(frames("x"))
+            await trio.testing.wait_all_tasks_blocked()
+            await ws.receive()
+        assert ws.statistics().messages_waiting == 2
+        assert max(len(each) for each in gc.get_referents(ws) if type(each) is list) < 10
+        pair[1].close()
+
+
+@pytest.mark.parametrize("count", range(1, 17))
+async def test_the_last_message_before_a_close_is_answered_though_its_receiver_gives_way(pair, count: int) -> None:
+    from wscore.transport.trio_glue import pace_of_this_run
+
+    peer = Connection(CLIENT)
+    for _ in range(count):
+        peer.send("x")
+    peer.close()
+    data = peer.data_to_send()
+    ticks = itertools.count()
+    pace_of_this_run().clock = lambda: float(next(ticks))
+    for _ in range(4):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.send(data)
+        async with opened(ours) as ws:
+            await trio.testing.wait_all_tasks_blocked()
+            for _ in range(count):
+                await ws.receive()
+            await ws.send("answer")
+            theirs.close()
+
+
+async def test_what_fails_while_flushing_is_told_to_who_waits_at_once(pair) -> None:
+    """Trio has made up how long it will wait when the tick is flushed: whoever is woken then would oversleep."""
+
+    class Broken:
+        def __init__(self, connection: Connection) -> None:
+            self._connection = connection
+
+        def buffers_to_send(self) -> list[bytes]:
+            raise ZeroDivisionError
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._connection, name)
+
+    async def block() -> None:
+        async with opened(pair[0]) as ws, trio.open_nursery() as nursery:
+            nursery.start_soon(ws.ping)
+            await trio.testing.wait_all_tasks_blocked()
+            ws._connection = Broken(ws._connection)
+            nursery.start_soon(ws.ping)
+            start = trio.current_time()
+            with trio.CancelScope(shield=True, deadline=start + 10):
+                await ws.wait_closed()
+            assert trio.current_time() - start < 5
+
+    with pytest.raises(ZeroDivisionError):
+        await block()
+
+
+async def test_the_failure_of_the_reactor_counts_more_than_what_it_looked_like(pair) -> None:
+    from wscore.transport.reactor.running import reactor_of_this_run
+
+    async def block() -> None:
+        async with opened(pair[0]) as ws:
+            await trio.testing.wait_all_tasks_blocked()
+            reactor_of_this_run().reactor.fail(ZeroDivisionError())
+            await ws.send("x")
+
+    with pytest.raises(ZeroDivisionError):
+        await block()
+    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_statistics_of_an_idle_connection_leave_nothing_behind(pair) -> None:
+    async with opened(pair[0]) as ws:
+        assert ws.statistics().senders_waiting == 0
+        assert ws.latency is None
+        assert (ws.line, ws.pings) == (None, None)
+        pair[1].close()
+
+
+async def test_a_connection_that_is_over_need_not_be_found_by_the_collector(pair) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        async with opened(pair[0]) as ws:
+            pair[1].send(frames("x"))
+            await ws.receive()
+            await ws.send("y")
+            with trio.move_on_after(0):
+                await ws.receive()
+            pair[1].close()
+            await ws.wait_closed()
+        gone = weakref.ref(ws)
+        del ws
+        await trio.testing.wait_all_tasks_blocked()
+        assert gone() is None
+    finally:
+        gc.enable()

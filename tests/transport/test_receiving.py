@@ -111,6 +111,23 @@ async def test_a_second_receiver_is_refused_and_does_not_disturb_the_first(link)
         assert got == ["for the first"]
 
 
+async def test_a_receiver_that_was_woken_and_has_not_run_yet_is_the_only_one_all_the_same(link) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        got = []
+
+        async def receive() -> None:
+            got.append(await ws.receive())
+
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        ws._deliver("first")
+        with pytest.raises(trio.BusyResourceError):
+            await ws.receive()
+        await trio.testing.wait_all_tasks_blocked()
+        assert got == ["first"]
+        nursery.start_soon(peer.go)
+
+
 async def test_a_cancelled_receive_loses_nothing(link) -> None:
     async with link() as (ws, peer):
         with trio.CancelScope() as scope:

@@ -176,6 +176,9 @@ class Endpoint:
         else:
             self._fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly")
 
+    def _senders_waiting(self) -> int:
+        return len(self._line)
+
     def _check_sending(self) -> None:
         error = self._sending_error()
         if error is not None:
@@ -313,7 +316,7 @@ class Endpoint:
             self._timers.pinged(now)
 
     def _has_said_all(self) -> bool:
-        return self._has_reset or (self._connection.state is State.CLOSED and not self._connection.bytes_to_send)
+        return self._has_reset or (self._connection.state is State.CLOSED and not self._unsent())
 
     def _look_at_the_clock(self) -> None:
         """Do what is due: a Ping, or giving up a peer that does not answer, or does not close."""

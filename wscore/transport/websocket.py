@@ -108,7 +108,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
             messages_waiting=messages_waiting,
             receive_queue=receive_queue,
             send_buffer=self._unsent(),
-            senders_waiting=len(self._line),
+            senders_waiting=self._senders_waiting(),
             latency=self.latency,
             reset=self._has_reset,
             failed=self._failed,

@@ -62,7 +62,8 @@ cdef class Awaited:
             raise RuntimeError("this call was awaited already")
         self.stage = OVER
         if type(sent) is not Value:
-            self.link.stop_waiting()
+            if stage == ASLEEP:
+                self.link.stop_waiting()
             sent.unwrap()
         if stage == GIVING_WAY:
             self.result, self.inner = self.inner, None
@@ -152,15 +153,16 @@ cdef class Receive(Awaited):
         cdef Link link = self.link
         if link.pace.cancelled():
             return _delegate(self, checkpoint())
-        if link.receiver is not None:
+        if link.is_receiving:
             self.stage = OVER
             raise BusyResourceError("another task is receiving from this WebSocket")
-        if link.items is not None:
+        if link.has_message():
             return _leave(self, link.take())
         return _sleep(self)
 
     cdef int go_on(self, object sent) except -1:
-        if self.link.items is None:
+        self.link.is_receiving = False
+        if not self.link.has_message():
             return _sleep(self)
         self.result = self.link.take()
         return False
@@ -178,6 +180,7 @@ cdef int _sleep(Receive self) except -1:
     if link.receive_trap is None:
         link.receive_trap = trap_of(link.abort_receive)
     link.receiver = link.pace.current_task()
+    link.is_receiving = True
     self.stage = ASLEEP
     self.result = link.receive_trap
     return True

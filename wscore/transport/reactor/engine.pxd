@@ -64,7 +64,9 @@ cdef class Reactor:
     cdef readonly Py_ssize_t count  # of sources
     cdef list dirty_ones
     cdef list waiting_ones
+    cdef list failures  # while flushing: sources, and what they raised
     cdef bint in_turn
+    cdef uint64_t turns  # so many so far
     cdef void** wheel
     cdef int64_t tick
     cdef double wakes_at

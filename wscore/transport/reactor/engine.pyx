@@ -64,16 +64,24 @@ cdef class Source:
         return 0
 
     cdef int open(self, Reactor reactor, int fd, int interest) except -1:
-        """Join the reactor with a non-blocking descriptor, which belongs to this source from now on."""
+        """Join the reactor with a non-blocking descriptor, which belongs to this source from now on.
+
+        If the system does not let it join, it belongs to the caller still.
+        """
         reactor.generation += 1
         self.reactor = reactor
         self.generation = reactor.generation
         self.fd = fd
         while len(reactor.sources) <= fd:
             reactor.sources.append(None)
+        try:
+            self.ask_for(interest)
+        except BaseException:
+            self.fd = -1
+            raise
         reactor.sources[fd] = self
         reactor.count += 1
-        return self.ask_for(interest)
+        return 0
 
     cdef int take_over(self, Source other) except -1:
         """Take the place of another source, and its descriptor."""
@@ -83,6 +91,7 @@ cdef class Source:
         self.fd = other.fd
         other.fd = -1
         _leave_wheel(other)
+        other.deadline = INFINITY
         self.reactor.sources[self.fd] = self
         return 0
 
@@ -185,6 +194,7 @@ cdef class Reactor:
         self.sources = []
         self.dirty_ones = []
         self.waiting_ones = []
+        self.failures = []
         self.at_deadline_change = at_deadline_change
         self.at_end = at_end
         self.tick = <int64_t>floor(now * SLOTS_A_SECOND)
@@ -206,6 +216,7 @@ cdef class Reactor:
         """Do what is to be done, and return whether there may be more already."""
         cdef double until = monotonic() + TURN_TIME
         cdef int seen = 0
+        self.turns += 1
         self.in_turn = True
         try:
             while True:
@@ -287,10 +298,12 @@ cdef class Reactor:
         """Close everything: the reactor has come to its end, has failed, or Trio ends. It takes no more turns."""
         self.crash = error
         self.is_over = True
-        for source in list(self.sources):
-            if source is not None:
-                (<Source>source).failed(error)
-        wscore_poller_close(&self.poller)
+        try:
+            for source in list(self.sources):
+                if source is not None:
+                    (<Source>source).failed(error)
+        finally:
+            wscore_poller_close(&self.poller)
 
 
 # Turns
@@ -326,6 +339,8 @@ cdef int _end_tick(Reactor self) except -1:
         _attend_all(self)
         if self.dirty_ones:
             _flush_dirty(self)
+    if self.failures:
+        _fail_some(self)
     return 0
 
 
@@ -339,7 +354,18 @@ cdef int _flush_dirty(Reactor self) except -1:
         try:
             source.flush()
         except BaseException as error:
-            source.failed(error)
+            # That closes it, and tells those who wait: not before a task has its turn.
+            self.failures.append((source, error))
+            if not self.in_turn:
+                wscore_poller_wake(&self.poller)
+    return 0
+
+
+cdef int _fail_some(Reactor self) except -1:
+    cdef list failures = self.failures
+    self.failures = []
+    for source, error in failures:
+        (<Source>source).failed(error)
     return 0
 
 

@@ -1,5 +1,7 @@
 """The C face of a connection on the reactor, for what is awaited on it."""
 
+from libc.stdint cimport uint64_t
+
 from wscore.codec.native.reader cimport Reader
 from wscore.codec.native.writer cimport Writer
 from wscore.transport.reactor.pace cimport Pace
@@ -36,7 +38,7 @@ cdef class Link(Wire):
     cdef public object pings
     cdef public object over
     cdef readonly bint is_over
-    # Called when it is over, and what could not be contained before that.
+    # Called when it is over, once, and what could not be contained before that.
     cdef object at_over
     cdef object place
     cdef readonly object crash
@@ -52,6 +54,8 @@ cdef class Link(Wire):
     cdef bint says_more  # than messages: Pings, Pongs, Close frames
     cdef bint has_written
     cdef bint broke  # while sending; nobody was told yet
+    cdef bint is_patient  # an end waits, until `answer_by`, for answers to what came before
+    cdef uint64_t last_taken_by  # the turn in which all of that was seen to be taken
     cdef Py_ssize_t max_queue
     cdef Py_ssize_t max_unsent
     cdef double lose_by
@@ -65,8 +69,10 @@ cdef class Link(Wire):
     cdef Py_ssize_t items_start
     cdef Py_ssize_t queued  # what they weigh
     cdef object receiver  # the task that waits for a message
+    cdef bint is_receiving  # somebody waits for one, or was woken and has not run yet
     cdef object receive_trap
 
+    cdef bint has_message(self) noexcept
     cdef object take(self)
     cdef bint goes_at_once(self, object message) except -1
     cdef int add(self, object message) except -1

@@ -86,6 +86,8 @@ cdef class Link(Wire):
             self.inbox = self._new_inbox()
         self.context = context
         self.adopt(other)
+        if self.backlog is not None:
+            self.progress_by = current_time() + <double>self._options.send_timeout
         _set_alarm(self)
 
     def begin(self, bytes rest):
@@ -125,6 +127,10 @@ cdef class Link(Wire):
     cdef int ended(self) except -1:
         self._lose()
         return _conclude(self)
+
+    cdef bint has_message(self) noexcept:
+        """Whether `receive` need not wait: what waits to be given to `_on_message` is not for it."""
+        return self.items is not None and self._on_message is None
 
     cdef object take(self):
         """The next message, which there is; reading goes on if it has paused and there is room again."""
@@ -183,6 +189,7 @@ cdef class Link(Wire):
 
     cdef int stop_waiting(self) noexcept:
         self.receiver = None
+        self.is_receiving = False
         return 0
 
     # Sending
@@ -246,6 +253,7 @@ cdef class Link(Wire):
     cdef int cannot_send(self) except -1:
         self.broke = True
         self.is_open = False
+        self.progress_by = INFINITY
         return self.reactor.attend_to(self)
 
     # What is found out in the course of it
@@ -285,7 +293,10 @@ cdef class Link(Wire):
         self._leave_reserve()
         if self.over is not None:
             self.over.set()
-        self.at_over(self, self.place)
+        # Neither is wanted any more, and both lead back here: a connection that is over need not wait for the collector.
+        at_over, self.at_over = self.at_over, None
+        self.receive_trap = None
+        at_over(self, self.place)
         return 0
 
     cdef int failed(self, object error) except -1:
@@ -327,7 +338,7 @@ cdef class Link(Wire):
 
     def _closing_begins(self):
         self.is_open = False
-        self.is_deaf = True
+        self.is_deaf = self._discards
         self._timers.closing(current_time(), self._options.close_timeout)
         if self._end is not None:
             self.discards = True
@@ -336,7 +347,7 @@ cdef class Link(Wire):
             self.reactor.attend_to(self)
 
     def _give_up(self):
-        if not self._has_said_all():
+        if self.fd >= 0 and not self._has_said_all():
             self._has_reset = True
             self.reset()
 
@@ -374,10 +385,19 @@ cdef int _queue(Link self, list messages, Py_ssize_t weight) except -1:
     if self.items is None:
         self.items = messages
     else:
-        self.items.extend(messages)
+        _append(self, messages)
     self.queued += weight
     _wake_receiver(self)
     return _pause(self) if self.queued >= self.max_queue else 0
+
+
+cdef int _append(Link self, list events) except -1:
+    """Those that were taken leave their places when they are the half: a queue need never be empty."""
+    if self.items_start > len(self.items) >> 1:
+        del self.items[:self.items_start]
+        self.items_start = 0
+    self.items.extend(events)
+    return 0
 
 
 cdef int _note_written(Link self) except -1:
@@ -405,7 +425,7 @@ cdef int _take_events(Link self, list events) except -1:
     if self.items is None:
         self.items = events
     else:
-        self.items.extend(events)
+        _append(self, events)
     return _call(self)
 
 
@@ -487,9 +507,7 @@ cdef int _go_on(Link self) except -1:
         return 0
     if self._connection.has_rest:
         _pause(self)
-        if self._connection.is_ending:
-            self.answer_by = current_time() + <double>self._options.close_timeout * PATIENCE
-            _set_alarm(self)
+        _be_patient(self)
         if self.items is None:
             self.reactor.attend_to(self)
     elif _is_full(self):
@@ -542,9 +560,30 @@ cdef bint _must_wait(Link self) except -1:
     """Whether what is left has to wait, for room or, if it is the end, for what came before to be answered."""
     if self.is_deaf:
         return False
-    if self._connection.is_ending:
-        return self._receive_queue()[0] > 0 and self.answer_by != INFINITY
-    return _is_full(self)
+    if not self._connection.is_ending:
+        return _is_full(self)
+    _be_patient(self)
+    if self.answer_by == INFINITY or self._on_message is not None:
+        return False
+    if self._receive_queue()[0] > 0:
+        self.last_taken_by = 0
+        return True
+    if self.last_taken_by == 0:
+        self.last_taken_by = self.reactor.turns
+    elif self.last_taken_by != self.reactor.turns:
+        return False
+    # Whoever has received the last message sends the answer in this step, or in the next if it has to give way.
+    self.reactor.attend_to(self)
+    return True
+
+
+cdef int _be_patient(Link self) except -1:
+    """If what is left is the end, answers to what came before have their time, from now on."""
+    if self._connection.is_ending and not self.is_patient:
+        self.is_patient = True
+        self.answer_by = current_time() + <double>self._options.close_timeout * PATIENCE
+        _set_alarm(self)
+    return 0
 
 
 cdef int _account(Link self) except -1:

@@ -56,6 +56,14 @@ class ReactorWebSocket(Link, WebSocket):
             self.line = self._new_line()
         return self.line
 
+    def _senders_waiting(self) -> int:
+        return 0 if self.line is None else len(self.line)
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds between the last answered Ping and its Pong; None before the first."""
+        return None if self.pings is None else self.pings.latency
+
     @property
     def _progress(self) -> trio.lowlevel.ParkingLot:
         if self.progress is None:
@@ -97,10 +105,11 @@ async def open_websocket(
     if on_message is not None and options.pieces:
         raise ValueError("on_message wants whole messages: leave pieces off")
     ws = ReactorWebSocket(connection, options, replace(opening, rest=b""), on_message, on_error)
+    error: Exception | None = None
     with trio.CancelScope() as block:
 
-        def at_over(_: Link, _place: None) -> None:
-            if ws.crash is not None:
+        def at_over(over: Link, _place: None) -> None:
+            if over.crash is not None:
                 block.cancel()
 
         ws.start(arrival, pace_of_this_run(), copy_context(), at_over)
@@ -108,13 +117,16 @@ async def open_websocket(
             ws.begin(opening.rest)
             yield ws
             await ws.aclose()
-        except Exception:
+        except Exception as raised:
+            error = raised
             ws._fail(CloseCode.INTERNAL_ERROR, "")
             # The error that is under way counts more.
             with suppress(trio.Cancelled):
                 await ws.wait_closed()
-            raise
         finally:
             ws.abort()
+    # What has ended the connection counts more than what that looked like.
     if ws.crash is not None:
         raise ws.crash
+    if error is not None:
+        raise error

@@ -92,6 +92,24 @@ cdef class Tls:
         """What is still to be sent after an error."""
         return self.outgoing.read()
 
+    def encrypt(self, data):
+        """After the handshake: what is to be sent so that the peer reads `data`. Raises `ssl.SSLError`."""
+        self.ssl_object.write(data)
+        return self.outgoing.read()
+
+    def decrypt(self, received, Py_ssize_t size):
+        """After the handshake: at most `size` bytes of what `received` and what came before say; b"" if that takes more,
+        None if the peer has ended. Raises `ssl.SSLError`.
+        """
+        if received:
+            self.incoming.write(received)
+        try:
+            return self.ssl_object.read(size) or None
+        except WANTS_MORE:
+            return b""
+        except TLS_ENDS:
+            return None
+
 
 @cython.auto_pickle(False)
 cdef class Wire(Source):
@@ -175,8 +193,12 @@ cdef class Wire(Source):
     cdef int push_all(self, list buffers) except -1:
         """Send all of these, as soon as the system takes them; with TLS, encrypted."""
         if self.tls is not None and self.tls.is_up:
-            for buffer in buffers:
-                self.tls.ssl_object.write(buffer)
+            try:
+                for buffer in buffers:
+                    self.tls.ssl_object.write(buffer)
+            except ssl.SSLError:
+                # TLS has ended on our side, or wants to read first, which the peer may put off for ever.
+                return _cannot_send(self)
             return _push_raw(self, [self.tls.outgoing.read()])
         return _push_raw(self, buffers)
 
