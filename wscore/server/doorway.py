@@ -88,17 +88,24 @@ class Doorway:
         with self.limits.watched(self._go_on):
             try:
                 async with trio.open_nursery() as self._nursery:
-                    with accepting:
-                        async with trio.open_nursery() as open_ones:
-                            for listener, listening in zip(self._listeners, self._listening, strict=True):
-                                open_ones.start_soon(_until_closed, listener, listening)
-                    self._stop_listening()
-                    self.close()
-                    while self.guests or self.websockets:
-                        await self._change.park()
+                    try:
+                        await self._take_in(accepting)
+                    finally:
+                        # Before the nursery closes, in which whoever comes in may start a task.
+                        self._stop_listening()
+                        self._cut()
             finally:
-                self._stop_listening()
                 self._cut()
+
+    async def _take_in(self, accepting: trio.CancelScope) -> None:
+        with accepting:
+            async with trio.open_nursery() as open_ones:
+                for listener, listening in zip(self._listeners, self._listening, strict=True):
+                    open_ones.start_soon(_until_closed, listener, listening)
+        self._stop_listening()
+        self.close()
+        while self.guests or self.websockets:
+            await self._change.park()
 
     def close(self) -> None:
         """Tell those whose request has not come that we are closing."""
@@ -148,19 +155,29 @@ class Doorway:
             ws.abort()
 
     def _take(self, sock: socket) -> None:
-        local, remote = sock.getsockname(), _peer_of(sock)
-        Guest(self, sock.detach(), local, remote)
+        place = self.limits.enter()
+        try:
+            guest = Guest(self, sock, place)
+        except BaseException as error:
+            # What goes wrong with one connection is no reason to accept no more.
+            sock.close()
+            place.leave()
+            self.crashed(error)
+        else:
+            guest.attempt(guest.begin)
 
     def start_task(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Start a task that lives no longer than the server."""
         assert self._nursery is not None
         self._nursery.start_soon(function, *arguments)
 
-    def arrive(self, guest: "Guest", fd: int) -> Arrival:
+    def arrive(self, guest: "Guest", sock: socket) -> Arrival:
         """Let the reactor have the socket of a guest."""
-        self.guests.add(guest)
         tls = None if guest.visit.header is not None else self.new_tls()
-        return Arrival(self._running.reactor, fd, tls, guest)
+        arrival = Arrival(self._running.reactor, sock.fileno(), tls, guest)
+        sock.detach()
+        self.guests.add(guest)
+        return arrival
 
     def new_tls(self) -> Tls | None:
         """Our end of TLS, if that is spoken."""
@@ -213,6 +230,10 @@ class Doorway:
         self._change.unpark_all()
 
     def crashed(self, error: BaseException) -> None:
+        """A connection has ended with this. If the whole reactor has, so does the server."""
+        if error is self._running.reactor.crash:
+            self.fail(error)
+            return
         try:
             self.conversations.contain(error)
         except BaseException as fatal:
@@ -224,16 +245,28 @@ class Guest:
 
     __slots__ = ("_doorway", "_thinking", "arrival", "place", "visit", "waits_for_request")
 
-    def __init__(self, doorway: Doorway, fd: int, local: object, remote: object) -> None:
+    def __init__(self, doorway: Doorway, sock: socket, place: Place) -> None:
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
-        self.place = doorway.limits.enter()
+        self.place = place
         is_encrypted = doorway.ssl_context is not None
-        self.visit = doorway.admission.visit(local, remote, is_encrypted=is_encrypted, place=self.place)
+        local, remote = sock.getsockname(), _peer_of(sock)
+        self.visit = doorway.admission.visit(local, remote, is_encrypted=is_encrypted, place=place)
         self.waits_for_request = True
-        self.arrival = doorway.arrive(self, fd)
-        self.arrival.call_at(trio.current_time() + doorway.options.handshake_timeout)
-        if self.visit.header is None and not is_encrypted:
+        self.arrival = doorway.arrive(self, sock)
+
+    def attempt(self, step: Callable[..., object], *arguments: object) -> None:
+        """Take a step that the reactor has not asked for; should it fail, that ends this connection only."""
+        try:
+            step(*arguments)
+        except BaseException as error:
+            self.failed(error)
+            self.arrival.close()
+
+    def begin(self) -> None:
+        """Start the clock, and say what is to be said without listening."""
+        self.arrival.call_at(trio.current_time() + self._doorway.options.handshake_timeout)
+        if self.visit.header is None and self.arrival.is_encrypted is None:
             self._say_at_once()
         elif self.visit.is_dropped:
             self.arrival.cut()
@@ -259,7 +292,8 @@ class Guest:
         self.arrival.pause()
         answer = self._doorway.admission.ask(result) if isinstance(result, Request) else result
         if isinstance(answer, Awaitable):
-            self._doorway.start_task(self._think, answer)
+            self._thinking = trio.CancelScope()
+            self._doorway.start_task(self._think, answer, self._thinking)
         else:
             self.respond(answer)
 
@@ -280,9 +314,11 @@ class Guest:
             self.respond(self.visit.refusal)
         return self.visit.is_dropped or self.visit.refusal is not None
 
-    async def _think(self, answer: Awaitable[Answer]) -> None:
-        with trio.CancelScope() as self._thinking:
-            self.respond(await answer)
+    async def _think(self, answer: Awaitable[Answer], thinking: trio.CancelScope) -> None:
+        with thinking:
+            said = await answer
+            if not thinking.cancel_called:
+                self.attempt(self.respond, said)
 
     def respond(self, answer: Answer) -> None:
         """Say what there is to say, and become a WebSocket or leave."""
