@@ -93,8 +93,10 @@ def link(role: Role, transport: str) -> Link:
     What is written is taken at once, by a stream in memory or a pair of sockets; with `lockstep` it is not, until the
     peer reads.
     """
-    opened = on_a_stream if transport == "stream" else on_the_reactor
+    return linked_by(on_a_stream if transport == "stream" else on_the_reactor, role)
 
+
+def linked_by(opened: Callable[..., Any], role: Role) -> Link:
     @asynccontextmanager
     async def linked(
         *, lockstep: bool = False, on_message: Any = None, opening: Any = None, peer_options: Any = None, **options: Any
@@ -149,11 +151,11 @@ class Filled(trio.abc.HalfCloseableStream):
 
     def __init__(self, sock: trio.socket.SocketType, stopper: int) -> None:
         self._stream = trio.SocketStream(sock)
-        self._stopper = stopper
+        self.stopper = stopper
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        while self._stopper:
-            self._stopper -= len(await self._stream.receive_some(min(self._stopper, 1 << 16)))
+        while self.stopper:
+            self.stopper -= len(await self._stream.receive_some(min(self.stopper, 1 << 16)))
         return bytes(await self._stream.receive_some(max_bytes))
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
