@@ -37,10 +37,11 @@ async def test_a_failure_after_a_long_thought_ends_that_connection_only(monkeypa
         return wscore.Accept()
 
     async with serving(on_request=on_request) as server:
-        with monkeypatch.context() as patched, pytest.raises(OSError):
+        with monkeypatch.context() as patched:
             patched.setattr(doorway, "new_connection", None)
-            async with wscore.connect(url_of(server)):
-                pass
+            async with wscore.connect(url_of(server)) as ws:
+                with pytest.raises(wscore.ConnectionLost):
+                    await ws.receive()
         assert server.statistics().errors == 1
         async with dial(server) as raw:
             await raw.ask()
@@ -52,9 +53,8 @@ async def test_nothing_of_the_opening_handshake_is_kept_as_long_as_the_connectio
     from wscore.server.doorway import Guest
     from wscore.transport.reactor.arrival import Arrival
 
-    async with serving() as server:
-        async with dial(server) as raw:
-            await raw.upgrade()
-            gc.collect()
-            kept = [each for each in gc.get_objects() if isinstance(each, Guest | Arrival | ServerHandshake)]
-            assert kept == []
+    async with serving() as server, dial(server) as raw:
+        await raw.upgrade()
+        gc.collect()
+        kept = [each for each in gc.get_objects() if isinstance(each, Guest | Arrival | ServerHandshake)]
+        assert kept == []

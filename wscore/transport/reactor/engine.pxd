@@ -67,6 +67,7 @@ cdef class Reactor:
     cdef list failures  # while flushing: sources, and what they raised
     cdef bint in_turn
     cdef uint64_t turns  # so many so far
+    cdef bint wakes_nobody  # Trio waits next, and has made up for how long
     cdef void** wheel
     cdef int64_t tick
     cdef double wakes_at

@@ -242,7 +242,11 @@ cdef class Reactor:
     def before_io_wait(self, timeout):
         """Trio's instrument: the tick ends, whoever has sent in it."""
         if self.dirty_ones:
-            _flush_dirty(self)
+            self.wakes_nobody = True
+            try:
+                _flush_dirty(self)
+            finally:
+                self.wakes_nobody = False
 
     cdef int dirty(self, Source source) except -1:
         if not source.is_dirty:

@@ -264,6 +264,7 @@ cdef class Link(Wire):
         if self.has_written:
             self.has_written = False
             self._has_written()
+        _account(self)
         if self.is_paused and self.fd >= 0:
             _resume(self)
         return _conclude(self)
@@ -570,9 +571,10 @@ cdef bint _must_wait(Link self) except -1:
         return True
     if self.last_taken_by == 0:
         self.last_taken_by = self.reactor.turns
-    elif self.last_taken_by != self.reactor.turns:
+    elif self.reactor.turns >= self.last_taken_by + 2:
         return False
-    # Whoever has received the last message sends the answer in this step, or in the next if it has to give way.
+    # Whoever has received the last message sends the answer in this step, or in the next if it has to give way, which
+    # may come after our next turn.
     self.reactor.attend_to(self)
     return True
 
@@ -596,6 +598,9 @@ cdef int _account(Link self) except -1:
     if self.is_paused:
         held += self._connection.bytes_kept - self.reader.message.size
     change = held - self._held
+    if self.reactor.wakes_nobody:
+        # Somebody may wait for the sum of all.
+        return self.reactor.attend_to(self) if change >= QUANTUM or -change >= QUANTUM else 0
     if change >= QUANTUM or -change >= QUANTUM:
         self._held = held
         self._reserve.change(change)
