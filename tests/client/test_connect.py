@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ from wscore.server.pages import plain
 
 from ..raw import Raw, echo, serving, url_of
 from ..steps import cancelled_at
+
+
+@pytest.fixture(autouse=True, params=["stream", pytest.param("auto", marks=pytest.mark.native)])
+def transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What moves the bytes of clients; what is tested holds on both."""
+    if request.param == "stream":
+        monkeypatch.setattr(wscore, "connect", partial(wscore.connect, transport="stream"))
+    return request.param
 
 
 @contextlib.asynccontextmanager
@@ -115,6 +124,25 @@ async def test_a_stream_may_be_brought_along_and_belongs_to_the_websocket() -> N
             assert await ws.receive() == "hello"
     with pytest.raises(trio.ClosedResourceError):
         await ours.send_all(b"x")
+
+
+async def test_sockets_go_to_the_reactor_and_other_streams_do_not(transport: str) -> None:
+    async with serving() as server:
+        stream = await trio.open_tcp_stream(*server.addresses[0][:2])
+        for options in ({}, {"stream": stream}):
+            async with wscore.connect(url_of(server), **options) as ws:
+                assert type(ws).__name__ == ("StreamWebSocket" if transport == "stream" else "ReactorWebSocket")
+                await ws.send("hello")
+                assert await ws.receive() == "hello"
+        tcp = await trio.open_tcp_stream(*server.addresses[0][:2])
+        async with wscore.connect(url_of(server), stream=trio.StapledStream(tcp, tcp)) as ws:
+            assert type(ws).__name__ == "StreamWebSocket"
+
+
+async def test_the_reactor_wants_sockets() -> None:
+    ours, _ = trio.testing.memory_stream_pair()
+    assert isinstance(await failure_of("ws://x/", stream=ours, transport="reactor"), ValueError)
+    assert isinstance(await failure_of("ws://x/", transport="carrier pigeon"), ValueError)
 
 
 async def test_frames_behind_the_answer_are_the_first_of_the_websocket() -> None:

@@ -8,15 +8,18 @@ of it. No redirect is followed: headers such as Authorization are meant for the 
 import os
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from functools import cache
+from typing import Literal
 
 import trio
 
 from wscore.codec import CLIENT
+from wscore.protocol.connection import Connection
 from wscore.protocol.handshake import ClientHandshake, HandshakeError, HeadersLike, Response
 from wscore.protocol.uri import Uri
 from wscore.transport.addresses import addresses_of
+from wscore.transport.choice import check_transport
 from wscore.transport.linger import close_now
 from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.transport.rates import Rate
@@ -37,6 +40,7 @@ async def connect(
     *,
     stream: trio.abc.Stream | None = None,
     ssl_context: ssl.SSLContext | None = None,
+    transport: Literal["auto", "reactor", "stream"] = "auto",
     subprotocols: Sequence[str] = (),
     headers: HeadersLike = (),
     compression: Compression | None = None,
@@ -69,6 +73,9 @@ async def connect(
     `ssl_context` decides whom to trust, by default the system's authorities. User and password of the URL become HTTP
     Basic authentication; `headers` are sent beside those of the handshake. `subprotocols` are offered, the favourite
     first; `ws.subprotocol` is the server's choice. Redirects are not followed.
+
+    `transport` is what moves the bytes: "auto" is the reactor where there is one, for a TCP connection of ours and for
+    a `stream` that is a plain `trio.SocketStream`, whose socket it takes; for all else it is "stream".
 
     Finding and reaching the server may take `connect_timeout` seconds, TLS and the opening handshake another
     `handshake_timeout`. The other limits are those of `serve`.
@@ -108,14 +115,27 @@ async def connect(
         max_headers=max_headers,
     )
     context = context_for(handshake.uri, ssl_context)
+    on_the_reactor = _on_the_reactor(transport, stream)
     below = await reach(handshake.uri, connect_timeout) if stream is None else stream
     try:
-        top, opening = await _open(below, handshake, context, handshake_timeout)
+        top, opening = await _open(below, handshake, context, handshake_timeout, on_the_reactor)
         connection = new_connection(CLIENT, options, handshake.deflate)
-        async with open_websocket(top, connection, options, opening) as ws:
+        async with _go_on(top, connection, options, opening, on_the_reactor) as ws:
             yield ws
     finally:
         await close_now(below)
+
+
+def _on_the_reactor(transport: str, given: trio.abc.Stream | None) -> bool:
+    """Whether the reactor is wanted and there, and can have the socket; "auto" means "if it can".
+
+    Raises `ValueError` if it is wanted for a stream that is no socket.
+    """
+    is_available = check_transport(transport)
+    is_socket = given is None or type(given) is trio.SocketStream
+    if transport == "reactor" and not is_socket:
+        raise ValueError("the reactor moves the bytes of sockets only: give a trio.SocketStream, or leave stream out")
+    return transport != "stream" and is_available and is_socket
 
 
 def context_for(uri: Uri, given: ssl.SSLContext | None) -> ssl.SSLContext | None:
@@ -160,13 +180,18 @@ def _plain(error: OSError, uri: Uri) -> OSError:
 
 
 async def _open(
-    stream: trio.abc.Stream, handshake: ClientHandshake, context: ssl.SSLContext | None, timeout: float
+    stream: trio.abc.Stream,
+    handshake: ClientHandshake,
+    context: ssl.SSLContext | None,
+    timeout: float,
+    on_the_reactor: bool,
 ) -> tuple[trio.abc.Stream, Opening]:
     """Shake hands, first on TLS, then on WebSocket; return the stream to go on with, and what was settled."""
+    local, remote = addresses_of(stream)
     try:
         with trio.fail_after(timeout):
             if context is not None:
-                stream = await start_tls(stream, context, server_hostname=handshake.uri.host)
+                stream = await _encrypt(stream, context, handshake.uri.host, on_the_reactor)
             response = await _ask(stream, handshake)
     except trio.TooSlowError:
         raise_refusal(handshake)
@@ -174,7 +199,6 @@ async def _open(
     except trio.BrokenResourceError as error:
         raise_refusal(handshake)
         raise _as_os_error(error) from None
-    local, remote = addresses_of(stream)
     return stream, Opening(
         response=response,
         subprotocol=handshake.subprotocol,
@@ -182,6 +206,28 @@ async def _open(
         remote_address=remote,
         rest=handshake.rest,
     )
+
+
+async def _encrypt(
+    stream: trio.abc.Stream, context: ssl.SSLContext, host: str, on_the_reactor: bool
+) -> trio.abc.Stream:
+    if not on_the_reactor:
+        return await start_tls(stream, context, server_hostname=host)
+    from wscore.transport.reactor import opening
+
+    assert isinstance(stream, trio.SocketStream)
+    return await opening.start_tls(stream, context, server_hostname=host)
+
+
+def _go_on(
+    stream: trio.abc.Stream, connection: Connection, options: Options, opening: Opening, on_the_reactor: bool
+) -> AbstractAsyncContextManager[WebSocket]:
+    if not on_the_reactor:
+        return open_websocket(stream, connection, options, opening)
+    from wscore.transport.reactor.opening import EncryptedStream, go_on
+
+    assert isinstance(stream, trio.SocketStream | EncryptedStream)
+    return go_on(stream, connection, options, opening)
 
 
 async def _ask(stream: trio.abc.Stream, handshake: ClientHandshake) -> Response:

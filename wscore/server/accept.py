@@ -19,7 +19,6 @@ __all__ = [
     "Listener",
     "accept_from",
     "addresses_of",
-    "check_transport",
     "on_the_reactor",
     "open_listeners",
 ]
@@ -57,14 +56,6 @@ def addresses_of(listeners: Sequence[Listener]) -> list[object]:
 
 def _below_tls(listener: object) -> object:
     return listener.transport_listener if isinstance(listener, trio.SSLListener) else listener
-
-
-def check_transport(transport: str) -> None:
-    """Raises `ValueError` for a transport that there is not, at all or in this installation."""
-    if transport not in ("auto", "reactor", "stream"):
-        raise ValueError(f'transport must be "auto", "reactor" or "stream", not {transport!r}')
-    if transport == "reactor" and not reactor.AVAILABLE:
-        raise ValueError('the reactor needs the compiled codec, and epoll or kqueue: transport is "auto" or "stream"')
 
 
 def on_the_reactor(transport: str, listeners: Sequence[Listener]) -> bool:

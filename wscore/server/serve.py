@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 import trio
 
 from wscore.protocol.prepared import PreparedMessage, prepare
-from wscore.server.accept import Listener, accept_from, addresses_of, check_transport, on_the_reactor, open_listeners
+from wscore.server.accept import Listener, accept_from, addresses_of, on_the_reactor, open_listeners
 from wscore.server.admission import Admission
 from wscore.server.application import OnRequest
 from wscore.server.auth import Authorize
@@ -24,6 +24,7 @@ from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
 from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
+from wscore.transport.choice import check_transport
 from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
 from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
