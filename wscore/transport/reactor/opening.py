@@ -94,7 +94,7 @@ def go_on(
     """Let the reactor have the socket of `stream`, after the opening handshake: `transport.reactor.open_websocket`."""
     tls = None
     if isinstance(stream, EncryptedStream):
-        stream, tls = stream.transport_stream, stream.tls
+        tls, stream = stream.tls, stream.transport_stream
     trio.lowlevel.notify_closing(stream.socket)
     arrival = Arrival(reactor_of_this_run().reactor, stream.socket.fileno(), tls)
     stream.socket.detach()
