@@ -294,7 +294,7 @@ cdef class Link(Wire):
         self._leave_reserve()
         if self.over is not None:
             self.over.set()
-        # Neither is wanted any more, and both lead back here: a connection that is over need not wait for the collector.
+        # Neither is wanted any more, and both lead back here: what is over need not wait for the collector.
         at_over, self.at_over = self.at_over, None
         self.receive_trap = None
         at_over(self, self.place)
@@ -645,7 +645,7 @@ cdef int _flush_all(Link self) except -1:
 
 
 cdef int _expect_progress(Link self) except -1:
-    """Some of what waits has to leave within `send_timeout` from now. An alarm that comes too early finds a new time."""
+    """Some of what waits has to leave within `send_timeout` from now. An alarm that comes too early finds another."""
     cdef bint is_set = self.progress_by != INFINITY
     self.progress_by = current_time() + <double>self._options.send_timeout
     return 0 if is_set else _set_alarm(self)

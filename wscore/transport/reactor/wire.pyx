@@ -98,8 +98,8 @@ cdef class Tls:
         return self.outgoing.read()
 
     def decrypt(self, received, Py_ssize_t size):
-        """After the handshake: at most `size` bytes of what `received` and what came before say; b"" if that takes more,
-        None if the peer has ended. Raises `ssl.SSLError`.
+        """After the handshake: at most `size` bytes of what `received` and what came before say; b"" if that takes
+        more, None if the peer has ended. Raises `ssl.SSLError`.
         """
         if received:
             self.incoming.write(received)
