@@ -129,13 +129,14 @@ async def test_a_stream_may_be_brought_along_and_belongs_to_the_websocket() -> N
 async def test_sockets_go_to_the_reactor_and_other_streams_do_not(transport: str) -> None:
     async with serving() as server:
         stream = await trio.open_tcp_stream(*server.addresses[0][:2])
-        for options in ({}, {"stream": stream}):
+        given = {"stream": stream, "transport": "stream" if transport == "stream" else "reactor"}
+        for options in ({}, given):
             async with wscore.connect(url_of(server), **options) as ws:
                 assert type(ws).__name__ == ("StreamWebSocket" if transport == "stream" else "ReactorWebSocket")
                 await ws.send("hello")
                 assert await ws.receive() == "hello"
         tcp = await trio.open_tcp_stream(*server.addresses[0][:2])
-        async with wscore.connect(url_of(server), stream=trio.StapledStream(tcp, tcp)) as ws:
+        async with wscore.connect(url_of(server), stream=tcp) as ws:
             assert type(ws).__name__ == "StreamWebSocket"
 
 

@@ -74,8 +74,8 @@ async def connect(
     Basic authentication; `headers` are sent beside those of the handshake. `subprotocols` are offered, the favourite
     first; `ws.subprotocol` is the server's choice. Redirects are not followed.
 
-    `transport` is what moves the bytes: "auto" is the reactor where there is one, for a TCP connection of ours and for
-    a `stream` that is a plain `trio.SocketStream`, whose socket it takes; for all else it is "stream".
+    `transport` is what moves the bytes: "auto" is the reactor where there is one, for a TCP connection of ours, and
+    "stream" for a `stream` that was given; "reactor" takes the socket out of one that is a plain `trio.SocketStream`.
 
     Finding and reaching the server may take `connect_timeout` seconds, TLS and the opening handshake another
     `handshake_timeout`. The other limits are those of `serve`.
@@ -135,7 +135,8 @@ def _on_the_reactor(transport: str, given: trio.abc.Stream | None) -> bool:
     is_socket = given is None or type(given) is trio.SocketStream
     if transport == "reactor" and not is_socket:
         raise ValueError("the reactor moves the bytes of sockets only: give a trio.SocketStream, or leave stream out")
-    return transport != "stream" and is_available and is_socket
+    # Whoever brought a stream may use it beside us, to break off for one, unless told that its socket is taken.
+    return is_available and (transport == "reactor" or (transport == "auto" and given is None))
 
 
 def context_for(uri: Uri, given: ssl.SSLContext | None) -> ssl.SSLContext | None:
