@@ -58,27 +58,28 @@ SOCKETS = ("sources", "descriptors", "open", "handshakes")
 COUNTS = (*SOCKETS, "receive_queue", "send_buffer", "held", "messages_waiting", "senders_waiting", "tasks")
 
 
-async def after_all(target: Target, before: Measured) -> Measured:
-    """Wait until everything is as it was before."""
+def counts(measured: Measured) -> Measured:
+    return {name: measured[name] for name in COUNTS}
+
+
+async def after_all(target: Target, fresh: Measured, before: Measured) -> Measured:
+    """Wait until there is no more of anything than on a fresh server, and as much memory as before."""
     print("before:", before)  # to be seen should it not come to that
-
-    def has_returned(now: Measured) -> bool:
-        return (
-            {name: now[name] for name in COUNTS} == {name: before[name] for name in COUNTS}
-            and abs(now["blocks"] - before["blocks"]) < before["blocks"] / 100
-        )
-
-    return await target.until(has_returned)
+    enough = before["blocks"] / 100
+    return await target.until(
+        lambda now: counts(now) == counts(fresh) and abs(now["blocks"] - before["blocks"]) < enough
+    )
 
 
 @pytest.mark.parametrize("on_message", [False, True], ids=["handler", "on_message"])
 async def test_a_second_and_a_third_wave_leave_nothing_behind(transport: str, on_message: bool, scale: Scale) -> None:
     async with attacked(transport, on_message=on_message) as target:
+        fresh = await target.measure()
         await wave(target, scale.wave)
-        before = await target.quiet()
+        before = await target.until(lambda now: counts(now) == counts(fresh))
         for _ in range(2):
             await wave(target, scale.wave)
-            after = await after_all(target, before)
+            after = await after_all(target, fresh, before)
             assert after["most_rss"] < before["most_rss"] * 1.05
             before = after
         assert has_reasons_for_all(after, target.knocks), after
@@ -88,10 +89,11 @@ async def test_many_connects_leave_nothing_behind(transport: str, scale: Scale) 
     """Some open and close, some vanish in the middle of their request, some without a word, some are refused."""
     # Trio keeps deadlines that are cancelled until they would have come, or there are a thousand: let them come soon.
     async with attacked(transport, handshake_timeout=1.0, ping_interval=1.0, close_timeout=1.0) as target:
+        fresh = await target.measure()
         await come_and_go(target, 200)
-        before = await target.quiet()
+        before = await target.until(lambda now: counts(now) == counts(fresh))
         await come_and_go(target, scale.connects)
-        after = await after_all(target, before)
+        after = await after_all(target, fresh, before)
         assert has_reasons_for_all(after, target.knocks), after
 
 
