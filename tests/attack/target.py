@@ -42,7 +42,7 @@ class Events(logging.Handler):
         self.counts: Counter[str] = Counter()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.counts[getattr(record, "event", record.getMessage())] += 1
+        self.counts[getattr(record, "wscore_fields", {}).get("event", record.getMessage())] += 1
 
 
 class Target:
