@@ -44,7 +44,7 @@ cdef class Pace:
         self.turned_at = _now(self)
 
     def after_io_wait(self, timeout):
-        """Trio's loop has turned: the count starts anew."""
+        """Trio's loop has turned: the time starts anew."""
         self.ready_calls = 0
         self.is_over = False
         self.turned_at = _now(self)

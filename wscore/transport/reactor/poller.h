@@ -15,7 +15,8 @@ enum {
     /* Reported only, asked for or not: the peer is gone in both directions, or an error waits. Whoever asks for reading
      * alone may get WSCORE_READ in its place; then it is `recv` that tells. */
     WSCORE_BROKEN = 4,
-    /* Asked for only, and never changed: of several processes that listen on it, one is woken. */
+    /* Asked for only, and never changed: of several processes that wait for it directly, one is woken. Where a process
+     * waits for the poller's own descriptor by another poller, as Trio does, each is woken all the same. */
     WSCORE_EXCLUSIVE = 8,
 };
 
