@@ -17,6 +17,7 @@ from math import ceil
 from wscore.codec import SERVER
 from wscore.protocol.extensions import DeflateParameters
 from wscore.protocol.handshake import Accept, Page, Received, Refuse, Request, ServerHandshake
+from wscore.protocol.origin import SitePolicy
 from wscore.protocol.request import Client, tell_client
 from wscore.server import pages
 from wscore.server.application import Answer, Application, OnRequest, Refusal, described
@@ -24,7 +25,6 @@ from wscore.server.auth import Authorize
 from wscore.server.forwarded import TrustedProxies
 from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
-from wscore.server.origin import SitePolicy
 from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError
 from wscore.server.statistics import Tally
 from wscore.transport.options import Options

@@ -13,9 +13,9 @@ from contextlib import suppress
 from time import monotonic
 
 from wscore.protocol.handshake import Accept, Page, Refuse, Request
+from wscore.protocol.origin import SitePolicy
 from wscore.server.admission import Admission, Visit
 from wscore.server.logs import logger
-from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
 from wscore.server.statistics import Tally
 from wscore.transport.options import Options

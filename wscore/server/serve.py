@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from wscore.protocol.origin import SitePolicy
 from wscore.protocol.prepared import PreparedMessage, prepare
 from wscore.server.accept import Listener, accept_from, addresses_of, on_the_reactor, open_listeners
 from wscore.server.admission import Admission
@@ -21,7 +22,6 @@ from wscore.server.conversation import Conversations, Handler
 from wscore.server.entrance import Entrance
 from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
 from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
-from wscore.server.origin import SitePolicy
 from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.transport.choice import check_transport

@@ -21,6 +21,7 @@ from ..codec import MESSAGE_OVERHEAD, CloseCode, Piece
 from ..codec.errors import MESSAGE_TOO_BIG
 from ..protocol.connection import Connection, State
 from ..protocol.events import Close, Event, Ping, Pong
+from ..protocol.timers import Timers
 from .errors import ConnectionClosed, ConnectionLost
 from .options import Options
 from .pings import Pings
@@ -29,7 +30,6 @@ from .receiving import Inbox
 from .records import Opening
 from .reserve import QUANTUM, Reserve
 from .sending import SendLine
-from .timers import Timers
 from .trio_glue import Manners, manners_of_this_run
 
 if TYPE_CHECKING:

@@ -1,6 +1,7 @@
 """The deadlines of one connection: when to ping, when a pong is overdue, when a closing handshake has failed.
 
-Decides about times only: it neither sleeps nor sends. Times are those of `trio.current_time()`; `math.inf` is never.
+Decides about times only: it neither sleeps, nor sends, nor reads a clock. Times are seconds of its owner's clock, and
+`math.inf` is never.
 The pong deadline starts when the Ping has left, and stands still while we have paused reading: a pong that waits behind
 messages nobody has fetched is not late (RFC 6455 section 5.5.2 asks for an answer, not for a quick one).
 """

@@ -3,8 +3,8 @@
 import pytest
 
 from wscore.protocol.headers import Headers
+from wscore.protocol.origin import Objection, SitePolicy, is_loopback
 from wscore.protocol.request import Client, Request
-from wscore.server.origin import Objection, SitePolicy, is_loopback
 
 LOOPBACK = [("127.0.0.1", 8000), ("::1", 8000, 0, 0)]
 

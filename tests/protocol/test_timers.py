@@ -2,7 +2,7 @@
 
 from math import inf
 
-from wscore.transport.timers import Timers
+from wscore.protocol.timers import Timers
 
 
 def test_a_ping_is_due_once_an_interval_has_passed() -> None:

@@ -16,14 +16,14 @@ import ipaddress
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from wscore.protocol.request import Request
-from wscore.protocol.uri import split_host_port
-from wscore.server.logs import escape
+from .request import Request
+from .uri import split_host_port
 
 __all__ = ["Objection", "SitePolicy", "is_loopback"]
 
 ANY = "*"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_MAX_QUOTED = 200
 _LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
 
@@ -130,4 +130,5 @@ def _is_same(origin: _Origin, header: str) -> bool:
 
 
 def _quoted(text: str | None) -> str:
-    return f"'{escape(text or '')}'"
+    """As a literal: the peer chose it, and it is to be logged."""
+    return f"{(text or '')[:_MAX_QUOTED]!a}"
