@@ -1,0 +1,68 @@
+"""How Sphinx makes the documentation: `sphinx-build -W docs build/docs`.
+
+The pages are Markdown, the reference is the docstrings, whose `names` become links where they are documented. Readers
+load nothing from elsewhere: no fonts, no scripts, no counters.
+"""
+
+import os
+import re
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+
+# The twins have the same names and docstrings, and Python's have annotations that can be read at run time.
+os.environ["WSCORE_PURE"] = "1"
+
+import wscore
+
+project = "wscore"
+copyright = "the authors of wscore"
+version = release = wscore.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+myst_enable_extensions = ["colon_fence"]
+myst_heading_anchors = 3
+default_role = "py:obj"
+
+html_theme = "furo"
+html_title = "wscore"
+html_static_path = ["_static"]
+html_css_files = ["style.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_show_sphinx = False
+
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+autodoc_default_options = {"members": True}
+autodoc_preserve_defaults = True
+maximum_signature_line_length = 100
+add_module_names = False
+toc_object_entries_show_parents = "hide"
+
+
+def from_markdown(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Let what is indented after a colon stand as it is, and a letter stand after a `name`, as in Markdown."""
+    text = re.sub(r"(`[^`]+`)(\w?)", lambda span: span[1] + (span[2] and rf"\ {span[2]}"), "\n".join(lines))
+    text = re.sub(r":\n\n(?=    )", "::\n\n", text)
+    lines[:] = text.split("\n")
+
+
+def link_home(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement) -> nodes.Node | None:
+    """Find what is documented under its public name, where it is called by the name of the module that it stands in."""
+    if node.get("refdomain") != "py":
+        return None
+    name = node["reftarget"].rpartition(".")[2]
+    domain = env.domains["py"]
+    homes = [home for home in domain.data["objects"] if home.rpartition(".")[2] == name and home.count(".") < 3]
+    if len(homes) != 1 or not name[0].isupper():
+        return None
+    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", homes[0], node, text)
+
+
+def setup(app: Sphinx) -> None:
+    """Called by Sphinx."""
+    app.connect("autodoc-process-docstring", from_markdown)
+    app.connect("missing-reference", link_home)
