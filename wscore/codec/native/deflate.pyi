@@ -1,11 +1,12 @@
 from typing import final
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 __all__ = ["LIBRARY", "DeflatePool", "Deflater", "Inflater"]
 
 LIBRARY: str
 
+@disjoint_base
 class DeflatePool:
     def __init__(self, size: int = 256) -> None: ...
     def __len__(self) -> int: ...
@@ -26,6 +27,7 @@ class Deflater:
     def deflate(self, data: Buffer, final: bool = True) -> bytes: ...
     def drop(self) -> None: ...
 
+@disjoint_base
 class Inflater:
     def __init__(
         self, window_bits: int = 15, *, context_takeover: bool = True, pool: DeflatePool | None = None

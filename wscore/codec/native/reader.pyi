@@ -1,4 +1,4 @@
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from ..errors import Defect
 from ..messages import Piece, Stop
@@ -7,6 +7,7 @@ from .deflate import Inflater
 
 __all__ = ["Reader"]
 
+@disjoint_base
 class Reader:
     def __init__(
         self,

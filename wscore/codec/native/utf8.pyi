@@ -1,9 +1,10 @@
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 __all__ = ["Utf8Validator", "is_valid_utf8"]
 
 def is_valid_utf8(data: Buffer) -> bool: ...
 
+@disjoint_base
 class Utf8Validator:
     def __init__(self) -> None: ...
     def validate(self, data: Buffer) -> bool: ...

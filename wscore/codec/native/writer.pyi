@@ -1,6 +1,6 @@
 from collections.abc import Iterable
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from ..messages import Prepared
 from ..opcodes import Role
@@ -8,6 +8,7 @@ from .deflate import Deflater
 
 __all__ = ["Writer", "write_to_all"]
 
+@disjoint_base
 class Writer:
     def __init__(self, role: Role, *, deflater: Deflater | None = None, compression_threshold: int = 0) -> None: ...
     @property

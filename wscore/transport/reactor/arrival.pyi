@@ -1,10 +1,15 @@
 from collections.abc import Callable
 from socket import socket
-from typing import Protocol
+from typing import Protocol, type_check_only
+
+from typing_extensions import disjoint_base
 
 from .engine import Reactor, Source
 from .wire import Tls, Wire
 
+__all__ = ["Arrival", "Listening"]
+
+@type_check_only
 class Guest(Protocol):
     """Who decides about one connection; may call every method of its `Arrival`."""
 
@@ -19,6 +24,7 @@ class Guest(Protocol):
     def failed(self, error: BaseException) -> None:
         """One of these methods has raised; the connection is closed."""
 
+@disjoint_base
 class Listening(Source):
     def __init__(
         self,
@@ -33,6 +39,7 @@ class Listening(Source):
     def go_on(self) -> None: ...
     def close(self) -> None: ...
 
+@disjoint_base
 class Arrival(Wire):
     def __init__(self, reactor: Reactor, fd: int, tls: Tls | None = None, guest: Guest | None = None) -> None: ...
     @property

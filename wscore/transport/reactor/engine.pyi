@@ -1,11 +1,18 @@
 from collections.abc import Callable
+from typing import Self
 
+from typing_extensions import disjoint_base
+
+__all__ = ["Reactor"]
+
+@disjoint_base
 class Source:
     @property
     def fd(self) -> int: ...
 
+@disjoint_base
 class Reactor:
-    def __init__(self, at_deadline_change: Callable[[], object], at_end: Callable[[], object], now: float) -> None: ...
+    def __new__(cls, at_deadline_change: Callable[[], object], at_end: Callable[[], object], now: float) -> Self: ...
     @property
     def count(self) -> int: ...
     @property

@@ -1,20 +1,24 @@
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextvars import Context
-from typing import Any
+from typing import Any, Self
 
 from trio import Event
-from trio.lowlevel import ParkingLot
+from trio.lowlevel import Abort, ParkingLot, RaiseCancelT
+from typing_extensions import disjoint_base
 
 from ..endpoint import Endpoint
 from ..pings import Pings
 from ..receiving import Inbox
-from ..sending import SendLine
+from ..sending import Sendable, SendLine
 from ..trio_glue import Pace
 from ..websocket import WebSocket
 from .wire import Wire
 
+__all__ = ["Link", "iterate_fast"]
+
 def iterate_fast(subclass: type[Link]) -> None: ...
 
+@disjoint_base
 class Link(Wire, Endpoint):
     inbox: Inbox | None
     line: SendLine | None
@@ -36,6 +40,12 @@ class Link(Wire, Endpoint):
     def _closing_begins(self) -> None: ...
     def _give_up(self) -> None: ...
     def _cut(self) -> None: ...
+    def receive(self) -> Coroutine[Any, Any, str | bytes]: ...
+    def __aiter__(self) -> Self: ...
+    def __anext__(self) -> Coroutine[Any, Any, str | bytes]: ...
+    def abort_receive(self, _raise_cancel: RaiseCancelT) -> Abort: ...
+    def send(self, message: Sendable, *, compress: bool | None = None) -> Coroutine[Any, Any, None]: ...
+    def send_nowait(self, message: Sendable, *, compress: bool | None = None) -> bool: ...
     def start(
         self, other: Wire, pace: Pace, context: Context, at_over: Callable[[Any, Any], object], place: object = None
     ) -> None: ...

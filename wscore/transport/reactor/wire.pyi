@@ -1,7 +1,12 @@
 from ssl import SSLContext, SSLObject
 
+from typing_extensions import disjoint_base
+
 from .engine import Source
 
+__all__ = ["Tls", "Wire"]
+
+@disjoint_base
 class Tls:
     def __init__(self, context: SSLContext, server_side: bool, server_hostname: str | None = None) -> None: ...
     @property
@@ -13,4 +18,5 @@ class Tls:
     def encrypt(self, data: bytes) -> bytes: ...
     def decrypt(self, received: bytes | bytearray, size: int) -> bytes | None: ...
 
+@disjoint_base
 class Wire(Source): ...

@@ -1,0 +1,49 @@
+"""What type checkers are told is true: of the compiled modules, by the stubs beside them, and of the public names."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wscore
+
+HERE = Path(__file__).parent
+HOME = Path(wscore.__file__).parent.parent
+
+
+def checked(*command: str) -> str:
+    """What mypy says. It finds the package where the tests do: where that is installed, by its py.typed."""
+    path = {} if HOME.name == "site-packages" else {"MYPYPATH": str(HOME)}
+    run = subprocess.run(
+        [sys.executable, "-m", *command],
+        env={**os.environ, **path},
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    return run.stdout
+
+
+@pytest.mark.native
+def test_the_stubs_of_compiled_modules_say_what_is_there() -> None:
+    said = checked("mypy.stubtest", "--concise", "wscore.codec.native", "wscore.transport.reactor")
+    assert said == ""
+
+
+def test_every_compiled_module_has_a_stub() -> None:
+    package = HERE.parent / "wscore"
+    sources = {path.with_suffix("") for path in package.rglob("*.pyx")}
+    assert sources
+    assert sources == {path.with_suffix("") for path in package.rglob("*.pyi")}
+
+
+def test_a_type_checker_knows_what_the_public_names_are(tmp_path: Path) -> None:
+    config = tmp_path / "mypy.ini"
+    config.write_text("[mypy]\nstrict = true\n", encoding="utf-8")
+    said = checked("mypy", "--config-file", str(config), "--cache-dir", str(tmp_path), str(HERE / "typed_program.py"))
+    assert said == "Success: no issues found in 1 source file\n"
