@@ -48,6 +48,23 @@ async def test_slow_handshakes_of_one_address_keep_nobody_else_out(transport: st
         report(clients, scale)
 
 
+async def test_slow_handshakes_of_many_addresses_keep_nobody_out(transport: str, scale: Scale) -> None:
+    """There are several times as many as may shake hands at once: who has waited longest for its peer gives way."""
+    count, limit = scale.slow_handshakes, min(scale.slow_handshakes // 4, 1024)
+    async with attacked(transport, max_handshakes=limit) as target:
+        async with honest(target) as clients:
+            with crowd() as slow:
+                async for number in each(range(count)):
+                    host = f"127.1.{number // 250}.{number % 250 + 1}"
+                    slow.append(target.knock(REQUEST[: number % 3 * 20], host=host))
+                seen = await target.until(lambda seen: seen["reasons"].get("crowded", 0) >= count - limit)
+                assert seen["handshakes"] <= limit
+                await clients.hear(50)
+        seen = await target.quiet()
+        assert has_reasons_for_all(seen, target.knocks), seen
+        report(clients, scale)
+
+
 async def test_half_a_tls_handshake_is_ended_and_keeps_nobody_waiting(
     transport: str, authority: trustme.CA, scale: Scale
 ) -> None:
@@ -102,7 +119,7 @@ async def test_peers_that_never_read_are_given_up_and_keep_nobody_waiting(
 
 
 async def fill(sock: socket) -> None:
-    """Send messages until the server has taken nothing for a while."""
+    """Send messages until the server has taken nothing for a while, or has given this one up already."""
     rest = memoryview(LARGE * 40)
     while rest:
         try:
@@ -112,6 +129,8 @@ async def fill(sock: socket) -> None:
                 await trio.lowlevel.wait_writable(sock)
             if waiting.cancelled_caught:
                 return
+        except ConnectionResetError:
+            return
 
 
 async def test_running_out_of_descriptors_is_survived(transport: str, scale: Scale) -> None:

@@ -31,12 +31,13 @@ from wscore.transport.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
 
-__all__ = ["CLOSING", "FULL", "Admission", "Answer", "OnRequest", "Refusal", "Visit"]
+__all__ = ["CLOSING", "CROWDED", "FULL", "Admission", "Answer", "OnRequest", "Refusal", "Visit"]
 
 _TOO_SLOW = Refusal(HTTPStatus.REQUEST_TIMEOUT, "The request took too long to come.", "slow_request")
 _TOO_LONG = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server took too long to answer.", "slow_answer")
 CLOSING = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.", "closing")
 FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it can take.", "full")
+CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many others are waiting to connect.", "crowded")
 _SHORT = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is short of memory.", "memory")
 _CROWDED = "There are too many connections from this address."
 

@@ -69,6 +69,8 @@ class Conversations:
                 place.opened()
             if visit.is_dropped:
                 reset(stream)
+            elif place is not None and place.has_given_way:
+                pass  # patience would keep what others need
             elif top is None or visit.opening is None:
                 await linger(top or stream)
             else:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import replace
+from math import inf
 from socket import socket
 from ssl import SSLContext
 
@@ -17,7 +18,7 @@ import trio
 from wscore.codec import SERVER
 from wscore.protocol.handshake import Request
 from wscore.server.accept import Exhaustion
-from wscore.server.admission import CLOSING, Admission
+from wscore.server.admission import CLOSING, CROWDED, Admission
 from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
 from wscore.server.limits import Limits, Place
@@ -124,10 +125,8 @@ class Doorway:
 
     def _is_full(self) -> bool:
         """Whether accepting has to pause, for want of room or because of the rate."""
-        if not self.limits.has_room:
-            return True
-        wait = self.limits.wait()
-        if wait and not self._is_slowed_down:
+        wait = self.limits.until_room()
+        if 0 < wait < inf and not self._is_slowed_down:
             self._is_slowed_down = True
             self.start_task(self._go_on_after, wait)
         return wait > 0
@@ -266,6 +265,7 @@ class Guest:
     def begin(self) -> None:
         """Start the clock, and say what is to be said without listening."""
         self.arrival.call_at(trio.current_time() + self._doorway.options.handshake_timeout)
+        self.place.waits(self.give_way)
         if self.visit.header is None and self.arrival.is_encrypted is None:
             self._say_at_once()
         elif self.visit.is_dropped:
@@ -289,6 +289,7 @@ class Guest:
                 self.arrival.close()
             return
         self.waits_for_request = False
+        self.place.stays()
         self.arrival.pause()
         answer = self._doorway.admission.ask(result) if isinstance(result, Request) else result
         if isinstance(answer, Awaitable):
@@ -353,6 +354,14 @@ class Guest:
             if self._thinking is not None:
                 self._thinking.cancel()
             self.respond(self.visit.overdue())
+
+    def give_way(self) -> None:
+        """Others need the place: it has had its time. What can be said in one go is said."""
+        if self.visit.header is not None or self.arrival.is_encrypted is False:
+            self._drop(CROWDED.reason)
+        elif not self.visit.answered:
+            self.arrival.say(self.visit.respond(CROWDED))
+            self.arrival.close()
 
     def _drop(self, reason: str) -> None:
         self.visit.drop(reason)

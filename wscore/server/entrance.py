@@ -12,8 +12,8 @@ from ssl import SSLContext
 import trio
 
 from wscore.protocol.handshake import Refuse, Request
-from wscore.server.admission import CLOSING, Admission, Visit
-from wscore.server.application import Answer
+from wscore.server.admission import CLOSING, CROWDED, Admission, Visit
+from wscore.server.application import Answer, Refusal
 from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.transport.addresses import addresses_of
@@ -55,10 +55,10 @@ class Entrance:
         top = None
         try:
             with trio.fail_after(self._timeout):
-                await self._read_header(stream, visit)
-                top = None if visit.is_dropped else await self._encrypt(stream, visit)
+                await self._read_header(stream, visit, place)
+                top = None if visit.is_dropped else await self._encrypt(stream, visit, place)
                 if top is not None:
-                    await self._respond(top, visit, visit.refusal or await self._receive(top, visit))
+                    await self._respond(top, visit, visit.refusal or await self._receive(top, visit, place))
         except trio.TooSlowError:
             visit.opening = None
             await self._give_up(top, visit)
@@ -72,10 +72,12 @@ class Entrance:
         return top, visit
 
     @contextmanager
-    def _until_closing(self) -> Iterator[None]:
-        """Leave the block when `close` is called."""
+    def _waiting(self, place: Place | None) -> Iterator[None]:
+        """Leave the block when `close` is called, or others need the place."""
         with trio.CancelScope() as scope:
             self._interruptible.add(scope)
+            if place is not None:
+                place.waits(scope.cancel)
             if self._admission.is_closing:
                 scope.cancel()
             try:
@@ -83,36 +85,38 @@ class Entrance:
             finally:
                 self._interruptible.discard(scope)
 
-    async def _read_header(self, stream: trio.abc.Stream, visit: Visit) -> None:
+    async def _read_header(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> None:
         """Read the PROXY protocol header, where there is one, and not a byte more: what follows may be TLS."""
-        with self._until_closing():
+        with self._waiting(place):
             while visit.header is not None and not visit.is_dropped:
                 visit.receive_header(await stream.receive_some(visit.header.wanted))
         if visit.header is not None:
-            visit.drop("closing")
+            visit.drop(_why_interrupted(place).reason)
 
-    async def _encrypt(self, stream: trio.abc.Stream, visit: Visit) -> trio.abc.Stream | None:
-        """Shake hands on TLS, if that is spoken; None if that failed, or we are closing. Nothing can be said then."""
+    async def _encrypt(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> trio.abc.Stream | None:
+        """Shake hands on TLS, if that is spoken; None if that failed, or we do not wait. Nothing can be said then."""
         if self._ssl_context is None:
             return stream
         try:
-            with self._until_closing():
+            with self._waiting(place):
                 return await start_tls(stream, self._ssl_context, server_side=True)
-            visit.ended("closing")
+            visit.ended(_why_interrupted(place).reason)
         except OSError as error:
             visit.tls_failed()
             logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
         return None
 
-    async def _receive(self, stream: trio.abc.Stream, visit: Visit) -> Request | Refuse | None:
+    async def _receive(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> Request | Refuse | None:
         """The request; or what is to be said instead; or None, if the peer has gone without a word."""
-        with self._until_closing():
+        with self._waiting(place):
             while data := await stream.receive_some(_RECEIVE_SIZE):
                 result = visit.receive(data)
                 if result is not None:
+                    if place is not None:
+                        place.stays()
                     return result
             return visit.receive(b"")
-        return CLOSING
+        return _why_interrupted(place)
 
     async def _respond(self, stream: trio.abc.Stream, visit: Visit, received: Request | Refuse | None) -> None:
         if received is not None and not visit.is_dropped:
@@ -132,3 +136,7 @@ class Entrance:
         elif not visit.answered:
             with trio.move_on_after(_FAREWELL_TIME), suppress(*_GONE):
                 await self._respond(stream, visit, visit.overdue())
+
+
+def _why_interrupted(place: Place | None) -> Refusal:
+    return CROWDED if place is not None and place.has_given_way else CLOSING

@@ -3,14 +3,18 @@ are still shaking hands.
 
 Decides when accepting pauses, and who is told that the server is full: connections above `max_connections` are taken in
 for as long as it takes to say so (503), a few at a time; above these, while `max_handshakes` are under way, and while
-they come faster than `rate`, what comes next waits in the system's queue. Of an address that has too many, or too many
-in a second, a few at a time are told (429), and the others get no answer at all, so that refusing them costs little.
+they come faster than `rate`, what comes next waits in the system's queue. But slow handshakes keep nobody out, from
+however many addresses they come: where there is no room, the one that has waited longest for its peer gives way, if
+that is half a second or more, in which an honest peer has sent its request from anywhere. Of an address that has too
+many, or too many in a second, a few at a time are told (429), and the others get no answer at all, so that refusing
+them costs little.
 
 Knows neither sockets nor HTTP, nor whose the address is that a connection comes from.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
 from typing import NamedTuple
 
 import trio
@@ -29,6 +33,9 @@ MAX_TURNED_AWAY = 32
 WITHOUT_LIMIT = 65_536
 # After how many seconds an address that has too many connections may try again: nobody knows when one of them ends.
 RETRY_AFTER = 10.0
+# How many seconds a handshake may keep its place whoever else wants it. Shorter would hurt those who are far away and
+# speak TLS; longer, those who wait: `max_handshakes` of them in this time come in, however many are slow.
+GRACE = 0.5
 
 
 def default_max_connections() -> int:
@@ -42,41 +49,34 @@ def default_max_connections() -> int:
 
 
 class _Meter:
-    """Counts up to `limit`, and `spare` more apart; when both are used up, one can wait for a change."""
+    """Counts up to `limit`, and up to `spare` more apart; `watchers` are called when there is one less."""
 
     def __init__(self, name: str, limit: int, spare: int = 0) -> None:
         self._limit = checked_limit(name, limit)
         self._spare = spare
         self.count = 0
         self.above = 0
-        self._change = ParkingLot()
         self.watchers: set[Callable[[], object]] = set()
 
     @property
+    def is_full(self) -> bool:
+        """Whether one more would be above the limit."""
+        return self.count >= self._limit
+
+    @property
     def has_room(self) -> bool:
-        """Whether one more fits."""
-        return self.count < self._limit or self.above < self._spare
+        """Whether one more fits, if need be above the limit."""
+        return not self.is_full or self.above < self._spare
 
-    async def wait_for_room(self) -> bool:
-        """Wait until one more fits; whether that took any time."""
-        waited = False
-        while not self.has_room:
-            await self._change.park()
-            waited = True
-        return waited
-
-    def enter(self) -> bool:
-        """Count one more; whether it is above the limit."""
-        is_above = self.count >= self._limit
+    def add(self, is_above: bool = False) -> None:
+        """Count one more."""
         self.above += is_above
         self.count += not is_above
-        return is_above
 
-    def leave(self, was_above: bool) -> None:
+    def remove(self, was_above: bool = False) -> None:
         """Count one less."""
         self.above -= was_above
         self.count -= not was_above
-        self._change.unpark_all()
         for watcher in tuple(self.watchers):
             watcher()
 
@@ -171,35 +171,38 @@ class Limits:
         self._bucket = None if rate is None else Bucket(rate)
         self._clock = clock
         self.addresses = addresses or AddressLimits()
+        # Those that wait for their peers, the longest first: since when, and what to tell them.
+        self._waiting: dict[Place, tuple[float, Callable[[], object] | None]] = {}
 
     @property
     def handshakes(self) -> int:
         """How many are under way."""
-        return self._handshakes.count + self._handshakes.above
+        return self._handshakes.count
 
-    def wait(self) -> float:
-        """How many seconds none may be accepted because of the rate; 0.0 for none."""
-        return 0.0 if self._bucket is None else self._bucket.wait(self._clock())
+    def until_room(self) -> float:
+        """In how many seconds one more connection may be accepted: 0.0 for now, `inf` for when another has ended."""
+        wait = 0.0 if self._bucket is None else self._bucket.wait(self._clock())
+        if not self._is_full:
+            return wait
+        since = self._since_of_the_oldest()
+        if since is not None:
+            return max(wait, since + GRACE - self._clock())
+        return wait if self._connections.has_room and self._handshakes.has_room else inf
+
+    @property
+    def _is_full(self) -> bool:
+        return self._connections.is_full or self._handshakes.is_full
+
+    def _since_of_the_oldest(self) -> float | None:
+        return next((since for since, _ in self._waiting.values()), None)
 
     async def wait_for_room(self) -> None:
         """Wait until one more connection may be accepted. Cancelled, nothing has happened."""
-        while (
-            await self._connections.wait_for_room()
-            or await self._handshakes.wait_for_room()
-            or await self._wait_for_rate()
-        ):
-            pass
-
-    async def _wait_for_rate(self) -> bool:
-        wait = self.wait()
-        if wait:
-            await trio.sleep(wait)
-        return wait > 0
-
-    @property
-    def has_room(self) -> bool:
-        """Whether one more connection may be accepted."""
-        return self._connections.has_room and self._handshakes.has_room
+        change = ParkingLot()
+        with self.watched(change.unpark_all):
+            while (wait := self.until_room()) > 0:
+                with trio.move_on_after(wait):
+                    await change.park()
 
     @contextmanager
     def watched(self, watcher: Callable[[], object]) -> Iterator[None]:
@@ -214,48 +217,79 @@ class Limits:
                 meter.watchers.discard(watcher)
 
     def enter(self) -> "Place":
-        """Count one connection, and its handshake."""
+        """Count one connection, and its handshake; if there is no room, the oldest that waits for its peer goes."""
         if self._bucket is not None:
             self._bucket.charge(self._clock())
-        return Place(self._connections, self._handshakes, self.addresses, self._clock)
+        since = self._since_of_the_oldest() if self._is_full else None
+        if since is not None and self._clock() >= since + GRACE:
+            self._let_the_oldest_go()
+        is_above = self._connections.is_full
+        self._connections.add(is_above)
+        self._handshakes.add()
+        place = Place(self, is_above)
+        if not is_above:  # who is told that the server is full goes soon, and makes no room
+            self._waiting[place] = (self._clock(), None)
+        return place
+
+    def _let_the_oldest_go(self) -> None:
+        place, (_, give_way) = next(iter(self._waiting.items()))
+        place.has_given_way = True
+        place.leave()
+        if give_way is not None:
+            give_way()
 
 
 class Place:
-    """What one connection occupies; `is_above` says that it is one too many, to be told so."""
+    """What one connection occupies; `is_above` says that it is one too many, to be told so; `has_given_way`, that
+    another has got its place.
+    """
 
-    __slots__ = ("_addresses", "_clock", "_connections", "_excess", "_handshakes", "_key", "_shakes_above", "is_above")
+    __slots__ = ("_address", "_excess", "_has_left", "_is_opened", "_limits", "has_given_way", "is_above")
 
-    def __init__(
-        self, connections: _Meter, handshakes: _Meter, addresses: AddressLimits, clock: Callable[[], float]
-    ) -> None:
-        self._connections = connections
-        self._handshakes: _Meter | None = handshakes
-        self._addresses = addresses
-        self._clock = clock
-        self._key: bytes | None = None
+    def __init__(self, limits: Limits, is_above: bool) -> None:
+        self._limits = limits
+        self._address: object = None
         self._excess: Excess | None = None
-        self.is_above = connections.enter()
-        self._shakes_above = handshakes.enter()
+        self._is_opened = self._has_left = False
+        self.is_above = is_above
+        self.has_given_way = False
 
     def claim(self, address: object) -> Excess | None:
         """It is known now whose it is: hold it to the limits of that address, as `getpeername` has it.
 
         Returns why it is one too many, or None. To be called once, with what is no IP address without effect.
         """
-        self._key = key_of(address)
-        if self._key is not None:
-            self._excess = self._addresses.enter(self._key, self._clock())
+        key = key_of(address)
+        if key is not None and not self._has_left:
+            self._address = address
+            self._excess = self._limits.addresses.enter(key, self._limits._clock())
         return self._excess
+
+    def waits(self, give_way: Callable[[], object]) -> None:
+        """It waits for its peer: `give_way` is called if others need the place, which is theirs by then."""
+        if self.has_given_way:
+            give_way()
+        elif self in self._limits._waiting:
+            self._limits._waiting[self] = (self._limits._waiting[self][0], give_way)
+
+    def stays(self) -> None:
+        """It has said what it wants: others have to wait until it has its answer."""
+        self._limits._waiting.pop(self, None)
 
     def opened(self) -> None:
         """Its handshake is over, whatever came of it."""
-        if self._handshakes is not None:
-            self._handshakes.leave(self._shakes_above)
-            self._handshakes = None
+        if not self._is_opened:
+            self._is_opened = True
+            self.stays()
+            self._limits._handshakes.remove()
 
     def leave(self) -> None:
-        """It is closed."""
+        """It is closed. Nothing happens if that was said before."""
         self.opened()
-        self._connections.leave(self.is_above)
-        if self._key is not None:
-            self._addresses.leave(self._key, self._excess)
+        if self._has_left:
+            return
+        self._has_left = True
+        self._limits._connections.remove(self.is_above)
+        key = key_of(self._address)
+        if key is not None:
+            self._limits.addresses.leave(key, self._excess)

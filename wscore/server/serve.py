@@ -115,21 +115,22 @@ async def serve(
     -Host or, with `proxy_headers="forwarded"`, in Forwarded (RFC 7239); nobody else's word does. With `proxy_protocol`,
     connections from them begin with a PROXY protocol header, version 1 or 2; without it they are dropped.
 
-    How much: sizes are bytes, times seconds. A message is at most `max_message_size` (1009) in `max_fragments`
-    (1008), a request at most `max_head_size` with `max_headers` (431, 414), opened within `handshake_timeout`, TLS
-    included (408). While `max_handshakes` are under way, accepting pauses. Above `max_connections` (by default the
-    limit of open files less 64, for all servers of this Trio run together) connections are refused with 503, and some
-    more are not accepted. Above `connection_rate` (a number a second, or a `wscore.Rate`) accepting pauses. From one
-    address (of IPv6, the first 64 bits) there are at most `max_connections_per_address`, and no more in a second than
-    `connection_rate_per_address` (429, or no answer if there are many). From one connection come no more messages in a
-    second, Pings included, than `message_rate`, and no more bytes than `byte_rate`: above, `fast_producer` says whether
-    reading pauses, or the connection is closed with 1008. None of these is limited by default. `max_receive_queue` is
-    what waits for `receive` before reading pauses, `max_send_buffer` what waits to be sent before `slow_consumer`
-    decides: "wait", "drop" the message, or "close" with 1013. Bytes of which none leaves for `send_timeout` reset the
-    connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout` (1011); None switches either
-    off. The closing handshake takes at most `close_timeout`. When all that waits to be received and to be sent exceeds
-    `max_total_buffers`, connections that hold more than their share of it stop reading, new ones get 503, and once a
-    second the one that holds most is closed with 1013.
+    How much: sizes are bytes, times seconds. A message is at most `max_message_size` (1009) in `max_fragments` (1008),
+    a request at most `max_head_size` with `max_headers` (431, 414), opened within `handshake_timeout`, TLS included
+    (408). Where there is no room, the one that has waited longest for its peer's request, if for half a second or more,
+    gives way to the next (503); otherwise accepting pauses while `max_handshakes` are under way, and above
+    `max_connections` (by default the limit of open files less 64, for all servers of this Trio run together) some are
+    refused with 503, and the others not accepted. Above `connection_rate` (a number a second, or a `wscore.Rate`)
+    accepting pauses. From one address (of IPv6, the first 64 bits) there are at most `max_connections_per_address`, and
+    no more in a second than `connection_rate_per_address` (429, or no answer if there are many). From one connection
+    come no more messages in a second, Pings included, than `message_rate`, and no more bytes than `byte_rate`: above,
+    `fast_producer` says whether reading pauses, or the connection is closed with 1008. None of these is limited by
+    default. `max_receive_queue` is what waits for `receive` before reading pauses, `max_send_buffer` what waits to be
+    sent before `slow_consumer` decides: "wait", "drop" the message, or "close" with 1013. Bytes of which none leaves
+    for `send_timeout` reset the connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout`
+    (1011); None switches either off. The closing handshake takes at most `close_timeout`. When all that waits to be
+    received and to be sent exceeds `max_total_buffers`, connections that hold more than their share of it stop reading,
+    new ones get 503, and once a second the one that holds most is closed with 1013.
 
     `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
     `pieces=True` lets `receive_pieces` read messages that are larger than memory.
