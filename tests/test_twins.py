@@ -175,7 +175,7 @@ def trace(reader, parts: list[bytes], budget: int | None) -> list:
             before, offset = offset, reader.read(part, out, budget, offset)
             control = reader.control if reader.stop is Stop.CONTROL else None
             state = (reader.stop, control, reader.defect, reader.spent, reader.in_message, reader.kept)
-            seen.append((offset, repr(out), *state))
+            seen.append((offset, repr(out), [getattr(each, "ends_frame", None) for each in out], *state))
             if reader.stop is Stop.NEED_DATA or reader.stop is Stop.DEFECT:
                 break
     return seen
@@ -187,6 +187,7 @@ def read_by_both(twins, data: st.DataObject, role: Role, *, window_bits: int | N
         "max_message_size": data.draw(st.sampled_from([1 << 20, 1 << 20, 1 << 40, 65536, 1000, 125, 10, 1])),
         "max_fragments": data.draw(st.sampled_from([4096, 4096, 3, 2, 1])),
         "pieces": data.draw(st.booleans()),
+        "frames": data.draw(st.booleans()),
     }
     budget = data.draw(st.sampled_from([None, None, 0, 1, 70, 1000, 100_000]))
     stream = data.draw(streams(role, window_bits=window_bits, context_takeover=takeover, damaged=damaged))

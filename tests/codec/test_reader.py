@@ -446,6 +446,35 @@ def test_pieces_of_text_are_cut_between_code_points(wire):
     assert [(piece.first, piece.last) for piece in pieces] == [(True, False), *[(False, False)] * 3, (False, True)]
 
 
+# Frames, for those who show them
+
+
+def borders(events: list) -> list:
+    """What came, with the ends of frames, which pieces are not compared by."""
+    return [(each.data, each.ends_frame, each.last) if isinstance(each, Piece) else each for each in events]
+
+
+def test_pieces_can_tell_where_frames_end(wire):
+    reader = wire.reader(frames=True)
+    first = wire.frame(TEXT, b"abc", fin=False)
+    assert borders(wire.read(reader, first[:-1], first[-1:])) == [("ab", False, False), ("c", True, False)]
+    assert borders(wire.read(reader, wire.frame(CONTINUATION, fin=False))) == [("", True, False)]
+    assert borders(wire.read(reader, wire.frame(PING) + wire.frame(CONTINUATION))) == [(PING, b""), ("", True, True)]
+    assert borders(wire.read(reader, wire.frame(BINARY, b"next"))) == [b"next"]
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_with_frames_a_message_that_comes_late_comes_in_pieces(wire, compressed):
+    deflater = wire.codec.Deflater()
+    payload = deflater.deflate(b"late") if compressed else b"late"
+    frame = wire.frame(BINARY, payload, rsv=RSV1 if compressed else 0)
+    *parts, last = wire.read_bytewise(wire.reader(frames=True, compressed=compressed), frame)
+    assert b"".join(part.data for part in [*parts, last]) == b"late"
+    assert not any(part.ends_frame or part.last for part in parts)
+    assert last.ends_frame
+    assert last.last
+
+
 # Limits and budget: that they are there (how they bind stands in test_reader_limits.py)
 
 

@@ -55,6 +55,25 @@ def test_a_message_of_just_the_limit_passes_and_one_byte_more_does_not(wire, cut
                 assert wire.read_bytewise(reader, data) == [errors.MESSAGE_TOO_BIG]
 
 
+@pytest.mark.parametrize("cuts", [(1000,), (999, 1), (0, 1000), (1000, 0), (500, 0, 500, 0)])
+def test_limits_bind_pieces_that_show_frames_too(wire, cuts):
+    for rsv in (0, RSV1):
+        parts = [b"x" * size for size in cuts]
+        data = message(wire, TEXT, *(compressed(*parts) if rsv else parts), rsv=rsv)
+        options = {"max_message_size": LIMIT, "max_fragments": len(cuts), "compressed": True, "frames": True}
+        reader = wire.reader(**options)
+        for _ in range(2):
+            assert "".join(piece.data for piece in wire.read_bytewise(reader, data)) == "x" * LIMIT
+        larger = [*parts[:-1], parts[-1] + b"x"]
+        data = message(wire, TEXT, *(compressed(*larger) if rsv else larger), rsv=rsv)
+        assert wire.read(wire.reader(**options), data)[-1] == errors.MESSAGE_TOO_BIG
+        *pieces, end = wire.read_bytewise(wire.reader(**options), data)
+        assert sum(len(piece.data) for piece in pieces) <= LIMIT
+        assert end == errors.MESSAGE_TOO_BIG
+        longer = message(wire, TEXT, *(compressed(*parts, b"") if rsv else [*parts, b""]), rsv=rsv)
+        assert wire.read(wire.reader(**options), longer)[-1] == errors.TOO_MANY_FRAGMENTS
+
+
 def test_text_counts_as_utf8(wire):
     for text, passes in (("é" * 500, True), ("é" * 500 + "x", False), ("𝄞" * 250, True), ("𝄞" * 251, False)):
         reader = wire.reader(max_message_size=LIMIT)

@@ -24,16 +24,18 @@ class Piece:
     """A part of one message, as it came.
 
     `data` is a `str` (cut between code points) or `bytes`, and may be empty; `first` and `last` mark the ends of
-    the message.
+    the message. `ends_frame` says that the frame ends here, too: that has no meaning (RFC 6455 section 5.4 lets anybody
+    on the way change it), so pieces that differ in nothing else are equal.
     """
 
-    __slots__ = ("data", "first", "last")
+    __slots__ = ("data", "ends_frame", "first", "last")
     __match_args__ = ("data", "first", "last")
 
-    def __init__(self, data: str | bytes, first: bool, last: bool) -> None:
+    def __init__(self, data: str | bytes, first: bool, last: bool, ends_frame: bool = False) -> None:
         self.data = data
         self.first = first
         self.last = last
+        self.ends_frame = ends_frame
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Piece):

@@ -58,7 +58,9 @@ cdef bint _accepts(Reader self, int result, Py_ssize_t limit) noexcept:
 # Pieces
 
 cdef Py_ssize_t _read_piece(Reader self, const uint8_t* data, Py_ssize_t size, list out) except -1:
-    """Deliver a part of the payload, unless it is nothing and more will come; return how much was read."""
+    """Deliver a part of the payload, unless it is nothing and more will come (with `frames`, of the same frame); return
+    how much was read.
+    """
     cdef Py_ssize_t known = self.message.size  # of text, the part of a code point that has come
     cdef Py_ssize_t added
     cdef bint ends
@@ -73,8 +75,8 @@ cdef Py_ssize_t _read_piece(Reader self, const uint8_t* data, Py_ssize_t size, l
     part = _take_text(self, ends) if self.text else take_grown(&self.message)
     if part is None:
         return size + _fail(self, TEXT_NOT_UTF8)
-    if part or ends:
-        out.append(Piece(part, self.first, ends))
+    if part or ends or self.frames and self.left == 0:
+        out.append(Piece(part, self.first, ends, self.left == 0))
         self.spent += added + MESSAGE_OVERHEAD
         self.first = False
     if ends:
@@ -84,7 +86,8 @@ cdef Py_ssize_t _read_piece(Reader self, const uint8_t* data, Py_ssize_t size, l
 
 cdef Py_ssize_t _inflate_in_steps(Reader self, const uint8_t* data, Py_ssize_t size) except -1:
     """Inflate for one piece, so little at a time that the output stays small; return how much input it took."""
-    cdef Py_ssize_t enough = self.message.size + PIECE_SIZE
+    cdef Py_ssize_t known = self.message.size
+    cdef Py_ssize_t enough = known + PIECE_SIZE
     cdef Py_ssize_t used = 0
     cdef Py_ssize_t step
     cdef int result = INFLATED
@@ -94,7 +97,10 @@ cdef Py_ssize_t _inflate_in_steps(Reader self, const uint8_t* data, Py_ssize_t s
         used += step
     if result == INFLATED and self.fin and self.left == 0:
         result = self.inflater.finish_bytes(&self.message, self.message.size + INFLATE_STEP_OUTPUT)
-    _accepts(self, result, PY_SSIZE_T_MAX)
+    if _accepts(self, result, PY_SSIZE_T_MAX) and self.frames:
+        self.received += self.message.size - known
+        if self.received > self.max_message_size:
+            _fail(self, MESSAGE_TOO_BIG)
     return used
 
 

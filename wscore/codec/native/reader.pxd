@@ -21,6 +21,7 @@ cdef class Reader:
     cdef int stop_code
     # What it was made for.
     cdef bint pieces
+    cdef bint frames
     cdef uint8_t mask_bit  # what the frames of the peer must have in their second byte
     cdef int64_t max_message_size
     cdef int64_t max_compressed
@@ -41,7 +42,7 @@ cdef class Reader:
     cdef Growing message
     cdef uint32_t utf8_state
     cdef int64_t fragments
-    cdef int64_t received  # payload bytes, as declared by the frames so far
+    cdef int64_t received  # payload bytes, as declared by the frames so far; of a compressed one in pieces, inflated
 
     # Read `size` bytes, append messages to `out`, return how many were read; then `stop_code`, `control`, `defect` and
     # `spent` hold what `read` documents. `data` is neither written to nor kept.

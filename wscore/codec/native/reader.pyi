@@ -16,6 +16,7 @@ class Reader:
         max_message_size: int = 1 << 20,
         max_fragments: int = 4096,
         pieces: bool = False,
+        frames: bool = False,
         inflater: Inflater | None = None,
     ) -> None: ...
     @property

@@ -82,18 +82,30 @@ cdef class Reader:
     inflating, text as UTF-8; `max_fragments` counts empty ones. With `pieces` neither binds, since nothing is kept.
     `inflater` is given if permessage-deflate was agreed.
 
+    With `frames`, for those who show frames to their callers, a message that is there whole, in one frame, may be a
+    `str` or `bytes`; of all others come `Piece`s, one at least for each frame, be it empty. Both limits bind, and
+    `pieces` has no effect.
+
     After `read`, `stop` says why it returned; `control` is the opcode and payload of the control frame at which it
     stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
     """
 
     def __init__(
-        self, role: Role, *, max_message_size=1 << 20, max_fragments=4096, bint pieces=False, Inflater inflater=None
+        self,
+        role: Role,
+        *,
+        max_message_size=1 << 20,
+        max_fragments=4096,
+        bint pieces=False,
+        bint frames=False,
+        Inflater inflater=None,
     ):
         self.mask_bit = MASK_BIT if role is SERVER else 0
         self.max_message_size = clipped(max_message_size, NULL)
         self.max_compressed = _compressed_limit(self.max_message_size)
         self.max_fragments = clipped(max_fragments, NULL)
-        self.pieces = pieces
+        self.pieces = pieces and not frames
+        self.frames = frames
         self.inflater = inflater
         _forget_everything(self)
 
@@ -109,7 +121,7 @@ cdef class Reader:
     @property
     def kept(self):
         """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
-        return 0 if self.pieces else self.message.size
+        return 0 if self.pieces or self.frames else self.message.size
 
     def read(self, data, list out not None, budget=None, Py_ssize_t offset=0):
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
@@ -265,6 +277,8 @@ cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) no
     if self.fragments > self.max_fragments:
         _fail(self, errors.TOO_MANY_FRAGMENTS)
         return False
+    if self.frames and self.compressed:
+        return True
     # In this order no sum can overflow: what was received is never more than the limit.
     if length > (self.max_compressed if self.compressed else self.max_message_size) - self.received:
         _fail(self, MESSAGE_TOO_BIG)
@@ -279,7 +293,7 @@ cdef Py_ssize_t _read_payload(Reader self, const uint8_t* data, Py_ssize_t size,
     """Read the next `size` bytes of the payload, or fewer, and return how many."""
     if self.opcode & CONTROL_BIT:
         _read_control(self, data, size)
-    elif self.pieces:
+    elif self.pieces or self.frames:
         size = _read_piece(self, data, size, out)
     elif self.compressed:
         _read_compressed(self, data, size, out)

@@ -60,6 +60,10 @@ class Reader:
     inflating, text as UTF-8; `max_fragments` counts empty ones. With `pieces` neither binds, since nothing is kept.
     `inflater` is given if permessage-deflate was agreed.
 
+    With `frames`, for those who show frames to their callers, a message that is there whole, in one frame, may be a
+    `str` or `bytes`; of all others come `Piece`s, one at least for each frame, be it empty. Both limits bind, and
+    `pieces` has no effect.
+
     After `read`, `stop` says why it returned; `control` is the opcode and payload of the control frame at which it
     stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
     """
@@ -72,6 +76,7 @@ class Reader:
         "_fin",
         "_first",
         "_fragments",
+        "_frames",
         "_header",
         "_inflater",
         "_key",
@@ -99,6 +104,7 @@ class Reader:
         max_message_size: int = 1 << 20,
         max_fragments: int = 4096,
         pieces: bool = False,
+        frames: bool = False,
         inflater: Inflater | None = None,
     ) -> None:
         self.stop = Stop.NEED_DATA
@@ -110,10 +116,11 @@ class Reader:
         self._max_message_size = max_message_size
         self._max_fragments = max_fragments
         self._max_compressed = compressed_limit(max_message_size)
-        self._pieces = pieces
+        self._pieces = pieces or frames
+        self._frames = frames
         self._inflater = inflater
         # The largest payload that `_read_whole` takes; what needs eight bytes for its length is none of its business.
-        self._whole_limit = -1 if pieces or max_fragments < 1 else min(max_message_size, 0xFFFF)
+        self._whole_limit = -1 if (pieces and not frames) or max_fragments < 1 else min(max_message_size, 0xFFFF)
         # The frame that is being read.
         self._header = b""  # the part of a header that has come
         self._opcode = -1  # -1 between frames
@@ -128,7 +135,7 @@ class Reader:
         self._compressed = False
         self._first = True  # no piece of it was delivered yet
         self._fragments = 0
-        self._received = 0  # payload bytes, as declared by the frames so far
+        self._received = 0  # payload bytes, as declared by the frames so far; of a compressed one in pieces, inflated
 
     @property
     def kept(self) -> int:
@@ -286,11 +293,13 @@ class Reader:
             self._text = opcode == _TEXT
             self._compressed = bool(first & 0x40)
         self._fin = bool(first & 0x80)
-        if self._pieces:
+        if self._pieces and not self._frames:
             return
         self._fragments += 1
         if self._fragments > self._max_fragments:
             raise DefectError(errors.TOO_MANY_FRAGMENTS)
+        if self._pieces and self._compressed:
+            return
         self._received += length
         if self._received > (self._max_compressed if self._compressed else self._max_message_size):
             raise DefectError(errors.MESSAGE_TOO_BIG)
@@ -368,6 +377,9 @@ class Reader:
             start = step
         if self._fin and not self._left:
             output += self._inflater.finish(INFLATE_STEP_OUTPUT)
+        self._received += len(output)
+        if self._frames and self._received > self._max_message_size:
+            raise DefectError(errors.MESSAGE_TOO_BIG)
         return output, start
 
     def _is_text(self, chunk: bytes, ends: bool) -> bool:
@@ -382,15 +394,16 @@ class Reader:
         out.append(_text(payload) if self._text else bytes(payload))
 
     def _deliver_piece(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
-        """Deliver what came, unless it is nothing and more will come."""
+        """Deliver what came, unless it is nothing and more will come; with `frames`, more of the same frame."""
         data: str | bytes = chunk
         if self._text:
             try:
                 data = self._decoder.decode(chunk, ends)
             except UnicodeDecodeError:
                 raise DefectError(errors.TEXT_NOT_UTF8) from None
-        if data or ends:
-            out.append(Piece(data, self._first, ends))
+        ends_frame = not self._left
+        if data or ends or (ends_frame and self._frames):
+            out.append(Piece(data, self._first, ends, ends_frame))
             self.spent += len(chunk) + MESSAGE_OVERHEAD
             self._first = False
 
