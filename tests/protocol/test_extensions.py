@@ -12,6 +12,7 @@ from wscore.protocol.extensions import (
     check_deflate,
     check_policy,
     deflate_offer,
+    deflate_parameters,
     parse_extensions,
 )
 
@@ -281,3 +282,23 @@ def test_policies_are_known_by_name() -> None:
     assert [check_policy(policy) for policy in (None, *POLICIES)] == [None, *POLICIES]
     with pytest.raises(ValueError, match="takeover"):
         check_policy("deflate")
+
+
+@pytest.mark.parametrize(
+    ("text", "parameters"),
+    [
+        ("permessage-deflate", {}),
+        ("permessage-deflate; client_max_window_bits", {"client_max_window_bits": None}),
+        ("permessage-deflate; server_max_window_bits=9", {"server_max_window_bits": "9"}),
+        ("permessage-deflate; server_max_window_bits", None),
+        ("permessage-deflate; client_max_window_bits=16", None),
+        ("permessage-deflate; unknown", None),
+        ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+        ("x-webkit-deflate-frame", None),
+        ("permessage-deflate, permessage-deflate", None),
+        ("no token", None),
+        ("", None),
+    ],
+)
+def test_one_offer_can_be_looked_at_alone(text, parameters):
+    assert deflate_parameters(text) == parameters

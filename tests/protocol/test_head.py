@@ -223,6 +223,8 @@ def test_http_1_0_does_without_host() -> None:
 def test_absolute_target_names_the_same_host() -> None:
     assert read(request(b"GET http://X/path HTTP/1.1")).target == "http://X/path"
     assert read(request(b"GET HTTPS://x?q HTTP/1.1")).target == "HTTPS://x?q"
+    assert read(request(b"GET wss://x/ws HTTP/1.1")).target == "wss://x/ws"
+    assert refused(request(b"GET wss://y/ws HTTP/1.1")) == 400
     assert refused(request(b"GET http://y/path HTTP/1.1")) == 400
     assert refused(request(b"GET http://x:80/path HTTP/1.1")) == 400
     assert refused(request(b"GET ftp://x/path HTTP/1.1")) == 400

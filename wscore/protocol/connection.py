@@ -34,11 +34,11 @@ from ..codec import (
     Stop,
     Writer,
     encode_frame,
-    is_sendable_close_code,
     new_mask_key,
     write_to_all,
 )
-from ..codec.errors import CLOSE_CODE_INVALID, CLOSE_REASON_NOT_UTF8, CLOSE_TOO_SHORT, Defect, DefectError
+from ..codec.errors import Defect, DefectError
+from .closing import close_payload, parse_close
 from .compression import LEVEL, CompressionPolicy
 from .events import Close, Event, Ping, Pong
 from .prepared import PreparedMessage, prepare
@@ -55,8 +55,6 @@ __all__ = ["Connection", "State", "broadcast"]
 # A newer Pong replaces an older one (section 5.5.3), but not before this many wait: peers that send a handful of
 # Pings in one go expect as many Pongs (the Autobahn suite sends ten).
 MAX_PONGS_WAITING = 16
-
-MAX_CLOSE_REASON = 123
 
 # A message below this size does not gain from compression that starts anew each time.
 SHARED_THRESHOLD = 1024
@@ -291,7 +289,7 @@ class Connection:
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
         """The peer's Close frame (RFC 6455 section 5.5.1): answer it, or know that it answers ours."""
         try:
-            code, reason = _parse_close(payload)
+            code, reason = parse_close(payload)
         except DefectError as error:
             self._fail(error.defect, events)
             return
@@ -308,7 +306,7 @@ class Connection:
     def _fail(self, defect: Defect, events: list[Event]) -> None:
         """_Fail the WebSocket Connection_ (RFC 6455 section 7.1.7)."""
         if self.state is _OPEN:
-            self.writer.write_control(_CLOSE, _close_payload(defect.code, defect.sentence))
+            self.writer.write_control(_CLOSE, close_payload(defect.code, defect.sentence))
         self._end(Close(int(defect.code), defect.sentence, "local"), events)
 
     def _end(self, close: Close, events: list[Event]) -> None:
@@ -369,7 +367,7 @@ class Connection:
         codes, longer reasons, and if a Close frame was sent already; TypeError for a code that is no int and a reason
         that is no str.
         """
-        payload = _close_payload(code, reason)
+        payload = close_payload(code, reason)
         if self.state is _OPEN:
             self.state = State.LOCAL_CLOSING
         elif self.state is State.REMOTE_CLOSING:
@@ -386,7 +384,7 @@ class Connection:
         """
         if code is None:
             raise TypeError("breaking a connection off needs a code")
-        _close_payload(code, reason)
+        close_payload(code, reason)
         events: list[Event] = []
         if self.close_event is None:
             self._fail(Defect(code, reason), events)
@@ -469,34 +467,3 @@ def broadcast(
     prepared = message if isinstance(message, PreparedMessage) else prepare(message)
     open_ones = [connection.writer for connection in connections if connection.state is _OPEN]
     return write_to_all(open_ones, prepared, compress)
-
-
-def _close_payload(code: int | None, reason: str) -> bytes:
-    """The payload of a Close frame (RFC 6455 section 5.5.1). Raises LocalProtocolError if it must not be sent."""
-    if not isinstance(code, int | None) or not isinstance(reason, str):
-        raise TypeError("the code of a close must be an int or None, its reason a str")
-    encoded = reason.encode()
-    if len(encoded) > MAX_CLOSE_REASON:
-        raise LocalProtocolError("the reason of a close has at most 123 bytes of UTF-8")
-    if code is None:
-        if encoded:
-            raise LocalProtocolError("a close with a reason needs a code")
-        return b""
-    if not is_sendable_close_code(code):
-        raise LocalProtocolError("this code must not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
-    return int(code).to_bytes(2, "big") + encoded
-
-
-def _parse_close(payload: bytes) -> tuple[int, str]:
-    """Code and reason of the peer's Close frame. Raises DefectError."""
-    if not payload:
-        return CloseCode.NO_STATUS.value, ""
-    if len(payload) == 1:
-        raise DefectError(CLOSE_TOO_SHORT)
-    code = int.from_bytes(payload[:2], "big")
-    if not is_sendable_close_code(code):
-        raise DefectError(CLOSE_CODE_INVALID)
-    try:
-        return code, str(payload[2:], "utf-8")
-    except UnicodeDecodeError:
-        raise DefectError(CLOSE_REASON_NOT_UTF8) from None

@@ -129,6 +129,19 @@ def parse_extensions(header_values: Sequence[str]) -> list[tuple[str, list[tuple
     return extensions
 
 
+def deflate_parameters(text: str) -> Parameters | None:
+    """What one offer or answer of permessage-deflate says, by name: for those who negotiate it in their own way.
+
+    `None` where that must be declined (RFC 7692 section 7.1): a parameter unknown, given twice or with a bad value, or
+    another extension.
+    """
+    try:
+        [(name, pairs)] = parse_extensions([text])
+    except ValueError:
+        return None
+    return _collect(pairs) if name == _NAME else None
+
+
 def _parse_extension(text: str) -> tuple[str, list[tuple[str, str | None]]]:
     name, *parameters = text.split(";")
     return _token(name.strip(" \t")), [_parse_parameter(parameter) for parameter in parameters]

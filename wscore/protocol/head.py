@@ -194,7 +194,8 @@ def _check_host(target: str, headers: Headers, version: str) -> None:
 def _authority(target: str) -> str:
     scheme, _, rest = target.partition("://")
     authority = rest.partition("?")[0].partition("/")[0].lower()
-    return authority if scheme.lower() in ("http", "https") else ""
+    # RFC 6455 section 4.1 knows the first two, and there are clients that send the others.
+    return authority if scheme.lower() in ("http", "https", "ws", "wss") else ""
 
 
 def _check_framing(headers: Headers, version: str) -> None:

@@ -20,7 +20,7 @@ from .extensions import DeflateParameters, accept_deflate
 from .head import HeadError
 from .headers import Headers, HeadersLike, encode_headers, has_token, sendable_headers, unique_tokens
 
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 # Canonical base64 of 16 bytes: the last four bits of the 22nd digit are padding, and zero.
 _KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
 
@@ -198,7 +198,7 @@ def select_subprotocol(offered: Sequence[str], supported: Sequence[str]) -> str 
 
 def accept_key(key: str) -> str:
     """The Sec-WebSocket-Accept that proves that a key was understood (RFC 6455 section 4.2.2)."""
-    return b64encode(sha1(key.encode("latin-1") + _GUID, usedforsecurity=False).digest()).decode("ascii")
+    return b64encode(sha1(key.encode("latin-1") + ACCEPT_GUID, usedforsecurity=False).digest()).decode("ascii")
 
 
 def encode_accept(key: str, subprotocol: str | None, extensions: str | None, headers: Headers) -> bytes:
