@@ -131,11 +131,9 @@ class Refuse:
     headers: Headers
 
     def __init__(self, status: int, sentence: str | bytes, headers: HeadersLike = ()) -> None:
-        if not 200 <= status <= 599:
-            raise LocalProtocolError("A request is refused with an HTTP status from 200 to 599.")
+        _set(self, "headers", check_refusal(status, headers))
         _set(self, "status", int(status))
         _set(self, "sentence", sentence)
-        _set(self, "headers", sendable_headers(headers, FRAMING_HEADERS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,24 +212,42 @@ def encode_accept(key: str, subprotocol: str | None, extensions: str | None, hea
     return f"{head}{encode_headers(headers)}\r\n".encode("latin-1")
 
 
-def encode_refuse(refuse: Refuse, method: str = "GET") -> bytes:
-    """The response that refuses a request. It closes the connection: nothing behind it is read as a further request.
+def check_refusal(status: int, headers: HeadersLike) -> Headers:
+    """Raise `LocalProtocolError` for a status other than 200 to 599, and for headers that a refusal cannot have."""
+    if not 200 <= status <= 599:
+        raise LocalProtocolError("A request is refused with an HTTP status from 200 to 599.")
+    return sendable_headers(headers, FRAMING_HEADERS)
 
-    (A client that sent a body, or frames, would otherwise have them taken for one.)
-    """
-    status, sentence = refuse.status, refuse.sentence
+
+def has_body(status: int) -> bool:
+    """Whether a response of this status has a body, be it empty (RFC 9110 sections 15.3.5 and 15.4.5)."""
+    return status not in _WITHOUT_BODY
+
+
+def encode_refuse(refuse: Refuse, method: str = "GET") -> bytes:
+    """The response that refuses a request."""
+    sentence = refuse.sentence
     body = sentence.encode("utf-8") if isinstance(sentence, str) else sentence
+    head = encode_refusal_head(refuse.status, refuse.headers, len(body))
+    return head if method == "HEAD" or not has_body(refuse.status) else head + body
+
+
+def encode_refusal_head(status: int, headers: Headers, length: int | None) -> bytes:
+    """The head of a refusal whose body has `length` bytes; None: it comes in chunks (RFC 9112 section 7.1).
+
+    It closes the connection: nothing behind it is read as a further request. (A client that sent a body, or frames,
+    would otherwise have them taken for one.)
+    """
     # RFC 9110 section 7.8: whoever sends Upgrade names it in Connection.
     connection = "Upgrade: websocket\r\nConnection: Upgrade, close\r\n" if status == 426 else "Connection: close\r\n"
     head = f"HTTP/1.1 {status} {_phrase(status)}\r\n{connection}"
-    defaults = {} if status in _WITHOUT_BODY else {"Content-Type": "text/plain; charset=utf-8"}
+    defaults = {"Content-Type": "text/plain; charset=utf-8"} if has_body(status) else {}
     defaults |= _STATUS_HEADERS.get(status, {})
-    head += encode_headers(pair for pair in defaults.items() if pair[0] not in refuse.headers)
-    head += encode_headers(refuse.headers)
-    if status in _WITHOUT_BODY:
-        return f"{head}\r\n".encode("latin-1")
-    head += f"Content-Length: {len(body)}\r\n\r\n"
-    return head.encode("latin-1") + (b"" if method == "HEAD" else body)
+    head += encode_headers(pair for pair in defaults.items() if pair[0] not in headers)
+    head += encode_headers(headers)
+    if has_body(status):
+        head += "Transfer-Encoding: chunked\r\n" if length is None else f"Content-Length: {length}\r\n"
+    return f"{head}\r\n".encode("latin-1")
 
 
 def _phrase(status: int) -> str:

@@ -1,0 +1,66 @@
+"""Whose tests are run with wscore underneath: versions, files, what is installed, and what is left out and why.
+
+This is the one place where it stands that wscore differs from what another project's tests expect. A test that
+`differs` is run and must fail, so that the list cannot outlive its reasons; one that is `left_out` is not run.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Suite:
+    """`package` at `version` on PyPI; `tests` are files in its source distribution, or folders.
+
+    `differs` and `left_out` map a pattern of test names (fnmatch; `test_name*` covers all parameters) to the reason.
+    `plugin` is a module in this folder that puts wscore underneath. `only` is a pytest -k expression for the tests that
+    this concerns, and `fast` one for the short form.
+    """
+
+    package: str
+    version: str
+    tests: tuple[str, ...]
+    requirements: tuple[str, ...]
+    plugin: str
+    differs: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    only: str = ""
+    fast: str = ""
+
+
+DROPPED = "the test expects 1006, a connection dropped without a Close frame (RFC 6455 section 7.1.1)"
+
+SUITES = {
+    "uvicorn": Suite(
+        "uvicorn",
+        "0.54.0",
+        tests=("tests/protocols/test_websocket.py",),
+        requirements=(
+            "uvicorn==0.54.0",
+            "httptools==0.9.0",
+            "uvloop==0.23.0",
+            "websockets==17.4",
+            "wsproto==1.3.2",
+            "pytest==9.1.1",
+            "pytest-mock==3.15.1",
+            "httpx2",
+            "anyio",
+            "trustme==1.2.1",
+            "a2wsgi==1.10.10",
+        ),
+        plugin="under_uvicorn",
+        differs={
+            "test_duplicate_handshake*": f"{DROPPED}: an application that fails is closed with 1011",
+            "test_asgi_return_value*": f"{DROPPED}: an application that fails is closed with 1011",
+            "test_close_transport_on_asgi_return*": f"{DROPPED}: an application that returns is closed with 1000",
+            "test_close_resumes_reads_paused_on_an_unconsumed_message*": "the test expects that reading pauses at one"
+            " message; with wscore it does at ws_max_queue",
+        },
+        left_out={
+            "test_send_binary_data_to_server_bigger_than_default*sent=defaults+1*": "wscore reads on after 1009, so that"
+            " it is not lost; the test's client then aborts a transport that is closed, which fails in Python 3.11",
+        },
+        only="not wsproto",
+        fast="not h11 and not zttp",
+    ),
+}

@@ -1,0 +1,576 @@
+"""uvicorn's WebSocket protocol on wscore: `uvicorn --ws wscore.adapters.uvicorn:WebSocketProtocol app:app`.
+
+Decides how ASGI's events (specification 2.4) and those of a `Connection` become each other, how many messages wait for
+the application, when to ping, and when the transport is closed. Knows no frame and no head: these are the codec's and
+the protocol's. uvicorn's HTTP protocols hand over here, with the head of the request, which they have held to their
+limits.
+
+What arrives goes through one queue. If it is full, or if a `Connection` has more to read than fits, reading pauses, and
+`_go_on` follows once the application has taken what there is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from urllib.parse import unquote
+from weakref import WeakKeyDictionary
+
+from uvicorn.logging import TRACE_LOG_LEVEL
+from uvicorn.protocols.utils import (
+    ClientDisconnected,
+    get_client_addr,
+    get_local_addr,
+    get_path_with_query_string,
+    get_remote_addr,
+    is_ssl,
+)
+
+from ..codec import MESSAGE_OVERHEAD, SERVER, CloseCode, DeflatePool, new_mask_key
+from ..protocol.connection import Connection
+from ..protocol.events import Close, Event, Ping, Pong
+from ..protocol.handshake import Accept, Refuse, Request, ServerHandshake
+from ..protocol.refusal import StreamedRefusal
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, WebSocketScope
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+__all__ = ["WebSocketProtocol"]
+
+# More than uvicorn's HTTP protocols let through: they hold the limits of a head.
+MAX_HEAD_SIZE = 1 << 20
+MAX_HEADERS = 1 << 16
+# Output that is not passed on to the transport before the loop turns.
+MAX_OUTPUT = 1 << 16
+# Seconds in which we read and discard, so that a Close frame that says what was wrong is not lost in a reset.
+LINGER = 2.0
+# Seconds in which a peer must have read something of what is left when the transport is closed.
+STALLED = 5.0
+
+_pools: WeakKeyDictionary[ServerState, DeflatePool] = WeakKeyDictionary()
+
+
+class Phase(enum.Enum):
+    """What the application has said."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    REFUSING = "refusing"
+    """It has begun a response, and not completed it."""
+    ENDED = "ended"
+    """It has closed, or completed the response."""
+
+
+class WebSocketProtocol(asyncio.Protocol):
+    """One connection of uvicorn's.
+
+    Subclass it to set `compression`, the policy where uvicorn's option for permessage-deflate is on, and
+    `close_timeout`, the seconds that a closing handshake may take. All connections of a server share one pool of
+    compressors.
+    """
+
+    compression: ClassVar[str] = "takeover"
+    close_timeout: float = 10.0
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.config = config
+        self.loop = _loop or asyncio.get_running_loop()
+        self.logger = logging.getLogger("uvicorn.error")
+        self.server_state = server_state
+        self.app_state = app_state
+        self.transport: asyncio.Transport
+        self.scope: WebSocketScope
+        # The opening handshake, and the response that the application gives in its place.
+        policy = self.compression if config.ws_per_message_deflate else None
+        self._handshake = ServerHandshake(compression=policy, max_head_size=MAX_HEAD_SIZE, max_headers=MAX_HEADERS)
+        self._refusal: StreamedRefusal | None = None
+        self._early: list[bytes] = []
+        self._phase = Phase.CONNECTING
+        # After it.
+        self._connection: Connection | None = None
+        self._is_open = False  # the application may send messages
+        self._is_lost = False
+        # What waits for the application, and those of its tasks that wait for it.
+        self._queue: deque[str | bytes | ASGIReceiveEvent] = deque()
+        self._waiters: list[asyncio.Future[None]] = []
+        self._disconnect: ASGIReceiveEvent | None = None
+        self._is_full = False
+        self._budget = max(config.ws_max_queue, 1) * MESSAGE_OVERHEAD
+        # What waits for the transport.
+        self._flush_is_due = False
+        self._writable = asyncio.Event()
+        self._writable.set()
+        self._is_writable = True
+        # Deadlines.
+        self.close_timer: asyncio.TimerHandle | None = None
+        self._abort_timer: asyncio.TimerHandle | None = None
+        self.ping_timer: asyncio.TimerHandle | None = None
+        self.ping_sent_at = 0.0
+        self._ping_payload: bytes | None = None
+        self._pong_timer: asyncio.TimerHandle | None = None
+
+    # What the transport and the server call
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+        self.server_state.connections.add(self)  # type: ignore[arg-type,unused-ignore]
+        self._trace("WebSocket connection made")
+
+    def data_received(self, data: bytes) -> None:
+        conn = self._connection
+        if conn is None:
+            self._receive_early(data)
+        elif self._is_open:
+            room = self._budget - len(self._queue) * MESSAGE_OVERHEAD
+            self._take(conn.receive_data(data, room if room > 0 else 0))
+            self._settle(conn)
+        elif conn.close_event is None:
+            self._discard(conn.receive_data(data))
+
+    def pause_writing(self) -> None:
+        self._is_writable = False
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        self._is_writable = True
+        self._writable.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        self._is_open = False
+        self.server_state.connections.discard(self)  # type: ignore[arg-type,unused-ignore]
+        self._trace("WebSocket connection lost")
+        self._stop_timers()
+        # asyncio does not resume a transport that is lost.
+        self.resume_writing()
+        if self._connection is None:
+            self._tell_end(_disconnect(CloseCode.ABNORMAL.value))
+        elif not self._is_full:
+            self._take(self._connection.receive_eof())
+
+    def shutdown(self) -> None:
+        """The server stops: close with 1012, or refuse with 503 what is not open yet."""
+        conn = self._connection
+        if conn is not None and self._is_open:
+            self._close(conn, CloseCode.SERVICE_RESTART.value)
+            return
+        if conn is None:
+            self._refuse(503, "Service Unavailable")
+        self._close_transport()
+
+    # The opening handshake
+
+    def _receive_early(self, data: bytes) -> None:
+        """The head of the request, and what comes before it is answered."""
+        if self._handshake.request is not None:
+            self._early.append(data)
+            self._read_on(False)
+            return
+        answer = self._handshake.receive_data(data)
+        if isinstance(answer, Request):
+            self._start(answer)
+        elif answer is not None:
+            self._phase = Phase.ENDED
+            self.transport.write(self._handshake.data_to_send())
+            self._close_transport()
+
+    def _start(self, request: Request) -> None:
+        self.scope = self._scope(request)
+        self._queue.append({"type": "websocket.connect"})
+        task = self.loop.create_task(self._run())
+        self.server_state.tasks.add(task)
+        task.add_done_callback(self.server_state.tasks.discard)
+
+    def _scope(self, request: Request) -> WebSocketScope:
+        root_path = self.config.root_path
+        return {
+            "type": "websocket",
+            "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
+            "http_version": request.http_version,
+            "scheme": "wss" if is_ssl(self.transport) else "ws",
+            "server": get_local_addr(self.transport),
+            "client": get_remote_addr(self.transport),
+            "root_path": root_path,
+            "path": root_path + unquote(request.path),
+            "raw_path": (root_path + request.path).encode("latin-1"),
+            "query_string": request.query.encode("latin-1"),
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
+            "subprotocols": request.subprotocols,
+            "state": self.app_state.copy(),
+            "extensions": {"websocket.http.response": {}},
+        }
+
+    def _accept(self, event: Any) -> None:
+        answer = Accept(event.get("subprotocol") or None, self._headers(event, self.server_state.default_headers))
+        self._handshake.answer(answer)
+        self._log("[accepted]")
+        self.transport.write(self._handshake.data_to_send())
+        self._phase = Phase.OPEN
+        self._is_open = True
+        self._connection = Connection(
+            SERVER,
+            max_message_size=self.config.ws_max_size,
+            compression=self.compression,
+            compression_pool=self._pool() if self._handshake.deflate else None,
+            deflate=self._handshake.deflate,
+        )
+        self._schedule_ping()
+        early = self._handshake.rest + b"".join(self._early)
+        if early:
+            self._read_on(True)
+            self.data_received(early)
+
+    def _pool(self) -> DeflatePool:
+        pool = _pools.get(self.server_state)
+        if pool is None:
+            pool = _pools[self.server_state] = DeflatePool()
+        return pool
+
+    def _headers(self, event: Any, defaults: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+        pairs = [*defaults, *event.get("headers", ())]
+        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
+
+    def _refuse(self, status: int, sentence: str) -> None:
+        """Answer with a response of our own, unless the application has begun one; the application may go."""
+        is_answered = self._refusal is not None and self._refusal.begun
+        if self._phase is not Phase.ENDED and not is_answered and not self._is_lost:
+            self._handshake.answer(Refuse(status, sentence, self._headers({}, self.server_state.default_headers)))
+            self.transport.write(self._handshake.data_to_send())
+        self._phase = Phase.ENDED
+
+    def _begin_response(self, event: Any) -> None:
+        headers = self._headers(event, self.server_state.default_headers)
+        self._refusal = StreamedRefusal(event["status"], headers)
+        self._log(str(event["status"]))
+        self._phase = Phase.REFUSING
+        self.transport.write(self._refusal.start())
+
+    def _continue_response(self, refusal: StreamedRefusal, event: Any) -> None:
+        self.transport.write(refusal.body(event.get("body", b""), more=event.get("more_body", False)))
+        if refusal.complete:
+            self._phase = Phase.ENDED
+            self._tell_end(_disconnect(CloseCode.ABNORMAL.value))
+            self._close_transport()
+
+    # The application
+
+    async def _run(self) -> None:
+        try:
+            result = await self.config.loaded_app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            failed = False
+        except asyncio.CancelledError:
+            self._end_of_application(failed=True)
+            raise
+        except BaseException:
+            failed = True
+            self.logger.exception("Exception in ASGI application\n")
+        else:
+            failed = self._complain(result)
+        self._end_of_application(failed)
+
+    def _complain(self, result: object) -> bool:
+        """Whether the application returned where or what it should not."""
+        if self._phase is Phase.CONNECTING and not self._is_lost:
+            self.logger.error("ASGI callable returned without completing handshake.")
+        elif self._phase is Phase.REFUSING and not self._is_lost:
+            self.logger.error("ASGI callable returned without completing response.")
+        elif result is not None:
+            self.logger.error("ASGI callable should return None, but returned '%s'.", result)
+        else:
+            return False
+        return True
+
+    def _end_of_application(self, failed: bool) -> None:
+        """Close what the application has left open: it has failed, or just gone."""
+        conn = self._connection
+        if conn is None:
+            self._refuse(500, "Internal Server Error")
+            self._close_transport()
+        elif self._is_open:
+            code = CloseCode.INTERNAL_ERROR if failed else CloseCode.NORMAL
+            self._close(conn, code.value)
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """ASGI's `receive`. A cancelled call loses no event; after the end it returns the same event each time."""
+        queue = self._queue
+        while not queue:
+            if self._disconnect is not None:
+                return self._disconnect.copy()
+            if self._flush_is_due:
+                self._flush()
+            waiter = self.loop.create_future()
+            self._waiters.append(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.remove(waiter)
+        event = queue.popleft()
+        if self._is_full and not queue:
+            self.loop.call_soon(self._go_on)
+        if type(event) is str:
+            return {"type": "websocket.receive", "text": event}
+        if type(event) is bytes:
+            return {"type": "websocket.receive", "bytes": event}
+        return cast("ASGIReceiveEvent", event)
+
+    async def send(self, event: ASGISendEvent) -> None:
+        """ASGI's `send`: waits while the transport is full. A cancelled call has sent nothing.
+
+        Raises `ClientDisconnected`, an `OSError`, after the end, `RuntimeError` for an event that is not expected,
+        and `LocalProtocolError`, `UnicodeEncodeError` or `TypeError` for what cannot be sent.
+        """
+        if not self._is_writable:
+            await self._writable.wait()
+        if not self._is_open or event["type"] != "websocket.send":
+            self._send_other(event)
+            return
+        conn = cast("Connection", self._connection)
+        message: bytes | str | None = event.get("bytes")
+        if message is None:
+            message = event.get("text")
+            if message is None:
+                raise RuntimeError("ASGI message 'websocket.send' has neither 'bytes' nor 'text'.")
+        conn.send(message)
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self.loop.call_soon(self._flush)
+        elif conn.writer.pending > MAX_OUTPUT:
+            self._flush()
+
+    def _send_other(self, event: Any) -> None:
+        kind = event["type"]
+        if self._is_lost or (self._phase is Phase.CONNECTING and self.transport.is_closing()):
+            raise ClientDisconnected
+        if self._phase is Phase.CONNECTING:
+            self._answer(kind, event)
+        elif self._phase is Phase.REFUSING:
+            self._expect(kind, "websocket.http.response.body")
+            self._continue_response(cast("StreamedRefusal", self._refusal), event)
+        elif self._phase is Phase.OPEN:
+            self._expect(kind, "websocket.send", "websocket.close")
+            self._close_or_not(kind, event)
+        else:
+            raise RuntimeError(f"Unexpected ASGI message '{kind}', after 'websocket.close' or a complete response.")
+
+    def _expect(self, kind: str, *expected: str) -> None:
+        if kind not in expected:
+            names = " or ".join(f"'{name}'" for name in expected)
+            raise RuntimeError(f"Expected ASGI message {names} but got '{kind}'.")
+
+    def _answer(self, kind: str, event: Any) -> None:
+        self._expect(kind, "websocket.accept", "websocket.close", "websocket.http.response.start")
+        if kind == "websocket.accept":
+            self._accept(event)
+        elif kind == "websocket.http.response.start":
+            self._begin_response(event)
+        else:
+            self._log("403")
+            self._refuse(403, "")
+            self._tell_end(_disconnect(CloseCode.ABNORMAL.value))
+            self._close_transport()
+
+    def _close_or_not(self, kind: str, event: Any) -> None:
+        """The application closes; or the peer has closed before, which is no news for a `websocket.close`."""
+        conn = cast("Connection", self._connection)
+        if self._is_open:
+            code = event.get("code")
+            self._close(conn, CloseCode.NORMAL.value if code is None else code, event.get("reason") or "")
+        elif kind == "websocket.send":
+            raise ClientDisconnected
+
+    # What a Connection has read
+
+    def _take(self, events: list[Event]) -> None:
+        queue = self._queue
+        for event in events:
+            kind = type(event)
+            if kind is str or kind is bytes:
+                queue.append(cast("str | bytes", event))
+            else:
+                self._take_control(event)
+        if queue:
+            self._wake()
+
+    def _take_control(self, event: Event) -> None:
+        if isinstance(event, Ping):
+            self._flush_soon()
+        elif isinstance(event, Pong):
+            self._receive_pong(event.payload)
+        elif isinstance(event, Close):
+            self._receive_close(event)
+
+    def _settle(self, conn: Connection) -> None:
+        """After reading: pause if the application has to take something first, else go on."""
+        while conn.has_rest and not self._queue:
+            self._take(conn.receive_data(b"", self._budget))
+        full = conn.has_rest or len(self._queue) * MESSAGE_OVERHEAD >= self._budget
+        if full is not self._is_full:
+            self._is_full = full
+            self._read_on(not full)
+
+    def _read_on(self, go_on: bool) -> None:
+        if not self._is_lost and not self.transport.is_closing():
+            (self.transport.resume_reading if go_on else self.transport.pause_reading)()
+
+    def _go_on(self) -> None:
+        """The application has taken all there was: read what was left."""
+        conn = self._connection
+        if conn is None or not self._is_full or self._queue:
+            return
+        self._settle(conn)
+        if self._is_lost and not self._is_full:
+            self._take(conn.receive_eof())
+
+    def _discard(self, events: list[Event]) -> None:
+        """What comes after our Close frame, up to that of the peer."""
+        for event in events:
+            if not isinstance(event, str | bytes):
+                self._take_control(event)
+
+    def _wake(self) -> None:
+        for waiter in self._waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _tell_end(self, event: ASGIReceiveEvent) -> None:
+        if self._disconnect is None:
+            self._disconnect = event
+            self._wake()
+
+    # Closing
+
+    def _close(self, conn: Connection, code: int, reason: str | None = None) -> None:
+        """Start the closing handshake; what the peer says before it answers is discarded."""
+        conn.close(code, reason or "")
+        self._phase = Phase.ENDED
+        self._is_open = False
+        self._tell_end(_disconnect(code, reason))
+        self._stop_timers()
+        self.close_timer = self.loop.call_later(self.close_timeout, self._close_late)
+        self._flush()
+        while conn.has_rest:
+            self._discard(conn.receive_data(b""))
+        if self._is_full:
+            self._is_full = False
+            self._read_on(True)
+
+    def _close_late(self) -> None:
+        self.close_timer = None
+        self._close_transport()
+
+    def _receive_close(self, close: Close) -> None:
+        """The connection has ended, whoever began."""
+        has_closed = self._phase is Phase.ENDED
+        self._is_open = False
+        if close.origin == "lost":
+            self._tell_end(_disconnect(close.code))
+            return
+        self._tell_end(_disconnect(close.code, close.reason))
+        self._flush()
+        if close.origin == "local" and not has_closed:
+            self._linger()
+        else:
+            self._close_transport()
+
+    def _linger(self) -> None:
+        """We failed the connection: the peer may be sending, and is to read why (RFC 9112 section 9.6)."""
+        self._stop_timers()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(LINGER, self._close_late)
+
+    def _close_transport(self) -> None:
+        """Close once all is written, and give up a peer that does not read it."""
+        self._stop_timers()
+        self.transport.close()
+        if not self._is_lost:
+            self._abort_timer = self.loop.call_later(STALLED, self._abort_if_stalled, None)
+
+    def _abort_if_stalled(self, before: int | None) -> None:
+        unsent = self.transport.get_write_buffer_size()
+        if before is not None and unsent >= before:
+            self.transport.abort()
+        else:
+            self._abort_timer = self.loop.call_later(STALLED, self._abort_if_stalled, unsent)
+
+    def _stop_timers(self) -> None:
+        for timer in (self.close_timer, self._abort_timer, self.ping_timer, self._pong_timer):
+            if timer is not None:
+                timer.cancel()
+        self.close_timer = self._abort_timer = self.ping_timer = self._pong_timer = None
+
+    # Keepalive
+
+    def _schedule_ping(self) -> None:
+        if self.config.ws_ping_interval:
+            self.ping_timer = self.loop.call_later(self.config.ws_ping_interval, self._ping)
+
+    def _ping(self) -> None:
+        self._ping_payload = new_mask_key()
+        self.ping_sent_at = self.loop.time()
+        cast("Connection", self._connection).ping(self._ping_payload)
+        self._flush()
+        if self.config.ws_ping_timeout is None:
+            self._schedule_ping()
+        else:
+            self.ping_timer = None
+            self._pong_timer = self.loop.call_later(self.config.ws_ping_timeout, self._miss_pong)
+
+    def _receive_pong(self, payload: bytes) -> None:
+        if payload == self._ping_payload and self._pong_timer is not None:
+            self._pong_timer.cancel()
+            self._pong_timer = None
+            self._schedule_ping()
+
+    def _miss_pong(self) -> None:
+        """The Pong is late; unless it waits behind what the application has not taken, the peer is gone."""
+        if self._is_full:
+            self._pong_timer = self.loop.call_later(cast("float", self.config.ws_ping_timeout), self._miss_pong)
+            return
+        self._trace("WebSocket keepalive ping timeout")
+        conn = cast("Connection", self._connection)
+        self._take(conn.fail(CloseCode.INTERNAL_ERROR.value, "keepalive ping timeout"))
+
+    # Output
+
+    def _flush(self) -> None:
+        self._flush_is_due = False
+        conn = self._connection
+        if conn is not None and not self._is_lost:
+            data = conn.data_to_send()
+            if data:
+                self.transport.write(data)
+
+    def _flush_soon(self) -> None:
+        if not self._flush_is_due:
+            self._flush_is_due = True
+            self.loop.call_soon(self._flush)
+
+    def _log(self, outcome: str) -> None:
+        client, path = get_client_addr(self.scope), get_path_with_query_string(self.scope)
+        self.logger.info('%s - "WebSocket %s" %s', client, path, outcome)
+
+    def _trace(self, text: str) -> None:
+        if self.logger.isEnabledFor(TRACE_LOG_LEVEL):
+            client = get_remote_addr(self.transport)
+            self.logger.log(TRACE_LOG_LEVEL, "%s%s", f"{client[0]}:{client[1]} - " if client else "", text)
+
+
+def _disconnect(code: int, reason: str | None = None) -> ASGIReceiveEvent:
+    if reason is None:
+        return {"type": "websocket.disconnect", "code": code}
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}
