@@ -4,7 +4,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -68,10 +68,13 @@ class Program:
 
 
 @asynccontextmanager
-async def running(*arguments: object, env: Mapping[str, str] | None = None, **streams: Any) -> AsyncIterator[Program]:
-    """Start `wscore` with these arguments; it is killed if the test leaves it running."""
+async def running(
+    *arguments: object, launcher: Sequence[str] = (), env: Mapping[str, str] | None = None, **streams: Any
+) -> AsyncIterator[Program]:
+    """Start `wscore` with these arguments, by `launcher` if there is one; killed if the test leaves it running."""
     pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE) | streams
-    process = await trio.lowlevel.open_process([*COMMAND, *map(str, arguments)], env=environment(env or {}), **pipes)
+    command = [*launcher, *COMMAND, *map(str, arguments)]
+    process = await trio.lowlevel.open_process(command, env=environment(env or {}), **pipes)
     try:
         yield Program(process)
     finally:

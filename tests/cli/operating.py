@@ -2,7 +2,9 @@
 
 import http.client
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,25 @@ async def handler(ws):
             time.sleep(1000)
         await ws.send(str(os.getpid()) if message == "pid" else message)
 """
+
+
+# What systemd does before it starts a service: sockets as descriptors from 3 on, and three variables.
+ACTIVATE = """
+import fcntl, os, sys
+descriptors, names, *command = sys.argv[1:]
+high = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 100) for number in descriptors.split(",")]
+for target, number in enumerate(high, 3):
+    os.dup2(number, target, inheritable=True)
+os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": names}
+os.execv(command[0], command)
+"""
+
+
+def passing(sockets: Mapping[str, socket.socket]) -> dict[str, Any]:
+    """How `running` starts a program as systemd does, with these sockets, by name."""
+    numbers = [sock.fileno() for sock in sockets.values()]
+    launcher = [sys.executable, "-c", ACTIVATE, ",".join(map(str, numbers)), ":".join(sockets)]
+    return {"launcher": launcher, "pass_fds": numbers}
 
 
 @dataclass
@@ -111,6 +132,6 @@ async def operated(
     async with running("serve", *options, cwd=folder, env=env, **keywords) as program:
         server = Operated(program)
         listening = await server.event("listening")
-        server.url = listening["addresses"].replace("http", "ws", 1)
+        server.url = listening["addresses"].replace("http", "ws")
         server.metrics = listening["metrics"]
         yield server

@@ -7,7 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import trustme
 
 import wscore
 
-from .operating import APP, ROOT, Operated, operated, pid_of, until
+from .conftest import running
+from .operating import ROOT, Operated, operated, passing, pid_of, until
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
 
@@ -220,44 +221,11 @@ async def test_a_service_manager_out_of_reach_is_no_error(
         await server.pid()
 
 
-# What systemd does before it starts a service: sockets as descriptors from 3 on, and three variables.
-ACTIVATE = """
-import fcntl, os, sys
-descriptors, names, *command = sys.argv[1:]
-high = [fcntl.fcntl(int(number), fcntl.F_DUPFD_CLOEXEC, 100) for number in descriptors.split(",")]
-for target, number in enumerate(high, 3):
-    os.dup2(number, target, inheritable=True)
-os.environ |= {"LISTEN_PID": str(os.getpid()), "LISTEN_FDS": str(len(high)), "LISTEN_FDNAMES": names}
-os.execv(command[0], command)
-"""
-
-
-@asynccontextmanager
-async def activated(sockets: dict[str, socket.socket], folder: Path, *arguments: object) -> AsyncIterator[Operated]:
+def activated(
+    sockets: dict[str, socket.socket], folder: Path, *arguments: object
+) -> AbstractAsyncContextManager[Operated]:
     """Serve on these sockets, by name."""
-    from .conftest import COMMAND, Program, environment
-
-    (folder / "app.py").write_text(APP)
-    descriptors = [sock.fileno() for sock in sockets.values()]
-    launcher = [sys.executable, "-c", ACTIVATE, ",".join(map(str, descriptors)), ":".join(sockets)]
-    options = ("serve", "--app", "app:handler", "--log-format", "json", *map(str, arguments))
-    process = await trio.lowlevel.open_process(
-        [*launcher, *COMMAND, *options],
-        env=environment({"PYTHONPATH": str(ROOT)}),
-        cwd=folder,
-        pass_fds=descriptors,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        server = Operated(Program(process))
-        listening = await server.event("listening")
-        server.url, server.metrics = listening["addresses"].replace("http", "ws"), listening["metrics"]
-        yield server
-    finally:
-        process.kill()
-        await process.wait()
+    return operated(running, folder, *arguments, **passing(sockets))
 
 
 @pytest.mark.parametrize("workers", [(), ("--workers", 2)])
