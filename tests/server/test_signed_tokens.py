@@ -74,7 +74,9 @@ def test_the_user_is_what_the_token_claims() -> None:
 
 
 @pytest.mark.parametrize(
-    ("algorithm", "private"), [("RS256", RSA), ("PS512", RSA), ("ES256", P256), ("EdDSA", ED)], ids=str
+    ("algorithm", "private"),
+    [("RS256", RSA), ("PS512", RSA), ("ES256", P256), ("EdDSA", ED)],
+    ids=["RS256", "PS512", "ES256", "EdDSA"],
 )
 def test_public_keys_verify_in_pem_as_objects_and_as_jwk(algorithm: str, private: object) -> None:
     text = token(private, algorithm)
