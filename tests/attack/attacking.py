@@ -83,7 +83,9 @@ class Target:
         return await self.until(lambda seen: (seen["open"], seen["handshakes"]) == (connections, 0))
 
     def knock(self, data: bytes = b"", *, host: str = "127.0.0.1", system_buffers: int = 0) -> socket.socket:
-        """Connect from an address of the loopback interface, and say something."""
+        """Connect from an address of the loopback interface, and say something. Whoever is turned away at once may
+        learn of that here already.
+        """
         sock = socket.socket()
         try:
             if system_buffers:
@@ -91,9 +93,10 @@ class Target:
                     sock.setsockopt(socket.SOL_SOCKET, buffer, system_buffers)
             sock.settimeout(ANSWERED_WITHIN)
             sock.bind((host, 0))
-            sock.connect(("127.0.0.1", self.port))
             self.knocks += 1
-            sock.sendall(data)
+            with suppress(ConnectionResetError, BrokenPipeError):
+                sock.connect(("127.0.0.1", self.port))
+                sock.sendall(data)
             sock.setblocking(False)
         except BaseException:
             sock.close()
