@@ -51,7 +51,8 @@ LAYERS = {
     "adapters": Layer(set()),
     "adapters.asyncio": Layer({"codec", "protocol"}),
     "adapters.uvicorn": Layer({"codec", "protocol"}, outside={"uvicorn"}),
-    "adapters.wsproto": Layer({"codec", "protocol"}, outside={"wsproto"}),
+    # It stands in for its library, and needs h11 for the bodies of refusals only.
+    "adapters.wsproto": Layer({"codec", "protocol"}, outside={"h11"}),
 }
 # What every layer may import for type checkers alone, which bring it themselves.
 ONLY_FOR_TYPES = {"typing_extensions"}
