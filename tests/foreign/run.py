@@ -78,7 +78,7 @@ def passes(name: str, chosen: argparse.Namespace) -> bool:
     command += ["-k", " and ".join(f"({expression})" for expression in wanted if expression) or "test"]
     path = os.pathsep.join(map(str, [HERE, ROOT]))
     run = subprocess.run(
-        [*command, *chosen.pytest.split(), *suite.tests],
+        [*command, *suite.options, *chosen.pytest.split(), *suite.tests],
         cwd=source,
         env={**os.environ, "PYTHONPATH": path, "WSCORE_FOREIGN": name},
         timeout=TIME_LIMIT,

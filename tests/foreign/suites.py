@@ -14,7 +14,7 @@ class Suite:
 
     `differs` and `left_out` map a pattern of test names (fnmatch; `test_name*` covers all parameters) to the reason.
     `plugin` is a module in this folder that puts wscore underneath. `only` is a pytest -k expression for the tests that
-    this concerns, and `fast` one for the short form.
+    this concerns, and `fast` one for the short form; `options` are more for pytest.
     """
 
     package: str
@@ -26,9 +26,12 @@ class Suite:
     left_out: Mapping[str, str] = field(default_factory=dict)
     only: str = ""
     fast: str = ""
+    options: tuple[str, ...] = ()
 
 
 DROPPED = "the test expects 1006, a connection dropped without a Close frame (RFC 6455 section 7.1.1)"
+
+UNKNOWN_PARAMETERS = "permessage-deflate with an unknown parameter must be declined or fail (RFC 7692 section 7.1)"
 
 SUITES = {
     "uvicorn": Suite(
@@ -62,5 +65,56 @@ SUITES = {
         },
         only="not wsproto",
         fast="not h11 and not zttp",
+    ),
+    "wsproto": Suite(
+        "wsproto",
+        "1.3.2",
+        tests=("tests",),
+        requirements=("h11==0.16.0", "pytest==8.4.2"),
+        plugin="under_wsproto",
+        differs={
+            "test_accept_ignores_rubbish": UNKNOWN_PARAMETERS,
+            "test_finalize_ignores_rubbish": UNKNOWN_PARAMETERS,
+            "test_decompressor_reset*": "a compressed message of no bytes, which is no DEFLATE block: even an empty one"
+            " has one byte (RFC 7692 section 7.2.3.6)",
+            "test_outbound_compress_multiple_frames*": "the test expects that a fragment waits in the compressor for"
+            " the next one; wscore sends what it was given",
+        },
+        left_out={
+            "test_inbound_bad_zlib_decoder_end_state": "puts a decompressor of its own into a private attribute",
+        },
+    ),
+    "trio-websocket": Suite(
+        "trio-websocket",
+        "0.12.2",
+        tests=("tests",),
+        requirements=(
+            "trio-websocket==0.12.2",
+            "trio==0.35.0",
+            "h11==0.16.0",
+            "pytest==8.4.2",
+            "pytest-trio==0.8.0",
+            "trustme==1.2.1",
+        ),
+        plugin="under_wsproto",
+        # What its sources say in a file that the source distribution lacks.
+        options=("-o", "trio_mode=true"),
+    ),
+    "hypercorn": Suite(
+        "hypercorn",
+        "0.18.0",
+        tests=("tests/protocol/test_ws_stream.py", "tests/asyncio/test_sanity.py", "tests/trio/test_sanity.py"),
+        requirements=(
+            "hypercorn==0.18.0",
+            "h2==4.3.0",
+            "h11==0.16.0",
+            "trio==0.35.0",
+            "pytest==8.4.2",
+            "pytest-asyncio==1.2.0",
+            "pytest-trio==0.8.0",
+            "httpx==0.28.1",
+            "mock==5.2.0",
+        ),
+        plugin="under_wsproto",
     ),
 }
