@@ -6,6 +6,8 @@ load nothing from elsewhere: no fonts, no scripts, no counters.
 
 import os
 import re
+import sys
+from pathlib import Path
 
 from docutils import nodes
 from sphinx.addnodes import pending_xref
@@ -15,13 +17,15 @@ from sphinx.environment import BuildEnvironment
 # The twins have the same names and docstrings, and Python's have annotations that can be read at run time.
 os.environ["WSCORE_PURE"] = "1"
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 import wscore
 
 project = "wscore"
 copyright = "the authors of wscore"
 version = release = wscore.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "tables"]
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 default_role = "py:obj"
