@@ -66,6 +66,8 @@ def test_the_codec_echoes() -> None:
 
 
 def test_every_file_that_it_points_to_is_there() -> None:
-    places = [place for place in re.findall(r"\]\(([^)#]+)", README) if "://" not in place]
+    places = [ROOT / place for place in re.findall(r"\]\(([^)#]+)", README) if "://" not in place]
     assert places
-    assert [place for place in places if not (ROOT / place).exists()] == []
+    # A source distribution has no benchmarks.
+    kept = [place for place in places if (ROOT / "benchmarks").exists() or "benchmarks" not in place.parts]
+    assert [place for place in kept if not place.exists()] == []

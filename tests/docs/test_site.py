@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from .pages import DOCS, PAGES
+from .pages import DOCS, PAGES, ROOT
 
 pytest.importorskip("sphinx", reason="pip install --group docs")
 pytest.importorskip("furo", reason="pip install --group docs")
+if not (ROOT / "benchmarks").exists():
+    pytest.skip("a source distribution has no results of benchmarks to show", allow_module_level=True)
 
 # What a browser fetches by itself: not <a href>.
 FETCHED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src"}
