@@ -8,10 +8,12 @@ Three switches, all of them environment variables:
 
 import os
 import platform
+import shutil
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
 
@@ -27,6 +29,9 @@ HEADERS = {".h", ".pxd", ".pxi"}
 # What zlib-ng calls its static library where it takes the place of zlib.
 ARCHIVES = ("libz.a", "zlibstatic.lib")
 FLAGS = [] if sys.platform == "win32" else ["-O3"]
+# What is linked into a module stays inside: Python loads a zlib of its own into the same process, and neither may get
+# the calls that are meant for the other.
+LINKING = ["-Wl,--version-script=wscore/codec/native/exports.map"] if sys.platform.startswith("linux") else []
 
 
 def chosen(name: str) -> bool:
@@ -34,11 +39,7 @@ def chosen(name: str) -> bool:
 
 
 def link_with_zlib(module: Extension) -> None:
-    """Link with the system's zlib, or statically with zlib-ng.
-
-    What is linked in stays inside: Python loads a zlib of its own into the same process, and neither may get the calls
-    that are meant for the other.
-    """
+    """Link with the system's zlib, or statically with zlib-ng."""
     prefix = os.environ.get("WSCORE_ZLIB_NG", "")
     if not prefix:
         module.libraries.append("z")
@@ -49,8 +50,6 @@ def link_with_zlib(module: Extension) -> None:
     module.include_dirs.append(str(Path(prefix, "include")))
     module.extra_objects.append(str(archive))
     module.depends.append(str(archive))
-    if sys.platform.startswith("linux"):
-        module.extra_link_args.append("-Wl,--exclude-libs,ALL")
 
 
 def native_modules() -> list[Extension]:
@@ -66,6 +65,7 @@ def native_modules() -> list[Extension]:
             include_dirs=[KERNELS.as_posix(), REACTOR.as_posix()],
             depends=sorted(path.as_posix() for path in headers),
             extra_compile_args=FLAGS,
+            extra_link_args=LINKING,
         )
         for folder in folders
         for source in sorted(folder.glob("*.pyx"))
@@ -98,4 +98,17 @@ class AllOrNothing(build_ext):
         self.extensions = []
 
 
-setup(ext_modules=native_modules(), cmdclass={"build_ext": AllOrNothing})
+class WithBillsOfMaterials(bdist_wheel):
+    """Puts what .ci/zlib_ng.py says of the library that is linked in where PEP 770 wants it."""
+
+    def write_wheelfile(self, wheelfile_base: str, *generator: str) -> None:
+        super().write_wheelfile(wheelfile_base, *generator)
+        prefix = os.environ.get("WSCORE_ZLIB_NG", "")
+        if prefix and self.get_finalized_command("build_ext").extensions:
+            for bill in Path(prefix, "share", "sbom").glob("*.cdx.json"):
+                folder = Path(wheelfile_base, "sboms")
+                folder.mkdir(exist_ok=True)
+                shutil.copy(bill, folder)
+
+
+setup(ext_modules=native_modules(), cmdclass={"build_ext": AllOrNothing, "bdist_wheel": WithBillsOfMaterials})

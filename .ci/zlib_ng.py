@@ -5,10 +5,12 @@
 Needs pip, CMake and a C compiler. The sources are those inside the source distribution of Python's binding `zlib-ng`,
 which pip fetches and checks against the digest in .ci/zlib-ng.txt; `--sources` takes them from a folder instead.
 
-Decides how zlib-ng is compiled: for many compressors of small messages, see `HASH_SIZE`.
+Decides how zlib-ng is compiled: for many compressors of small messages, see `HASH_SIZE`. Beside the library stands a
+bill of materials (CycloneDX), which setup.py puts into wheels: what the library is, and the digest of its sources.
 """
 
 import argparse
+import json
 import re
 import subprocess
 import sys
@@ -43,6 +45,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as work:
         build(arguments.sources or fetched(Path(work)), Path(work), arguments.prefix.absolute())
+    write_bill(arguments.prefix, pinned() if arguments.sources is None else None)
     print(f"WSCORE_ZLIB_NG={arguments.prefix}")
 
 
@@ -72,6 +75,35 @@ def let_level_9_use_a_small_table(path: Path) -> None:
     if count != 1 and "HASH_MASK & 32767u" not in text:
         raise SystemExit(f"{path.name} is not what it was: see what a hash table of {HASH_SIZE} entries does to it")
     path.write_text(text)
+
+
+def pinned() -> dict[str, object]:
+    """Where the sources come from, and the digest that pip has checked them against."""
+    found = re.search(r"^(zlib-ng)==(\S+) --hash=sha256:(\w{64})$", PINNED.read_text(), re.M)
+    assert found is not None
+    name, version, digest = found.groups()
+    hashes = [{"alg": "SHA-256", "content": digest}]
+    return {"type": "source-distribution", "url": f"pkg:pypi/{name}@{version}", "hashes": hashes}
+
+
+def write_bill(prefix: Path, origin: dict[str, object] | None) -> None:
+    """Say what has been built: the version is that of the header which was installed."""
+    found = re.search(r'#define ZLIBNG_VERSION "(.+)"', (prefix / "include" / "zlib.h").read_text())
+    assert found is not None
+    library = {
+        "type": "library",
+        "bom-ref": "zlib-ng",
+        "name": "zlib-ng",
+        "version": found[1],
+        "licenses": [{"license": {"id": "Zlib"}}],
+        "purl": f"pkg:github/zlib-ng/zlib-ng@{found[1]}",
+        "pedigree": {"notes": f"compiled with HASH_SIZE={HASH_SIZE}; level 9 uses no larger table"},
+        "externalReferences": [origin] if origin else [],
+    }
+    bill = {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1, "components": [library]}
+    folder = prefix / "share" / "sbom"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "zlib-ng.cdx.json").write_text(json.dumps(bill, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,10 @@ import importlib
 import importlib.util
 import inspect
 import os
+import shutil
 import signal
+import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import hypothesis
@@ -16,6 +19,9 @@ from wscore.codec import CLIENT, IMPLEMENTATION, LOAD_ERROR, SERVER
 
 from . import raw
 from .side import Side
+
+# Where the tests stand alone, there is no package beside them: what they import has been installed.
+ROOT = Path(__file__).parent.parent
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("wscore", deadline=None)
@@ -99,14 +105,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests of the compiled extension where it is not in use: no compiler, or WSCORE_PURE=1."""
-    if IMPLEMENTATION == "native":
-        return
-    if chosen("WSCORE_REQUIRE_NATIVE"):
+    """Leave out tests of what is not here: the compiled extension, a C compiler, the sources."""
+    if IMPLEMENTATION != "native" and chosen("WSCORE_REQUIRE_NATIVE"):
         raise pytest.UsageError(f"the compiled codec is required, but not in use ({LOAD_ERROR or 'not built'})")
-    native = [item for item in items if item.get_closest_marker("native")]
-    config.hook.pytest_deselected(items=native)
-    items[:] = [item for item in items if item not in set(native)]
+    here = {"native": IMPLEMENTATION == "native", "compiler": has_compiler(), "checkout": (ROOT / "wscore").exists()}
+    missing = [name for name, is_here in here.items() if not is_here]
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in missing)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in set(left_out)]
+
+
+def has_compiler() -> bool:
+    return sys.platform == "win32" or shutil.which(os.environ.get("CC", "cc").split()[0]) is not None
 
 
 def chosen(name: str) -> bool:

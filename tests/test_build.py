@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.checkout]
 # Builds by itself; the second one needs a header that no machine has, as deflate needs zlib's.
 GOOD = "def answer():\n    return 42\n"
 BROKEN = 'cdef extern from "no/such/header.h":\n    int answer\n\ndef get():\n    return answer\n'
@@ -98,6 +98,7 @@ def test_without_a_compiler_a_required_build_fails(sources: Path) -> None:
 
 
 @pytest.mark.native
+@pytest.mark.compiler
 def test_with_a_compiler_modules_are_built(sources: Path) -> None:
     replace_native_modules(sources, good=GOOD)
     assert compiled_in(built(sources, "build_wheel")) == {"good"}
@@ -132,11 +133,13 @@ def test_a_zlib_ng_that_is_not_there_is_an_error_and_not_passed_over(sources: Pa
 def test_zlib_ng_is_linked_into_deflate_and_stays_inside(sources: Path, tmp_path: Path) -> None:
     """Python loads a zlib of its own: what either exports the other could call by mistake."""
     library(tmp_path / "zlib-ng", 'const char* zlibVersion(void) { return "linked in"; }\n')
+    write_bill(tmp_path / "zlib-ng")
     extern = 'cdef extern from "zlib.h":\n    const char* zlibVersion()\n\n'
     replace_native_modules(sources, deflate=f"{extern}def answer():\n    return zlibVersion()\n")
     with zipfile.ZipFile(built(sources, "build_wheel", WSCORE_ZLIB_NG=str(tmp_path / "zlib-ng"))) as wheel:
         (name,) = [name for name in wheel.namelist() if name.endswith(".so")]
         path = wheel.extract(name, tmp_path)
+        assert [name for name in wheel.namelist() if name.endswith(".dist-info/sboms/stand-in.cdx.json")]
     spec = importlib.util.spec_from_file_location("deflate", path)
     assert spec is not None
     assert spec.loader is not None
@@ -145,6 +148,17 @@ def test_zlib_ng_is_linked_into_deflate_and_stays_inside(sources: Path, tmp_path
     assert module.answer() == b"linked in"
     if sys.platform == "linux":
         assert not hasattr(ctypes.CDLL(path), "zlibVersion")
+
+
+def test_a_pure_wheel_does_not_say_that_it_has_a_library(sources: Path, tmp_path: Path) -> None:
+    write_bill(tmp_path / "zlib-ng")
+    wheel = built(sources, "build_wheel", WSCORE_ZLIB_NG=str(tmp_path / "zlib-ng"), WSCORE_PURE="1")
+    assert [name for name in names_in(wheel) if "/sboms/" in name] == []
+
+
+def write_bill(prefix: Path) -> None:
+    (prefix / "share" / "sbom").mkdir(parents=True)
+    (prefix / "share" / "sbom" / "stand-in.cdx.json").write_text("{}", encoding="utf-8")
 
 
 def library(prefix: Path, source: str) -> None:
@@ -161,7 +175,7 @@ def test_the_source_distribution_has_what_a_build_needs_and_nothing_generated(so
     with tarfile.open(built(sources, "build_sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     generated = {path.with_suffix(".c").relative_to(ROOT).as_posix() for path in ROOT.glob("wscore/**/*.pyx")}
-    endings = ("*.pyx", "*.pxd", "*.pxi", "*.h", "*.c")
+    endings = ("*.pyx", "*.pxd", "*.pxi", "*.h", "*.c", "*.map")
     wanted = {path.relative_to(ROOT).as_posix() for ending in endings for path in ROOT.glob(f"wscore/**/{ending}")}
     assert {f"wscore/transport/reactor/{name}" for name in ("epoll.c", "kqueue.c", "poller.h")} <= wanted
     assert wanted - generated | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 import pytest
 
+pytestmark = pytest.mark.checkout
+
 ROOT = Path(__file__).parent.parent
 INPUT_AND_OUTPUT = {"asyncio", "select", "selectors", "signal", "socket", "ssl", "subprocess"}
 CLOCKS_AND_LOGS = {"datetime", "logging", "sched", "time"}

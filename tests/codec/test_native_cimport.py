@@ -17,7 +17,7 @@ import pytest
 import wscore
 from wscore.codec import CLIENT, SERVER
 
-pytestmark = [pytest.mark.native, pytest.mark.slow]
+pytestmark = [pytest.mark.native, pytest.mark.compiler, pytest.mark.slow]
 
 ROOT = Path(wscore.__file__).parent.parent
 

@@ -117,6 +117,8 @@ def test_a_wrong_name_in_the_environment_is_told_and_python_takes_over():
     assert "there is no kernel 'abacus'" in run.stderr
 
 
+@pytest.mark.compiler
+@pytest.mark.checkout
 @pytest.mark.parametrize("flags", [["-O3"], ["-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]])
 def test_the_program_in_c_finds_no_difference_at_the_edges_of_memory(tmp_path, flags):
     """Buffers end where the next page cannot be touched; the second run has sanitizers look on."""
@@ -128,6 +130,7 @@ def test_the_program_in_c_finds_no_difference_at_the_edges_of_memory(tmp_path, f
 OTHER_PROCESSORS = {"aarch64": ["neon", "scalar"], "s390x": ["scalar"]}
 
 
+@pytest.mark.checkout
 @pytest.mark.parametrize("processor", OTHER_PROCESSORS)
 def test_the_same_holds_on_another_processor_emulated(tmp_path, processor):
     compiler, emulator = f"{processor}-linux-gnu-gcc", f"qemu-{processor}"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.native
+pytestmark = [pytest.mark.native, pytest.mark.compiler, pytest.mark.checkout]
 
 HERE = Path(__file__).parent
 REACTOR = HERE.parent.parent / "wscore" / "transport" / "reactor"
