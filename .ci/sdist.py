@@ -30,10 +30,17 @@ def main() -> None:
         sources = Path(work, "sources")
         copy_tracked_files(sources)
         command = [sys.executable, "-m", "build", "--sdist", "--outdir", str(Path(work, "built")), str(sources)]
-        subprocess.run([*command, *["--no-isolation"] * arguments.no_isolation], check=True, stdout=subprocess.DEVNULL)
+        build([*command, *["--no-isolation"] * arguments.no_isolation])
         (built,) = Path(work, "built").iterdir()
         repack(built, arguments.out / built.name, moment())
     print(arguments.out / built.name)
+
+
+def build(command: list[str]) -> None:
+    """Run it, and pass on what it says only if it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stdout + done.stderr)
 
 
 def moment() -> int:

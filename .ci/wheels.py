@@ -45,19 +45,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build, inspect and test wheels.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into, emptied before")
     parser.add_argument("--python", action="append", help="build for this one, instead of all that are found")
+    parser.add_argument("--tools", type=Path, help="keep what .ci/wheels.txt names in this folder, and take it from there")
     parser.add_argument("--quick", action="store_true", help="one Python, and few tests")
     arguments = parser.parse_args()
     pythons = arguments.python or ([sys.executable] if arguments.quick else found_pythons())
     shutil.rmtree(arguments.out, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="wscore-wheels-") as work:
-        tools = environment(Path(work, "tools"), sys.executable, "-r", str(CI / "wheels.txt"))
+        tools = environment(arguments.tools or Path(work, "tools"), sys.executable, "-r", str(CI / "wheels.txt"))
         os.environ.setdefault("SOURCE_DATE_EPOCH", output("git", "log", "-1", "--format=%ct"))
         sdist = reproducible_sdist(tools, Path(work), arguments.out)
         wheels = build_all(tools, Path(work), sdist, pythons, arguments.out)
         say("what is in them")
         run(tools / "python", CI / "inspect_wheels.py", *sorted(arguments.out.iterdir()))
-        for wheel, python in wheels:
-            try_out(wheel, python, Path(work, "tried", wheel.name), arguments.quick)
+        for built, python in wheels:
+            try_out(built, python, Path(work, "tried", built.name), arguments.quick)
 
 
 def found_pythons() -> list[str]:
@@ -182,6 +183,7 @@ def import_time(python: Path) -> float:
 
 def environment(folder: Path, python: str, *packages: str) -> Path:
     """Make an empty environment, and return the folder of its programs."""
+    folder = folder.absolute()
     run(python, "-m", "venv", folder)
     if packages:
         run(folder / "bin" / "python", "-m", "pip", "install", "--quiet", *packages)
