@@ -45,7 +45,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build, inspect and test wheels.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into, emptied before")
     parser.add_argument("--python", action="append", help="build for this one, instead of all that are found")
-    parser.add_argument("--tools", type=Path, help="keep what .ci/wheels.txt names in this folder, and take it from there")
+    parser.add_argument("--tools", type=Path, help="keep the tools that .ci/wheels.txt names in this folder")
     parser.add_argument("--quick", action="store_true", help="one Python, and few tests")
     arguments = parser.parse_args()
     pythons = arguments.python or ([sys.executable] if arguments.quick else found_pythons())
