@@ -73,7 +73,10 @@ def repack(source: Path, target: Path, moment: int) -> None:
 
 def anonymous(member: tarfile.TarInfo, moment: int) -> tarfile.TarInfo:
     mode = 0o755 if member.isdir() or member.mode & 0o100 else 0o644
-    return member.replace(mtime=moment, mode=mode, uid=0, gid=0, uname="", gname="")
+    anonymous = member.replace(mtime=moment, mode=mode, uid=0, gid=0, uname="", gname="")
+    # These would have the last word, and say the time to the nanosecond.
+    anonymous.pax_headers = {}
+    return anonymous
 
 
 if __name__ == "__main__":
