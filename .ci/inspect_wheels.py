@@ -48,7 +48,8 @@ def findings_in(path: Path) -> Iterator[str]:
         modules = [name for name in names if name.endswith((".so", ".pyd"))]
         if bool(modules) == path.name.endswith("-py3-none-any.whl"):
             yield f"has {len(modules)} compiled modules"
-        yield from findings_in_bills(wheel, [name for name in names if "/sboms/" in name], bool(modules))
+        bills = [name for name in names if "/sboms/" in name and not name.endswith("/")]
+        yield from findings_in_bills(wheel, bills, bool(modules))
         for name in modules:
             if name.endswith(".so") and wheel.read(name).startswith(b"\x7fELF"):
                 found = findings_in_module(ELFFile(io.BytesIO(wheel.read(name))), promised_glibc(path.name))

@@ -6,7 +6,7 @@ The source distribution, twice: both must be the same bytes. From it a wheel for
 old glibc, with zlib-ng inside, and the pure one. auditwheel names the tag that each has earned, .ci/inspect_wheels.py
 looks into them, and each is installed into an empty environment without a compiler on the path, where `wscore serve`
 answers and the tests run from a copy of `tests`: what they import is the wheel. `--quick` takes one Python, and those
-tests that tell whether a wheel is whole.
+tests that tell whether a wheel is whole; it builds no wheel twice, and no pure one.
 
 Decides how wheels are compiled on this machine, nothing about those of other systems: cibuildwheel makes these, see
 pyproject.toml. Needs pip and CMake; fetches what .ci/wheels.txt names.
@@ -54,7 +54,11 @@ def main() -> None:
         tools = environment(arguments.tools or Path(work, "tools"), sys.executable, "-r", str(CI / "wheels.txt"))
         os.environ.setdefault("SOURCE_DATE_EPOCH", output("git", "log", "-1", "--format=%ct"))
         sdist = reproducible_sdist(tools, Path(work), arguments.out)
-        wheels = build_all(tools, Path(work), sdist, pythons, arguments.out)
+        building = with_zig_and_zlib_ng(tools, Path(work))
+        wheels = build_wheels(tools, Path(work), sdist, pythons, arguments.out, building)
+        if not arguments.quick:
+            build_again(tools, Path(work), sdist, pythons[0], wheels[0][0], building)
+            wheels.append((build_pure(sdist, pythons[0], arguments.out), pythons[0]))
         say("what is in them")
         run(tools / "python", CI / "inspect_wheels.py", *sorted(arguments.out.iterdir()))
         for built, python in wheels:
@@ -83,21 +87,34 @@ def reproducible_sdist(tools: Path, work: Path, out: Path) -> Path:
     return sdist
 
 
-def build_all(tools: Path, work: Path, sdist: Path, pythons: list[str], out: Path) -> list[tuple[Path, str]]:
-    """Build the wheels, each with the Python to try it on."""
+def with_zig_and_zlib_ng(tools: Path, work: Path) -> dict[str, str]:
+    """Return the environment that wheels are built in."""
     building = BUILDING | zig(tools, work / "zig") | {"WSCORE_ZLIB_NG": str(work / "zlib-ng")}
     say("zlib-ng")
     run(sys.executable, CI / "zlib_ng.py", work / "zlib-ng", env=building, quiet=True)
+    return building
+
+
+def build_wheels(
+    tools: Path, work: Path, sdist: Path, pythons: list[str], out: Path, building: dict[str, str]
+) -> list[tuple[Path, str]]:
+    """Build the compiled wheels, each with the Python to try it on."""
     wheels = []
     for python in pythons:
         say(f"a wheel for {output(python, '--version')}")
         wheels.append((repaired(tools, wheel(python, sdist, work / "raw", building), out), python))
+    return wheels
+
+
+def build_again(tools: Path, work: Path, sdist: Path, python: str, first: Path, building: dict[str, str]) -> None:
     say("the first of them again")
-    again = repaired(tools, wheel(pythons[0], sdist, work / "raw-again", building), work / "repaired-again")
-    must_be_equal(wheels[0][0], again)
+    again = repaired(tools, wheel(python, sdist, work / "raw-again", building), work / "repaired-again")
+    must_be_equal(first, again)
+
+
+def build_pure(sdist: Path, python: str, out: Path) -> Path:
     say("the pure wheel")
-    pure = wheel(pythons[0], sdist, out, {"WSCORE_PURE": "1"})
-    return [*wheels, (pure, pythons[0])]
+    return wheel(python, sdist, out, {"WSCORE_PURE": "1"})
 
 
 def zig(tools: Path, folder: Path) -> dict[str, str]:
