@@ -1,6 +1,7 @@
 """Each variant of the kernels, by name, against the pure twin; and in C, at the edges of memory."""
 
 import os
+import platform
 import random
 import shutil
 import subprocess
@@ -99,6 +100,15 @@ def test_an_unknown_kernel_is_refused_with_the_names_that_there_are():
 
     with pytest.raises(ValueError, match=r"there is no kernel 'abacus' here, only .*scalar"):
         Kernel("abacus")
+
+
+NEEDED = {"avx2": {"avx2"}, "ssse3": {"ssse3"}}
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="asks Linux what the processor has")
+def test_whatever_the_processor_has_is_found():
+    flags = set(Path("/proc/cpuinfo").read_text().split())
+    assert {name: name in names() for name in NEEDED} == {name: needed <= flags for name, needed in NEEDED.items()}
 
 
 @pytest.mark.parametrize("name", names())

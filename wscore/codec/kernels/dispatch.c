@@ -3,22 +3,40 @@
 #include "tables.h"
 #include <string.h>
 
-#if WSCORE_X86 && defined(_MSC_VER)
+#if WSCORE_X86
+/* The processor is asked, not `__builtin_cpu_supports`: what that answers is up to the library that a compiler brings, and
+   Zig's says no to everything. */
+#if defined(_MSC_VER)
 #include <immintrin.h>
 #include <intrin.h>
 
+static void cpuid(int number, int registers[4]) { __cpuidex(registers, number, 0); }
+static int saved_registers(void) { return (int)_xgetbv(0); }
+#else
+#include <cpuid.h>
+
+static void cpuid(int number, int registers[4]) {
+    __cpuid_count(number, 0, registers[0], registers[1], registers[2], registers[3]);
+}
+
+static int saved_registers(void) {
+    int low, high;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return low;
+}
+#endif
+
 static int leaf(int number, int index, int bit) {
     int registers[4];
-    __cpuidex(registers, number, 0);
+    cpuid(0, registers);
+    if (registers[0] < number) return 0;
+    cpuid(number, registers);
     return registers[index] >> bit & 1;
 }
 
 static int has_ssse3(void) { return leaf(1, 2, 9); }
 /* AVX also needs an operating system that saves its registers. */
-static int has_avx2(void) { return leaf(1, 2, 27) && (_xgetbv(0) & 6) == 6 && leaf(7, 1, 5); }
-#elif WSCORE_X86
-static int has_ssse3(void) { return __builtin_cpu_init(), __builtin_cpu_supports("ssse3") != 0; }
-static int has_avx2(void) { return __builtin_cpu_init(), __builtin_cpu_supports("avx2") != 0; }
+static int has_avx2(void) { return leaf(1, 2, 27) && (saved_registers() & 6) == 6 && leaf(7, 1, 5); }
 #endif
 
 static int always(void) { return 1; }
