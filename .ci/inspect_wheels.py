@@ -3,7 +3,7 @@
     python .ci/inspect_wheels.py dist/*
 
 Wheels of any system, and source distributions beside them, may be given; what is ELF is read on any machine. Needs what
-.ci/wheels.txt names. Refuses to know how wheels are built.
+.ci/tools.txt names. Refuses to know how wheels are built.
 """
 
 import io

@@ -2,7 +2,7 @@
 
     python .ci/sdist.py dist
 
-Needs `build` (.ci/wheels.txt). What is packed are the files that git knows, as they stand in the work tree. Their times
+Needs `build` (.ci/tools.txt). What is packed are the files that git knows, as they stand in the work tree. Their times
 are those of the last commit, or SOURCE_DATE_EPOCH; owners, and who may write, are left out. Decides nothing about what
 belongs into the archive: MANIFEST.in does. Two versions of setuptools, or of what Python compresses with, may differ.
 """

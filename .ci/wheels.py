@@ -9,7 +9,7 @@ answers and the tests run from a copy of `tests`: what they import is the wheel.
 tests that tell whether a wheel is whole; it builds no wheel twice, and no pure one.
 
 Decides how wheels are compiled on this machine, nothing about those of other systems: cibuildwheel makes these, see
-pyproject.toml. Needs pip and CMake; fetches what .ci/wheels.txt names.
+pyproject.toml. Needs pip and CMake; fetches what .ci/tools.txt names.
 """
 
 import argparse
@@ -45,13 +45,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Build, inspect and test wheels.")
     parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into, emptied before")
     parser.add_argument("--python", action="append", help="build for this one, instead of all that are found")
-    parser.add_argument("--tools", type=Path, help="keep the tools that .ci/wheels.txt names in this folder")
+    parser.add_argument("--tools", type=Path, help="keep the tools that .ci/tools.txt names in this folder")
     parser.add_argument("--quick", action="store_true", help="one Python, and few tests")
     arguments = parser.parse_args()
     pythons = arguments.python or ([sys.executable] if arguments.quick else found_pythons())
     shutil.rmtree(arguments.out, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix="wscore-wheels-") as work:
-        tools = environment(arguments.tools or Path(work, "tools"), sys.executable, "-r", str(CI / "wheels.txt"))
+        tools = environment(arguments.tools or Path(work, "tools"), sys.executable, "-r", str(CI / "tools.txt"))
         os.environ.setdefault("SOURCE_DATE_EPOCH", output("git", "log", "-1", "--format=%ct"))
         sdist = reproducible_sdist(tools, Path(work), arguments.out)
         building = with_zig_and_zlib_ng(tools, Path(work))
@@ -160,7 +160,7 @@ def try_out(path: Path, python: str, folder: Path, quick: bool) -> None:
     run(bin_folder / "python", "-m", "pip", "install", "--quiet", f"{path}[test]")
     for name in TESTS:
         (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
-    run(bin_folder / "python", "-m", "pytest", "-q", *(QUICK if quick else ()), cwd=folder, env=alone)
+    run(bin_folder / "python", "-m", "pytest", "-q", *(("-n", "auto", *QUICK) if quick else ()), cwd=folder, env=alone)
 
 
 @contextmanager
