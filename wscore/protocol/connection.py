@@ -141,7 +141,7 @@ class Connection:
             role, max_message_size=max_message_size, max_fragments=max_fragments, pieces=pieces, inflater=inflater
         )
         self.writer = Writer(role, deflater=self._deflater, compression_threshold=threshold)
-        self._pongs: list[bytes] = []
+        self._pongs: list[bytes] | None = None  # made when there is one
         self._rest: bytes | bytearray = b""
         self._rest_offset = 0
         self._buffer: bytearray | None = None
@@ -282,6 +282,8 @@ class Connection:
             self._receive_close(self.reader.control[1], events)
 
     def _queue_pong(self, payload: bytes) -> None:
+        if self._pongs is None:
+            self._pongs = []
         self._pongs.append(payload)
         if len(self._pongs) > MAX_PONGS_WAITING:
             del self._pongs[0]
@@ -408,7 +410,7 @@ class Connection:
     @property
     def bytes_to_send(self) -> int:
         """How many bytes `data_to_send` would return, at least (Pongs that wait are counted without header)."""
-        return self.writer.pending + sum(map(len, self._pongs))
+        return self.writer.pending + (sum(map(len, self._pongs)) if self._pongs else 0)
 
     def data_to_send(self) -> bytes:
         """All output that was not taken yet, to be sent in this order; b"" if there is none. Pongs go first."""
@@ -424,7 +426,7 @@ class Connection:
 
     def _take_pongs(self) -> bytes:
         """The frames of the Pongs that wait; control frames may stand before any frame (section 5.4)."""
-        pongs, self._pongs = self._pongs, []
+        pongs, self._pongs = self._pongs or (), None
         return b"".join(
             encode_frame(_PONG, payload, key=None if self.role is SERVER else new_mask_key()) for payload in pongs
         )

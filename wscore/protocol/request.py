@@ -9,7 +9,7 @@ No sentence of a refusal repeats what the peer sent.
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http import HTTPStatus
@@ -64,6 +64,17 @@ class Request:
     def __repr__(self) -> str:
         # Never the query nor a header: they may hold a token, and what is printed ends up in logs.
         return f"<Request {self.method} {self.path!r} with {len(self.headers)} headers>"
+
+    def to_plain(self) -> tuple[Any, ...]:
+        """What it is made of but `user`, in types that `marshal` and the like take; what they may take of `client`."""
+        client = None if self.client is None else tuple(self.client)
+        return self.method, self.target, self.http_version, client, *self.headers
+
+    @classmethod
+    def from_plain(cls, facts: Iterable[Any], user: object = None) -> "Request":
+        """What `to_plain` was called on."""
+        method, target, version, client, *fields = facts
+        return cls(method, target, Headers(fields), version, None if client is None else Client(*client), user)
 
     @property
     def path(self) -> str:

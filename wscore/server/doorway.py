@@ -21,10 +21,11 @@ from wscore.server.accept import Exhaustion
 from wscore.server.admission import CLOSING, CROWDED, Admission
 from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
-from wscore.server.limits import Limits, Place
+from wscore.server.limits import Limits, Place, Settled
 from wscore.server.logs import escape, fields, logger
 from wscore.transport.options import Options
 from wscore.transport.reactor.arrival import Arrival, Listening
+from wscore.transport.reactor.link import Terms
 from wscore.transport.reactor.running import reactor_of_this_run
 from wscore.transport.reactor.websocket import ReactorWebSocket
 from wscore.transport.reactor.wire import Tls
@@ -54,10 +55,8 @@ class Doorway:
         self.ssl_context = ssl_context
         self.fail = fail
         self.guests: set[Guest] = set()
-        self.websockets: set[ReactorWebSocket] = set()
         self._running = reactor_of_this_run()
-        self._context = copy_context()
-        self._at_over = self._leave  # one for all: a connection should own as little as possible
+        self._terms = Terms(self._running.pace, copy_context(), self._leave, options)
         self._exhaustion = Exhaustion()
         self._listening: list[Listening] = []
         self._listeners: list[trio.SocketListener] = []
@@ -105,7 +104,7 @@ class Doorway:
                     open_ones.start_soon(_until_closed, listener, listening)
         self._stop_listening()
         self.close()
-        while self.guests or self.websockets:
+        while self.guests or self.conversations.websockets:
             await self._change.park()
 
     def close(self) -> None:
@@ -120,7 +119,7 @@ class Doorway:
             self.admission.tally.resets += 1
             guest.visit.ended("closing")
             guest.arrival.cut()
-        for ws in tuple(self.websockets):
+        for ws in tuple(self.conversations.websockets):
             ws._give_up()
 
     def _is_full(self) -> bool:
@@ -150,7 +149,7 @@ class Doorway:
         for guest in tuple(self.guests):
             guest.visit.ended("closing")
             guest.arrival.close()
-        for ws in tuple(self.websockets):
+        for ws in tuple(self.conversations.websockets):
             ws.abort()
 
     def _take(self, sock: socket) -> None:
@@ -195,16 +194,14 @@ class Doorway:
         hooks = conversations.on_message, conversations.report, conversations.reserve
         ws = ReactorWebSocket(connection, self.options, opened, *hooks)
 
-        ws.start(guest.arrival, self._running.pace, self._context, self._at_over, guest.place)
-        self.websockets.add(ws)
+        ws.start(guest.arrival, self._terms, guest.place.settled())
         conversations.enter(ws)
-        guest.place.opened()
         self.leave(guest)
         if conversations.has_handler:
             self.start_task(self._converse, ws)
         ws.begin(opening.rest)
 
-    def _leave(self, ws: ReactorWebSocket, place: Place) -> None:
+    def _leave(self, ws: ReactorWebSocket, place: Settled) -> None:
         """It is closed."""
         place.leave()
         if ws.crash is not None:
@@ -224,7 +221,6 @@ class Doorway:
             self._forget(ws)
 
     def _forget(self, ws: ReactorWebSocket) -> None:
-        self.websockets.discard(ws)
         self.conversations.leave(ws)
         self._change.unpark_all()
 

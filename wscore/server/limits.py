@@ -15,7 +15,7 @@ Knows neither sockets nor HTTP, nor whose the address is that a connection comes
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import inf
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import trio
 from trio.lowlevel import ParkingLot, RunVar
@@ -23,7 +23,7 @@ from trio.lowlevel import ParkingLot, RunVar
 from wscore.server.rates import AddressBuckets, AddressCounts, key_of
 from wscore.transport.rates import Bucket, Rate
 
-__all__ = ["AddressLimits", "Excess", "Limits", "Place", "checked_limit", "default_max_connections"]
+__all__ = ["AddressLimits", "Excess", "Limits", "Place", "Settled", "checked_limit", "default_max_connections"]
 
 # Descriptors that are left for everything else: files, resolvers, connections of our own.
 RESERVED_DESCRIPTORS = 64
@@ -128,6 +128,11 @@ class AddressLimits:
         self._counts = AddressCounts()
         self._turned_away = 0
 
+    @property
+    def are_there(self) -> bool:
+        """Whether there is any limit."""
+        return self._max is not None or self._buckets is not None
+
     def enter(self, key: bytes, now: float) -> Excess | None:
         """Count one more connection of an address, or say why not. Each is to `leave`, either way."""
         if self._max is not None and self._counts[key] >= self._max:
@@ -171,6 +176,7 @@ class Limits:
         self._bucket = None if rate is None else Bucket(rate)
         self._clock = clock
         self.addresses = addresses or AddressLimits()
+        self.common = _Common(self._connections)
         # Those that wait for their peers, the longest first: since when, and what to tell them.
         self._waiting: dict[Place, tuple[float, Callable[[], object] | None]] = {}
 
@@ -244,11 +250,11 @@ class Place:
     another has got its place.
     """
 
-    __slots__ = ("_address", "_excess", "_has_left", "_is_opened", "_limits", "has_given_way", "is_above")
+    __slots__ = ("_excess", "_has_left", "_is_opened", "_key", "_limits", "has_given_way", "is_above")
 
     def __init__(self, limits: Limits, is_above: bool) -> None:
         self._limits = limits
-        self._address: object = None
+        self._key: bytes | None = None
         self._excess: Excess | None = None
         self._is_opened = self._has_left = False
         self.is_above = is_above
@@ -259,9 +265,9 @@ class Place:
 
         Returns why it is one too many, or None. To be called once, with what is no IP address without effect.
         """
-        key = key_of(address)
+        key = key_of(address) if self._limits.addresses.are_there else None
         if key is not None and not self._has_left:
-            self._address = address
+            self._key = key
             self._excess = self._limits.addresses.enter(key, self._limits._clock())
         return self._excess
 
@@ -290,6 +296,26 @@ class Place:
             return
         self._has_left = True
         self._limits._connections.remove(self.is_above)
-        key = key_of(self._address)
-        if key is not None:
-            self._limits.addresses.leave(key, self._excess)
+        if self._key is not None:
+            self._limits.addresses.leave(self._key, self._excess)
+
+    def settled(self) -> "Settled":
+        """Its handshake has succeeded: what to `leave` from now on. For all that have nothing of their own to give
+        back that is one object.
+        """
+        self.opened()
+        return self._limits.common if self._key is None and not self.is_above else self
+
+
+class _Common:
+    """The place of any connection that has no more than a place."""
+
+    def __init__(self, connections: _Meter) -> None:
+        self._connections = connections
+
+    def leave(self) -> None:
+        """One of them is closed; to be said once for each."""
+        self._connections.remove()
+
+
+Settled: TypeAlias = Place | _Common

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import marshal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ..protocol.handshake import Request
 
 if TYPE_CHECKING:
-    from ..protocol.handshake import Request, Response
+    from ..protocol.handshake import Response
 
-__all__ = ["Opening", "Statistics"]
+__all__ = ["Folded", "Opening", "Statistics", "fold", "unfold"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +26,37 @@ class Opening:
     remote_address: object = None
     rest: bytes = b""
     """What the peer has sent after its head."""
+
+
+Folded: TypeAlias = bytes | tuple[bytes, Any]
+
+
+def fold(opening: Opening) -> Opening | Folded:
+    """What takes a fifth of the memory, for a server's connection that nobody may ever ask about its request; or
+    `opening`, if it has what cannot be folded. `rest` is left out.
+    """
+    request = opening.request
+    if request is None or opening.response is not None or request.user is not opening.user:
+        return opening
+    settled: tuple[Any, ...] = opening.subprotocol, opening.local_address, opening.remote_address
+    try:
+        folded = marshal.dumps((*settled, *request.to_plain()))
+    except ValueError:
+        return opening
+    return folded if opening.user is None else (folded, opening.user)
+
+
+def unfold(folded: Folded) -> Opening:
+    """What was folded, anew."""
+    facts, user = folded if isinstance(folded, tuple) else (folded, None)
+    subprotocol, local, remote, *request = marshal.loads(facts)
+    return Opening(
+        request=Request.from_plain(request, user),
+        subprotocol=subprotocol,
+        user=user,
+        local_address=local,
+        remote_address=remote,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

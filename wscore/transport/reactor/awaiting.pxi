@@ -116,7 +116,7 @@ cdef PySendResult _am_send(PyObject* self, PyObject* sent, PyObject** result) ex
 
 cdef int _leave(Awaited self, object returned) except -1:
     """It need not wait, but gives way to other tasks if that is due."""
-    if self.link.pace.due():
+    if self.link.terms.pace.due():
         self.stage = GIVING_WAY
         self.inner = returned
         self.result = YIELDING
@@ -151,7 +151,7 @@ cdef class Receive(Awaited):
 
     cdef int begin(self) except -1:
         cdef Link link = self.link
-        if link.pace.cancelled():
+        if link.terms.pace.cancelled():
             return _delegate(self, checkpoint())
         if link.is_receiving:
             self.stage = OVER
@@ -179,7 +179,7 @@ cdef int _sleep(Receive self) except -1:
         raise
     if link.receive_trap is None:
         link.receive_trap = trap_of(link.abort_receive)
-    link.receiver = link.pace.current_task()
+    link.receiver = link.terms.pace.current_task()
     link.is_receiving = True
     self.stage = ASLEEP
     self.result = link.receive_trap
@@ -193,7 +193,7 @@ cdef class Send(Awaited):
 
     cdef int begin(self) except -1:
         cdef Link link = self.link
-        if not link.pace.cancelled() and link.inbox is None and link.goes_at_once(self.message):
+        if not link.terms.pace.cancelled() and link.inbox is None and link.goes_at_once(self.message):
             link.add(self.message)
             return _leave(self, None)
         return _delegate(self, WebSocket.send(link, self.message))

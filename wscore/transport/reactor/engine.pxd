@@ -31,8 +31,8 @@ cdef class Source:
     cdef readonly int fd  # -1 once it is closed
     cdef int interest  # what the poller was asked for; 0 is not to be in it
     cdef uint32_t generation
-    cdef bint is_dirty
-    cdef bint wants_attention
+    cdef uint8_t is_dirty
+    cdef uint8_t wants_attention
     cdef double deadline
     # Its place on the wheel: unowned, since whoever is on the wheel has a descriptor, and is owned for that.
     cdef void* wheel_slot

@@ -1,17 +1,25 @@
 """The C face of a connection on the reactor, for what is awaited on it."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from wscore.codec.native.reader cimport Reader
 from wscore.codec.native.writer cimport Writer
 from wscore.transport.reactor.pace cimport Pace
 from wscore.transport.reactor.wire cimport Wire
 
+cdef class Terms:
+    # What the connections of a server have in common.
+    cdef Pace pace
+    cdef object context  # in which `_on_message` is called
+    cdef object at_over  # called when a connection is over, once
+    cdef Py_ssize_t max_queue
+    cdef Py_ssize_t max_unsent
+
 cdef class Link(Wire):
     # What `transport.endpoint.STATE` names.
     cdef public object _connection
     cdef public object _options
-    cdef public object _opening
+    cdef object opening  # folded, until somebody looks into it
     cdef public object _manners
     cdef public object _on_message
     cdef public object _on_error
@@ -37,31 +45,26 @@ cdef class Link(Wire):
     cdef public object progress
     cdef public object pings
     cdef public object over
-    cdef readonly bint is_over
-    # Called when it is over, once, and what could not be contained before that.
-    cdef object at_over
     cdef object place
-    cdef readonly object crash
+    cdef readonly object crash  # what could not be contained, and ended it
     cdef object __weakref__
 
     cdef Reader reader
     cdef Writer writer
-    cdef Pace pace
-    cdef object context  # in which `_on_message` is called
-    cdef bint is_open  # messages may be sent
-    cdef bint is_deaf  # messages that come are for nobody
-    cdef bint is_paused
-    cdef bint says_more  # than messages: Pings, Pongs, Close frames
-    cdef bint has_written
-    cdef bint broke  # while sending; nobody was told yet
-    cdef bint is_patient  # an end waits, until `answer_by`, for answers to what came before
+    cdef Terms terms
+    cdef readonly bint is_over
+    cdef uint8_t is_open  # messages may be sent
+    cdef uint8_t is_deaf  # messages that come are for nobody
+    cdef uint8_t is_paused
+    cdef uint8_t says_more  # than messages: Pings, Pongs, Close frames
+    cdef uint8_t has_written
+    cdef uint8_t broke  # while sending; nobody was told yet
+    cdef uint8_t is_patient  # an end waits, until `answer_by`, for answers to what came before
+    cdef uint8_t is_receiving  # somebody waits for a message, or was woken and has not run yet
     cdef uint64_t last_taken_by  # the turn in which all of that was seen to be taken
-    cdef Py_ssize_t max_queue
-    cdef Py_ssize_t max_unsent
     cdef double lose_by
     cdef double answer_by
     cdef double progress_by
-    cdef double linger_by
     cdef double slow_until  # the peer sends too fast: nothing is taken before
     cdef double paused_at
     # What came and was not taken yet: messages, or with `_on_message` events; from `items_start` on.
@@ -69,7 +72,6 @@ cdef class Link(Wire):
     cdef Py_ssize_t items_start
     cdef Py_ssize_t queued  # what they weigh
     cdef object receiver  # the task that waits for a message
-    cdef bint is_receiving  # somebody waits for one, or was woken and has not run yet
     cdef object receive_trap
 
     cdef bint has_message(self) noexcept

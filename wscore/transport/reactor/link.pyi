@@ -7,6 +7,7 @@ from trio.lowlevel import Abort, ParkingLot, RaiseCancelT
 from typing_extensions import disjoint_base
 
 from ..endpoint import Endpoint
+from ..options import Options
 from ..pings import Pings
 from ..receiving import Inbox
 from ..sending import Sendable, SendLine
@@ -14,9 +15,15 @@ from ..trio_glue import Pace
 from ..websocket import WebSocket
 from .wire import Wire
 
-__all__ = ["Link", "iterate_fast"]
+__all__ = ["Link", "Terms", "iterate_fast"]
 
 def iterate_fast(subclass: type[Link]) -> None: ...
+
+@disjoint_base
+class Terms:
+    def __init__(
+        self, pace: Pace, context: Context, at_over: Callable[[Any, Any], object], options: Options
+    ) -> None: ...
 
 @disjoint_base
 class Link(Wire, Endpoint):
@@ -46,7 +53,5 @@ class Link(Wire, Endpoint):
     def abort_receive(self, _raise_cancel: RaiseCancelT) -> Abort: ...
     def send(self, message: Sendable, *, compress: bool | None = None) -> Coroutine[Any, Any, None]: ...
     def send_nowait(self, message: Sendable, *, compress: bool | None = None) -> bool: ...
-    def start(
-        self, other: Wire, pace: Pace, context: Context, at_over: Callable[[Any, Any], object], place: object = None
-    ) -> None: ...
+    def start(self, other: Wire, terms: Terms, place: object = None) -> None: ...
     def begin(self, rest: bytes) -> None: ...

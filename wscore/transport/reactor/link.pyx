@@ -24,6 +24,7 @@ from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.protocol.connection import State
 from wscore.transport.endpoint import counted
 from wscore.transport.linger import LINGER_TIME
+from wscore.transport.records import Opening, fold, unfold
 from wscore.transport.reserve import QUANTUM as _QUANTUM
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
 from wscore.transport.stream import PATIENCE
@@ -36,7 +37,7 @@ from wscore.codec.native.reader cimport STOP_NEED_DATA
 from wscore.codec.native.text cimport utf8_size
 from wscore.transport.reactor.wire cimport Wire
 
-__all__ = ["Link", "iterate_fast"]
+__all__ = ["Link", "Terms", "iterate_fast"]
 
 cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
@@ -63,28 +64,36 @@ cdef inline Py_ssize_t size_of(object message) except -1:
 
 
 @cython.auto_pickle(False)
+cdef class Terms:
+    """What the connections of a server have in common: the pace of the run, the context in which `_on_message` is
+    called and which nobody else has entered then, `at_over(link, place)`, the limits of `options`.
+    """
+
+    def __init__(self, Pace pace not None, context, at_over, options):
+        self.pace = pace
+        self.context = context
+        self.at_over = at_over
+        self.max_queue = options.max_receive_queue
+        self.max_unsent = options.max_send_buffer
+
+
+@cython.auto_pickle(False)
 cdef class Link(Wire):
     """See link.pxd for its state. `start` is called once everything is set up."""
 
     def __cinit__(self):
-        self.lose_by = self.answer_by = self.progress_by = self.linger_by = self.slow_until = INFINITY
+        self.lose_by = self.answer_by = self.progress_by = self.slow_until = INFINITY
 
-    def start(self, Wire other, Pace pace, context, at_over, place=None):
-        """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end.
-
-        `_on_message` is called in `context`, which nobody else has entered then.
-        """
+    def start(self, Wire other, Terms terms, place=None):
+        """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end."""
         self.reader = self._connection.reader
         self.writer = self._connection.writer
-        self.pace = pace
-        self.at_over = at_over
+        self.terms = terms
         self.place = place
-        self.max_queue = self._options.max_receive_queue
-        self.max_unsent = self._options.max_send_buffer
+        self.opening = fold(self.opening)
         self.is_open = True
         if self._options.pieces or self._options.strict_checkpoints:
             self.inbox = self._new_inbox()
-        self.context = context
         self.adopt(other)
         if self.backlog is not None:
             self.progress_by = current_time() + <double>self._options.send_timeout
@@ -146,7 +155,7 @@ cdef class Link(Wire):
             self.queued -= size_of(message) + MESSAGE_OVERHEAD
         if self._held:
             _account(self)
-        if self.is_paused and self.queued <= self.max_queue >> 1:
+        if self.is_paused and self.queued <= self.terms.max_queue >> 1:
             self.reactor.attend_to(self)
         return message
 
@@ -215,7 +224,7 @@ cdef class Link(Wire):
                 return False
             self.line = None
         unsent = self.backlog_size + self.writer.pending_bytes()
-        return unsent == 0 or unsent + size_of(message) + FRAME_HEADER <= self.max_unsent
+        return unsent == 0 or unsent + size_of(message) + FRAME_HEADER <= self.terms.max_unsent
 
     cdef int add(self, object message) except -1:
         self.writer.write_message(message, BY_DEFAULT)
@@ -294,10 +303,9 @@ cdef class Link(Wire):
         self._leave_reserve()
         if self.over is not None:
             self.over.set()
-        # Neither is wanted any more, and both lead back here: what is over need not wait for the collector.
-        at_over, self.at_over = self.at_over, None
+        # It leads back here: what is over need not wait for the collector.
         self.receive_trap = None
-        at_over(self, self.place)
+        self.terms.at_over(self, self.place)
         return 0
 
     cdef int failed(self, object error) except -1:
@@ -307,6 +315,16 @@ cdef class Link(Wire):
         return self.finish()
 
     # What Endpoint asks for
+
+    @property
+    def _opening(self):
+        if type(self.opening) is not Opening:
+            self.opening = unfold(self.opening)
+        return self.opening
+
+    @_opening.setter
+    def _opening(self, opening):
+        self.opening = opening
 
     @property
     def _face(self):
@@ -421,10 +439,9 @@ cdef int _conclude(Link self) except -1:
     if self._end.origin == "lost" or self.at_end and (self.broke or self._has_said_all()):
         return self.finish()
     if self.broke or self.backlog is None and self._has_said_all():
-        self.linger_by = current_time() + LINGER_TIME
         self.linger()
         if self.fd >= 0:
-            self.set_deadline(self.linger_by)
+            self.set_deadline(current_time() + LINGER_TIME)
     return 0
 
 

@@ -8,7 +8,7 @@ cdef inline Py_ssize_t _budget(Link self) except? -1:
     cdef Py_ssize_t budget
     if self.is_deaf:
         return PY_SSIZE_T_MAX
-    budget = self.max_queue - self.queued if self.inbox is None else self.inbox.queue.budget
+    budget = self.terms.max_queue - self.queued if self.inbox is None else self.inbox.queue.budget
     if self._throttle is not None:
         by_rate = self._budget_by_rate(self._throttle)
         if by_rate is not None:
@@ -21,7 +21,7 @@ cdef inline bint _is_full(Link self) except -1:
         return False
     if self.inbox is not None:
         return self.inbox.queue.is_full
-    return self.queued >= self.max_queue
+    return self.queued >= self.terms.max_queue
 
 
 cdef int _queue(Link self, list messages, Py_ssize_t weight) except -1:
@@ -35,7 +35,7 @@ cdef int _queue(Link self, list messages, Py_ssize_t weight) except -1:
         _append(self, messages)
     self.queued += weight
     _wake_receiver(self)
-    return _pause(self) if self.queued >= self.max_queue else 0
+    return _pause(self) if self.queued >= self.terms.max_queue else 0
 
 
 cdef int _append(Link self, list events) except -1:
@@ -78,12 +78,12 @@ cdef int _take_events(Link self, list events) except -1:
 
 cdef int _call(Link self) except -1:
     """Hand what has come to `_on_message`, as long as an answer as large would fit into the send buffer."""
-    PyContext_Enter(self.context)
+    PyContext_Enter(self.terms.context)
     try:
         while self.items is not None and _hand_over(self, self.items[self.items_start]):
             pass
     finally:
-        PyContext_Exit(self.context)
+        PyContext_Exit(self.terms.context)
     return 0
 
 
@@ -113,10 +113,10 @@ cdef bint _has_room_for(Link self, object message) except -1:
     if unsent == 0:
         return True
     size = size_of(message) + FRAME_HEADER
-    if unsent + size > self.max_unsent and self.backlog is None:
+    if unsent + size > self.terms.max_unsent and self.backlog is None:
         self.flush()
         unsent = self.backlog_size + self.writer.pending_bytes()
-    return unsent == 0 or unsent + size <= self.max_unsent
+    return unsent == 0 or unsent + size <= self.terms.max_unsent
 
 
 cdef int _pause(Link self) except -1:

@@ -24,7 +24,7 @@ from ..stream import log_error
 from ..trio_glue import pace_of_this_run
 from ..websocket import ErrorHook, MessageHook, WebSocket
 from .arrival import Arrival
-from .link import Link, iterate_fast
+from .link import Link, Terms, iterate_fast
 
 __all__ = ["ReactorWebSocket", "open_websocket"]
 
@@ -112,7 +112,7 @@ async def open_websocket(
             if over.crash is not None:
                 block.cancel()
 
-        ws.start(arrival, pace_of_this_run(), copy_context(), at_over)
+        ws.start(arrival, Terms(pace_of_this_run(), copy_context(), at_over, options))
         try:
             ws.begin(opening.rest)
             yield ws

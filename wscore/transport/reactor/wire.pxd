@@ -15,12 +15,12 @@ cdef class Wire(Source):
     cdef list backlog  # what the system has not taken yet; None if there is nothing
     cdef Py_ssize_t backlog_start  # of its first buffer, so much has left
     cdef Py_ssize_t backlog_size
-    cdef bint reading
-    cdef bint discards
-    cdef bint lingers
-    cdef bint has_shut  # sending
-    cdef bint at_end  # of what the peer sends
     cdef int64_t discarded
+    cdef uint8_t reading
+    cdef uint8_t discards
+    cdef uint8_t lingers
+    cdef uint8_t has_shut  # sending
+    cdef uint8_t at_end  # of what the peer sends
 
     # For subclasses to implement.
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1
