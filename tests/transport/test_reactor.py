@@ -4,6 +4,7 @@ import gc
 import itertools
 import math
 import socket
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -336,3 +337,53 @@ async def test_a_connection_that_is_over_need_not_be_found_by_the_collector(pair
         assert gone() is None
     finally:
         gc.enable()
+
+
+async def test_whoever_fails_to_fail_keeps_nobody_else_open(pair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the end of the reactor everybody is told, whatever the others make of it."""
+    from wscore.transport.reactor.arrival import Arrival
+    from wscore.transport.reactor.running import reactor_of_this_run
+
+    class Guest:
+        def failed(self, error: BaseException) -> None:
+            raise ZeroDivisionError("of the guest's own")
+
+        def closed(self) -> None:
+            told.append("closed")
+
+    told: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    arrival = Arrival(reactor_of_this_run().reactor, ours.detach(), None, Guest())
+    with pytest.raises(OSError, match="the poller"):  # noqa: PT012
+        async with opened(pair[0]) as ws:
+            reactor_of_this_run().reactor.fail(OSError("the poller"))
+            await ws.wait_closed()
+    assert told == ["closed", ZeroDivisionError]
+    assert arrival.fd == -1
+    assert theirs.recv(1) == b""
+    theirs.close()
+
+
+async def test_slow_callbacks_leave_others_their_turn(pair) -> None:
+    """What has come in one read is handed over in parts, if it takes longer than a turn may."""
+    count = 400
+    seen: list[str] = []
+    turns = 0
+
+    def take_time(ws, message: str) -> None:
+        seen.append(message)
+        until = time.perf_counter() + 200e-6
+        while time.perf_counter() < until:
+            pass
+
+    async with opened(pair[0], take_time):
+        pair[1].send(frames(*map(str, range(count))))
+        while len(seen) < count:
+            await trio.lowlevel.checkpoint()
+            turns += bool(seen)
+        pair[1].close()
+    assert seen == [str(number) for number in range(count)]
+    # A turn is a millisecond, and 16 calls are looked at together.
+    assert turns >= count / 16 / 2

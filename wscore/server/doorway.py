@@ -6,9 +6,7 @@ an `on_request` that is awaited; never otherwise. All of it together takes at mo
 
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from contextvars import copy_context
-from dataclasses import replace
 from math import inf
 from socket import socket
 from ssl import SSLContext
@@ -190,10 +188,8 @@ class Doorway:
         """The opening handshake has succeeded: let the conversation begin."""
         conversations = self.conversations
         connection = new_connection(SERVER, self.options, guest.visit.deflate)
-        opened = replace(opening, rest=b"")
         hooks = conversations.on_message, conversations.report, conversations.reserve
-        ws = ReactorWebSocket(connection, self.options, opened, *hooks)
-
+        ws = ReactorWebSocket(connection, self.options, opening, *hooks)
         ws.start(guest.arrival, self._terms, guest.place.settled())
         conversations.enter(ws)
         self.leave(guest)
@@ -392,7 +388,7 @@ async def _until_closed(listener: trio.SocketListener, listening: Listening) -> 
 
 
 def _peer_of(sock: socket) -> object:
-    # Whoever has gone already has no name.
-    with suppress(OSError):
+    try:
         return sock.getpeername()
-    return None
+    except OSError:  # whoever has gone already has no name
+        return None

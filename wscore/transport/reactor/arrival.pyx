@@ -204,6 +204,9 @@ cdef class Arrival(Wire):
 
     cdef int failed(self, object error) except -1:
         guest = self.guest
-        if guest is not None:
-            guest.failed(error)
-        return self.finish()
+        try:
+            if guest is not None:
+                guest.failed(error)
+        finally:
+            self.finish()
+        return 0

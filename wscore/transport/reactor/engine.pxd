@@ -67,6 +67,7 @@ cdef class Reactor:
     cdef list failures  # while flushing: sources, and what they raised
     cdef bint in_turn
     cdef uint64_t turns  # so many so far
+    cdef double turn_ends_at
     cdef bint wakes_nobody  # Trio waits next, and has made up for how long
     cdef void** wheel
     cdef int64_t tick
@@ -77,6 +78,8 @@ cdef class Reactor:
     cdef readonly object crash
     cdef readonly bint is_over
 
+    # Whether this turn has lasted long enough.
+    cdef bint time_is_over(self) noexcept
     # `source` has something to send: flush it when the tick ends.
     cdef int dirty(self, Source source) except -1
     # `source` has something to do that needs a task: it is called soon.

@@ -6,8 +6,9 @@ written in a tick leaves when the tick ends, in one system call a connection: af
 before Trio waits for input or output, whichever task wrote it. It refuses to know what its sources are, and what
 bytes mean.
 
-A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. A source
-is found by descriptor and generation, so that events of a closed one meet nobody, whoever has got its descriptor.
+A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. Sources
+that call what may take long look at the time themselves. A source is found by descriptor and generation, so that events
+of a closed one meet nobody, whoever has got its descriptor.
 
 An instrument of Trio's must wake no task, since Trio has made up by then how long it will wait: what is found out
 while flushing there, and needs more than the flush, waits for the next turn, which an alarm brings about.
@@ -214,8 +215,8 @@ cdef class Reactor:
 
     def turn(self):
         """Do what is to be done, and return whether there may be more already."""
-        cdef double until = monotonic() + TURN_TIME
         cdef int seen = 0
+        self.turn_ends_at = monotonic() + TURN_TIME
         self.turns += 1
         self.in_turn = True
         try:
@@ -226,7 +227,7 @@ cdef class Reactor:
                         _end_tick(self)
                         return len(self.waiting_ones) > 0
                 while self.events_seen < self.events_found:
-                    if seen == TURN_EVENTS or monotonic() >= until:
+                    if seen == TURN_EVENTS or self.time_is_over():
                         _end_tick(self)
                         return True
                     seen += 1
@@ -247,6 +248,9 @@ cdef class Reactor:
                 _flush_dirty(self)
             finally:
                 self.wakes_nobody = False
+
+    cdef bint time_is_over(self) noexcept:
+        return monotonic() >= self.turn_ends_at
 
     cdef int dirty(self, Source source) except -1:
         if not source.is_dirty:
@@ -280,6 +284,7 @@ cdef class Reactor:
         cdef list due = []
         cdef Source source
         self.tick = max(self.tick, last)
+        self.turn_ends_at = monotonic() + TURN_TIME
         while tick <= last:
             _collect_due(self, self.wheel[tick % SLOTS], now, due)
             tick += 1
@@ -299,15 +304,16 @@ cdef class Reactor:
     # The end
 
     def fail(self, error):
-        """Close everything: the reactor has come to its end, has failed, or Trio ends. It takes no more turns."""
+        """Close everything: the reactor has come to its end, has failed, or Trio ends. It takes no more turns.
+
+        What a source raises then can be raised nowhere; it is given to `sys.unraisablehook`.
+        """
         self.crash = error
         self.is_over = True
-        try:
-            for source in list(self.sources):
-                if source is not None:
-                    (<Source>source).failed(error)
-        finally:
-            wscore_poller_close(&self.poller)
+        for source in list(self.sources):
+            if source is not None:
+                _fail_at_last(<Source>source, error)
+        wscore_poller_close(&self.poller)
 
 
 # Turns
@@ -371,6 +377,13 @@ cdef int _fail_some(Reactor self) except -1:
     for source, error in failures:
         (<Source>source).failed(error)
     return 0
+
+
+cdef void _fail_at_last(Source source, object error) noexcept:
+    try:
+        source.failed(error)
+    finally:
+        source.close_fd()
 
 
 cdef int _attend_all(Reactor self) except -1:

@@ -46,6 +46,8 @@ cdef extern from "Python.h":
 cdef enum:
     # With so much to send, the end of the tick is not waited for.
     EARLY_FLUSH = 1 << 16
+    # `_on_message` may take a microsecond or a millisecond: after so many calls the clock is looked at.
+    CALLS_A_LOOK = 16
     BY_DEFAULT = -1
 
 cdef const Kernels* kernels = kernels_in_use()

@@ -32,9 +32,11 @@ cdef extern from *:
         PyMemberDef *member = ((PyMemberDescrObject *)descriptor)->d_member;
         return member->type == T_OBJECT_EX ? member->offset : -1;
     }
+    /* What stands there; None if nothing does. */
     static PyObject *wscore_slot(PyObject *object, Py_ssize_t offset)
     {
-        return *(PyObject **)((char *)object + offset);
+        PyObject *found = *(PyObject **)((char *)object + offset);
+        return found == NULL ? Py_None : found;
     }
     """
     Py_ssize_t wscore_offset_of(object descriptor)
@@ -88,11 +90,12 @@ cdef class Pace:
         if not self.by_attribute:
             return self.is_cancelled()
         task = self.current_task()
-        if self.cancelled_at >= 0 and type(task) is self.task_type:
-            status = <object>wscore_slot(task, self.status_at)
-            if type(status) is self.status_type:
-                return <object>wscore_slot(status, self.cancelled_at)
-        return task._cancel_status.effectively_cancelled
+        if self.cancelled_at < 0 or type(task) is not self.task_type:
+            return task._cancel_status.effectively_cancelled
+        status = <object>wscore_slot(task, self.status_at)
+        if type(status) is not self.status_type:
+            return status.effectively_cancelled
+        return <object>wscore_slot(status, self.cancelled_at)
 
     cdef object current_task(self):
         return self.run_context["task"] if self.run_context is not None else ask_for_task()

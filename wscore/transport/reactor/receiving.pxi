@@ -77,11 +77,19 @@ cdef int _take_events(Link self, list events) except -1:
 
 
 cdef int _call(Link self) except -1:
-    """Hand what has come to `_on_message`, as long as an answer as large would fit into the send buffer."""
+    """Hand what has come to `_on_message`, as long as an answer as large would fit into the send buffer, and the turn
+    lasts.
+    """
+    cdef int until_a_look = CALLS_A_LOOK
     PyContext_Enter(self.terms.context)
     try:
         while self.items is not None and _hand_over(self, self.items[self.items_start]):
-            pass
+            until_a_look -= 1
+            if until_a_look == 0 and self.items is not None:
+                until_a_look = CALLS_A_LOOK
+                if self.reactor.time_is_over():
+                    _pause(self)
+                    return self.reactor.attend_to(self)
     finally:
         PyContext_Exit(self.terms.context)
     return 0

@@ -38,8 +38,12 @@ class Running:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._keep_time)
                     await self._take_turns()
-        except Exception as crash:
-            error = unwrapped(crash)
+        except BaseException as raised:
+            # Where Trio ends at the same time, `trio.Cancelled` is beside it.
+            crash = unwrapped(raised)
+            if not isinstance(crash, Exception):
+                raise
+            error = crash
         finally:
             trio.lowlevel.remove_instrument(reactor)  # type: ignore[arg-type]
             reactor.fail(error)
