@@ -39,6 +39,7 @@ CLOSING = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down."
 FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connections as it can take.", "full")
 CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many others are waiting to connect.", "crowded")
 _SHORT = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is short of memory.", "memory")
+_WELCOME = Accept()
 _CROWDED = "There are too many connections from this address."
 
 
@@ -309,8 +310,8 @@ def _reason_of(answer: Answer, handshake: ServerHandshake) -> str:
 
 
 def _accept(request: Request) -> Answer:
-    return Accept()
+    return _WELCOME
 
 
 def _accept_or_page(request: Request) -> Answer:
-    return Accept() if request.is_upgrade else Page()
+    return _WELCOME if request.is_upgrade else Page()

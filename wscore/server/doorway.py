@@ -282,9 +282,9 @@ class Guest:
             return
         self.waits_for_request = False
         self.place.stays()
-        self.arrival.pause()
         answer = self._doorway.admission.ask(result) if isinstance(result, Request) else result
         if isinstance(answer, Awaitable):
+            self.arrival.pause()
             self._thinking = trio.CancelScope()
             self._doorway.start_task(self._think, answer, self._thinking)
         else:
