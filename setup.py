@@ -1,4 +1,6 @@
-"""Builds the compiled twins of the codec, and the reactor; everything else about the package stands in pyproject.toml.
+"""Builds what is compiled: the twins of the codec, that of the adapter for asyncio, and the reactor.
+
+Everything else about the package stands in pyproject.toml.
 
 Three switches, all of them environment variables:
     WSCORE_PURE=1            build no extension at all
@@ -20,6 +22,7 @@ from setuptools.errors import BaseError, CCompilerError
 CODEC = Path("wscore/codec/native")
 KERNELS = Path("wscore/codec/kernels")
 REACTOR = Path("wscore/transport/reactor")
+ADAPTER = Path("wscore/adapters/asyncio")
 # What modules have beside their own source: the kernels, and the poller for every system.
 SOURCES = {
     "kernels": sorted(path.as_posix() for path in KERNELS.glob("*.c")),
@@ -56,7 +59,7 @@ def native_modules() -> list[Extension]:
     if chosen("WSCORE_PURE") or platform.python_implementation() != "CPython":
         return []
     # Windows has no poller for the reactor.
-    folders = [CODEC] if sys.platform == "win32" else [CODEC, REACTOR]
+    folders = [CODEC, ADAPTER] if sys.platform == "win32" else [CODEC, ADAPTER, REACTOR]
     headers = [path for folder in [*folders, KERNELS] for path in folder.glob("*") if path.suffix in HEADERS]
     modules = [
         Extension(

@@ -51,7 +51,7 @@ LAYERS = {
     ),
     # Each adapter is a layer of its own: it knows the library that it is for, and no other adapter.
     "adapters": Layer(set()),
-    "adapters.asyncio": Layer({"codec", "protocol"}),
+    "adapters.asyncio": Layer({"codec", "protocol"}, outside={"cython", "cpython", "libc"}),
     "adapters.uvicorn": Layer({"codec", "protocol"}, outside={"uvicorn"}),
     # It stands in for its library, and needs h11 for the bodies of refusals only.
     "adapters.wsproto": Layer({"codec", "protocol"}, outside={"h11"}),

@@ -61,6 +61,14 @@ async def test_the_client_talks_to_the_server() -> None:
         assert await trio.to_thread.run_sync(run, client) == "hello\n"
 
 
+async def test_the_client_talks_to_the_server_on_asyncio() -> None:
+    port = free_port()
+    server, client = (block(name).replace("8765", str(port)) for name in ("asyncio", "client"))
+    with running(server) as process:
+        await wait_until_listening(port, process)
+        assert await trio.to_thread.run_sync(run, client) == "hello\n"
+
+
 def test_the_codec_echoes() -> None:
     assert run(block("codec")) == "['hello']\n"
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from ..claims import AT_LEAST, AT_MOST, Line
 from ..report import number
-from .contenders import ASYNC, BARE_C, ON_MESSAGE, PICOWS, WEBSOCKETS, WEBSOCKETS_TRIO
+from .contenders import ASYNC, ASYNCIO_CALLBACKS, BARE_C, ON_MESSAGE, PICOWS, WEBSOCKETS, WEBSOCKETS_TRIO
 from .results import Figure, Results
 
 __all__ = ["lines", "promised_cases", "promised_contenders"]
@@ -34,6 +34,8 @@ RATES = (
     (ASYNC, BURSTS, PICOWS, 7),
     (ASYNC, MANY, PICOWS, 0.75),
     (ON_MESSAGE, LARGE, PICOWS, 1.3),
+    (ASYNCIO_CALLBACKS, SMALL, PICOWS, 1),
+    (ASYNCIO_CALLBACKS, BURSTS, PICOWS, 3),
     *(
         (ours, f"TLS: {load}", other, need)
         for load in ("100 x 20 B", "50 x 16 KiB")
@@ -55,7 +57,7 @@ def promised_cases() -> set[str]:
 
 def promised_contenders() -> set[str]:
     """Ours, and those with which a promise compares."""
-    return {ASYNC, ON_MESSAGE, *(other for _, _, other, _ in RATES)}
+    return {ASYNC, ASYNCIO_CALLBACKS, ON_MESSAGE, *(other for _, _, other, _ in RATES)}
 
 
 def lines(results: Results) -> Iterator[Line]:

@@ -14,12 +14,14 @@ from pathlib import Path
 from .build import BARE, BuildError, build
 
 __all__ = [
-    "AIOHTTP", "ASYNC", "BARE_C", "CONTENDERS", "NODE", "ON_MESSAGE", "PICOWS", "TRIO_WEBSOCKET", "UVICORN",
-    "WEBSOCKETS", "WEBSOCKETS_TRIO", "Contender", "chosen",
+    "AIOHTTP", "ASYNC", "ASYNCIO_CALLBACKS", "ASYNCIO_STREAM", "BARE_C", "CONTENDERS", "NODE", "ON_MESSAGE", "PICOWS",
+    "TRIO_WEBSOCKET", "UVICORN", "WEBSOCKETS", "WEBSOCKETS_TRIO", "Contender", "chosen",
 ]  # fmt: skip
 
 ASYNC = "wscore handler"
 ON_MESSAGE = "wscore on_message"
+ASYNCIO_CALLBACKS = "wscore asyncio callbacks"
+ASYNCIO_STREAM = "wscore asyncio stream"
 BARE_C = "bare C"
 PICOWS = "picows"
 WEBSOCKETS = "websockets uvloop"
@@ -88,6 +90,8 @@ def _bare(_: str) -> list[str] | None:
 CONTENDERS = (
     Contender(ASYNC, _wscore("async")),
     Contender(ON_MESSAGE, _wscore("on_message")),
+    Contender(ASYNCIO_CALLBACKS, _python("of_wscore_asyncio", "uvloop", way="callbacks")),
+    Contender(ASYNCIO_STREAM, _python("of_wscore_asyncio", "uvloop", way="stream")),
     Contender(BARE_C, _bare, frozenset({"tls", "compress", "keepalive"}), ("echo", "pipelined", "latency", "fan-out")),
     Contender(PICOWS, _python("of_picows", "picows", "uvloop"), frozenset({"compress"})),
     Contender(WEBSOCKETS, _python("of_websockets", "websockets", "uvloop", way="uvloop")),

@@ -6,10 +6,10 @@ sentence. Sizes are bytes, times seconds. What concerns a whole server stands wi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeAlias
 
+from ..protocol.checks import check_choice, check_size, check_time
 from .rates import Rate, Throttle, rate_of
 
 __all__ = ["Compression", "FastProducer", "Options", "SlowConsumer"]
@@ -86,37 +86,13 @@ class Options:
 
 def _check(name: str, value: Any) -> None:
     if name in _CHOICES:
-        _check_choice(name, value)
+        check_choice(name, value, _CHOICES[name])
     elif name in _SWITCHES:
         if not isinstance(value, bool):
             raise TypeError(f"{name} must be True or False, not {value!r}")
     elif name in _RATES:
         rate_of(name, value)
-    elif value is None and name in _MAY_BE_NONE:
-        pass
     elif name in _TIMES:
-        _check_time(name, value)
-    else:
-        _check_size(name, value)
-
-
-def _check_choice(name: str, value: object) -> None:
-    if value not in _CHOICES[name]:
-        choices = ", ".join(map(repr, _CHOICES[name]))
-        raise ValueError(f"{name} must be one of {choices}, not {value!r}")
-
-
-def _check_time(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"{name} must be a number of seconds, not {value!r}")
-    if not 0 < value < math.inf:
-        never = " (None switches it off)" if name in _MAY_BE_NONE else ""
-        raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}{never}")
-
-
-def _check_size(name: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
-    least = 0 if name == "compression_threshold" else 1
-    if value < least:
-        raise ValueError(f"{name} must be at least {least}, not {value!r}")
+        check_time(name, value, may_be_none=name in _MAY_BE_NONE)
+    elif value is not None or name not in _MAY_BE_NONE:
+        check_size(name, value, least=0 if name == "compression_threshold" else 1)

@@ -1,0 +1,47 @@
+"""How a `WebSocket` says that it has ended: in order, or not.
+
+`ConnectionClosed` is the end that `async for` hides, `ConnectionLost` everything else. Misuse is `LocalProtocolError`,
+`TypeError` or `ValueError`. Which code goes with which end is for the protocol layer (RFC 6455 sections 7.1.5, 7.4).
+"""
+
+__all__ = ["ConnectionClosed", "ConnectionLost"]
+
+
+class ConnectionClosed(EOFError):
+    """A Close frame has ended the connection; no message follows.
+
+    `code` and `reason` are those of the Close frame that came first: the peer's if `by_peer`, else ours, sent by
+    `aclose`, by `close_nowait`, or because the server closes. 1005 means that the peer's frame had no code.
+    """
+
+    def __init__(self, code: int, reason: str, by_peer: bool) -> None:
+        super().__init__(code, reason, by_peer)
+        self.code = code
+        self.reason = reason
+        self.by_peer = by_peer
+
+    def __str__(self) -> str:
+        side = "the peer" if self.by_peer else "this side"
+        return f"{side} closed the connection with {_said(self.code, self.reason)}"
+
+
+class ConnectionLost(ConnectionError):
+    """The connection ended in disorder, or cannot carry what was asked.
+
+    `code` is 1006 if the bytes ended without a Close frame, the peer's code if it has closed and cannot be sent to any
+    more, or the code with which this side gave the connection up: 1002 for a broken rule, 1009 for a message above the
+    limit, 1011 for a peer that answers no Ping, and so on. `reason` is the sentence that went with it, often empty.
+    """
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the connection is gone: {_said(self.code, self.reason)}"
+
+
+def _said(code: int, reason: str) -> str:
+    """The reason as a literal: a peer chose it, so it must not reach a terminal as it is."""
+    return f"{code} {reason!a}" if reason else str(code)

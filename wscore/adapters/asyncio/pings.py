@@ -1,0 +1,56 @@
+"""Pings that wait for their Pongs (RFC 6455 sections 5.5.2 and 5.5.3).
+
+Decides which Pong answers which Ping, and how long that took. When to ping, and what an overdue answer means, is
+decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from wscore.codec import new_mask_key
+
+if TYPE_CHECKING:
+    import asyncio
+
+__all__ = ["Pings"]
+
+
+class Pings:
+    """The Pings under way, in the order they were sent, by payload; `latency` is that of the last one answered."""
+
+    __slots__ = ("_pending", "latency")
+
+    def __init__(self) -> None:
+        self._pending: dict[bytes, tuple[asyncio.Future[float] | None, float]] = {}
+        self.latency: float | None = None
+
+    def __contains__(self, payload: object) -> bool:
+        return payload in self._pending
+
+    def add(self, answer: asyncio.Future[float] | None) -> bytes:
+        """A Ping is about to be sent: with this payload, which the peer cannot foresee. `answer` gets the seconds."""
+        payload = new_mask_key() + new_mask_key()
+        self._pending[payload] = (answer, perf_counter())
+        return payload
+
+    def answered(self, payload: bytes) -> None:
+        """A Pong has come. A peer may answer only the newest of several Pings; a Pong nobody asked for is nothing."""
+        if payload not in self._pending:
+            return
+        now = perf_counter()
+        for each in list(self._pending):
+            answer, left_at = self._pending.pop(each)
+            self.latency = now - left_at
+            if answer is not None and not answer.done():
+                answer.set_result(self.latency)
+            if each == payload:
+                return
+
+    def fail(self, error: Exception) -> None:
+        """No answer will come any more."""
+        for answer, _ in self._pending.values():
+            if answer is not None and not answer.done():
+                answer.set_exception(error)
+        self._pending.clear()

@@ -1,0 +1,293 @@
+"""`Server`: a protocol factory for `loop.create_server`, with what concerns more than one connection.
+
+Decides who may connect, how many at once, and how all of them are closed. Where it listens, TLS included, is asyncio's:
+`serve` passes that on. What all connections together hold in memory is not counted here: `max_connections` times the
+limits of one is the bound.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from wscore.codec import CloseCode, DeflatePool
+from wscore.protocol.checks import check_size
+from wscore.protocol.handshake import Accept, Refuse, Request, ServerHandshake
+from wscore.protocol.origin import SitePolicy, is_loopback
+
+from .endpoint import log_error
+from .opening import ServerOpening
+from .options import Options
+from .websocket import WebSocket
+
+if TYPE_CHECKING:
+    from .endpoint import CloseHook, ErrorHook, MessageHook, OpenHook
+
+__all__ = ["Server", "serve"]
+
+# Descriptors that are left for everything else: files, resolvers, connections of our own.
+RESERVED_DESCRIPTORS = 64
+# Where the system sets no limit.
+WITHOUT_LIMIT = 65_536
+# How many peers above a limit, at most, are told so; the others are cut off.
+MAX_TURNED_AWAY = 32
+
+Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
+RequestHook: TypeAlias = Callable[[Request], "Accept | Refuse | Awaitable[Accept | Refuse]"]
+
+logger = logging.getLogger("wscore")
+
+_FULL = Refuse(503, "The server is full.", {"Retry-After": "10"})
+_CLOSING = Refuse(503, "The server is closing.", {"Retry-After": "10"})
+
+
+class Server:
+    """Makes the protocols of one server: `await loop.create_server(Server(handler), host, port)`.
+
+    `handler(ws)` runs as a task for each connection; when it returns, the connection is closed with 1000, and when it
+    raises, with 1011. Or there are only callbacks, which must not wait: `on_open(ws)`, `on_message(ws, message)`, and
+    `on_close(ws, code, reason)`, which is called once for each connection that was open. What they raise closes with
+    1011, too, and goes to `on_error(ws, error)`, by default into the log "wscore".
+
+    `on_request(request)`, or what it returns, if that is awaitable, says who may connect: `wscore.Accept` or
+    `wscore.Refuse`. Before that, browsers may connect only from pages of the same host and port, unless
+    `allowed_origins` names others (or is "*"), and what comes over the loopback interface must have named a loopback
+    host, unless `allowed_hosts` names others: else a page could reach this server by DNS rebinding.
+
+    `max_connections` (the limit of open files less 64) and `max_handshakes` count at this server; above, 32 peers at
+    once get 503 when they have said what they want, and the others no answer. Connections whose TLS handshake is not
+    over are asyncio's, and not counted.
+    All other keywords are those of `Options`. Raises `ValueError` or `TypeError` for what makes no sense.
+    """
+
+    def __init__(
+        self,
+        handler: Handler | None = None,
+        *,
+        on_open: OpenHook | None = None,
+        on_message: MessageHook | None = None,
+        on_close: CloseHook | None = None,
+        on_error: ErrorHook = log_error,
+        on_request: RequestHook | None = None,
+        subprotocols: Sequence[str] = (),
+        allowed_origins: Iterable[str] | None = None,
+        allowed_hosts: Iterable[str] | None = None,
+        max_connections: int | None = None,
+        max_handshakes: int = 1024,
+        **options: Any,
+    ) -> None:
+        if handler is not None and on_message is not None:
+            raise ValueError("messages go either to a handler or to on_message")
+        if handler is None and on_message is None and on_open is None:
+            raise ValueError("give a handler, or on_message: nobody would read the messages")
+        self._options = Options(**options)
+        self._max_connections = default_max_connections() if max_connections is None else max_connections
+        check_size("max_connections", self._max_connections)
+        check_size("max_handshakes", max_handshakes)
+        self._max_handshakes = max_handshakes
+        self._handler = handler
+        self._hooks = {"on_message": on_message, "on_close": on_close, "on_error": on_error}
+        self._on_open = on_open
+        self._on_request = on_request
+        self._subprotocols = tuple(subprotocols)
+        self._policy = SitePolicy(allowed_origins, allowed_hosts)
+        self._loopback_policy = SitePolicy(allowed_origins, allowed_hosts)
+        self._loopback_policy.bind([("127.0.0.1", 0)])
+        self._pool = DeflatePool()
+        self._new_handshake()
+        self._listening: asyncio.Server | None = None
+        self._everybody: set[WebSocket] = set()
+        self._shaking_hands: set[WebSocket] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._is_closing = False
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+
+    def __call__(self) -> WebSocket:
+        """Make the protocol of one more connection."""
+        opening = ServerOpening(
+            self._options,
+            self._pool,
+            self._new_handshake(),
+            self._judge,
+            came=self._count,
+            failed=_log_failure,
+            left=self._shaking_hands.discard,
+            gone=self._forget,
+        )
+        return WebSocket(opening, self._options, on_open=self._open, **self._hooks)  # type: ignore[arg-type]
+
+    # What is known
+
+    @property
+    def addresses(self) -> list[Any]:
+        """Where it listens, as `socket.getsockname` has it; empty for a server that `serve` did not start."""
+        return [] if self._listening is None else [sock.getsockname() for sock in self._listening.sockets]
+
+    @property
+    def connections(self) -> Collection[WebSocket]:
+        """The connections that have become WebSockets, and are open or closing."""
+        return {ws for ws in self._everybody if ws.is_websocket}
+
+    # Closing
+
+    async def aclose(self, timeout: float = 10.0) -> None:
+        """Accept no more, close all connections with 1001, and wait until they and the handlers are gone.
+
+        After `timeout` seconds what is left is cut, its handlers are cancelled. Cancelled, that happens at once.
+        """
+        self._is_closing = True
+        if self._listening is not None:
+            self._listening.close()
+        for ws in tuple(self._everybody):
+            ws.close_nowait(CloseCode.GOING_AWAY)
+        for ws in tuple(self._shaking_hands):
+            ws.abort()
+        try:
+            async with asyncio.timeout(timeout):
+                await self._wait_for_all()
+        except TimeoutError:
+            self._cut()
+            await self._wait_for_all()
+        except asyncio.CancelledError:
+            self._cut()
+            raise
+
+    async def serve_forever(self) -> None:
+        """Wait until the server is closed. Cancelled, it closes as `aclose` does, and waits for that."""
+        try:
+            while not self._is_closing:
+                assert self._listening is not None
+                await self._listening.serve_forever()
+        finally:
+            await self.aclose()
+
+    async def __aenter__(self) -> Server:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def _wait_for_all(self) -> None:
+        await self._nobody.wait()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
+    def _cut(self) -> None:
+        for ws in tuple(self._everybody):
+            ws.abort()
+        for task in tuple(self._tasks):
+            task.cancel()
+
+    # Connections
+
+    def _new_handshake(self) -> ServerHandshake:
+        return ServerHandshake(
+            subprotocols=self._subprotocols,
+            compression=self._options.compression,
+            max_head_size=self._options.max_head_size,
+            max_headers=self._options.max_headers,
+        )
+
+    def _count(self, ws: WebSocket) -> Refuse | None:
+        """One more has come; why it is refused, whatever it asks for."""
+        excess = max(
+            len(self._everybody) - self._max_connections + 1, len(self._shaking_hands) - self._max_handshakes + 1
+        )
+        self._everybody.add(ws)
+        self._shaking_hands.add(ws)
+        self._nobody.clear()
+        if self._is_closing:
+            return _CLOSING
+        if excess > MAX_TURNED_AWAY:
+            ws.abort()
+        return _FULL if excess > 0 else None
+
+    def _judge(self, ws: WebSocket, request: Request) -> Accept | Refuse | Awaitable[Accept | Refuse]:
+        policy = self._loopback_policy if self._is_over_loopback(ws) else self._policy
+        objection = policy.objection_to(request)
+        if objection is not None:
+            logger.warning("refused with 403: %s", objection.log)
+            return Refuse(403, objection.sentence)
+        return Accept() if self._on_request is None or not request.is_upgrade else self._on_request(request)
+
+    def _is_over_loopback(self, ws: WebSocket) -> bool:
+        """Whether the connection came to a loopback address; of a server that `serve` started, whether all do."""
+        addresses = self.addresses or [ws.local_address]
+        return all(map(is_loopback, addresses))
+
+    def _open(self, ws: WebSocket) -> None:
+        if self._is_closing:
+            ws.close_nowait(CloseCode.GOING_AWAY)
+        if self._on_open is not None:
+            self._on_open(ws)
+        if self._handler is not None:
+            task = asyncio.ensure_future(self._converse(self._handler, ws))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _converse(self, handler: Handler, ws: WebSocket) -> None:
+        try:
+            await handler(ws)
+            ws.close_nowait()
+        except Exception as error:
+            ws._handler_failed(error)
+        except BaseException:
+            ws.abort()
+            raise
+
+    def _forget(self, ws: WebSocket) -> None:
+        self._everybody.discard(ws)
+        if not self._everybody:
+            self._nobody.set()
+
+
+async def serve(
+    handler: Handler | None = None,
+    host: str | None = None,
+    port: int | None = None,
+    *,
+    sock: Any = None,
+    ssl: Any = None,
+    backlog: int = 1024,
+    ssl_handshake_timeout: float | None = None,
+    reuse_port: bool | None = None,
+    **options: Any,
+) -> Server:
+    """Start a `Server(handler, **options)` and return it; `async with await serve(...) as server` closes it at the end.
+
+    Where and how it listens is said as for `loop.create_server`: `host` and `port`, or a bound `sock`, and a TLS
+    context `ssl`, whose handshake may take `ssl_handshake_timeout` seconds, by default `handshake_timeout`.
+
+    Raises `OSError` where it cannot listen, and as `Server`. Cancelled, it does not listen.
+    """
+    server = Server(handler, **options)
+    if ssl is not None and ssl_handshake_timeout is None:
+        ssl_handshake_timeout = server._options.handshake_timeout
+    server._listening = await asyncio.get_running_loop().create_server(
+        server,
+        host,
+        port,
+        sock=sock,
+        ssl=ssl,
+        backlog=backlog,
+        ssl_handshake_timeout=ssl_handshake_timeout,
+        reuse_port=reuse_port,
+    )
+    return server
+
+
+def default_max_connections() -> int:
+    """The process's limit of open files (the soft one, as it is now) less 64, and at least 1."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return WITHOUT_LIMIT
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return WITHOUT_LIMIT if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED_DESCRIPTORS)
+
+
+def _log_failure(error: Exception) -> None:
+    logger.error("on_request failed; the request is refused with 500", exc_info=error)

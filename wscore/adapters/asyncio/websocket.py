@@ -1,0 +1,226 @@
+"""`WebSocket`: what a program holds of one connection.
+
+Decides what a caller sees: what waits and for how long, who may send, what a cancelled call has done. How a connection
+ends, and the deadlines, stand in `endpoint`.
+
+Cancellation, for every call here: a cancelled `receive` has lost no message, a cancelled `send` has sent nothing, a
+cancelled `ping` has been sent, a cancelled `aclose` has closed all the same, at once. A call that need not wait lets no
+other task run, as with asyncio's own streams, and so does not notice that it was cancelled; `send` gives way once
+64 KiB have gathered in one turn of the loop.
+
+How an end becomes an error:
+
+    ended by                           receive (after what came before)     send, ping
+    our aclose                         ConnectionClosed, at once            ConnectionClosed
+    the peer's Close frame             ConnectionClosed, by_peer            ConnectionLost
+    our close_nowait (so a server's)   ConnectionClosed, not by_peer        ConnectionLost
+    a broken rule, an overdue Pong     ConnectionLost, our code             ConnectionLost
+    the bytes stopping                 ConnectionLost, 1006                 ConnectionLost
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from wscore.codec import CloseCode
+from wscore.protocol.connection import State
+
+from .endpoint import Endpoint
+from .errors import ConnectionClosed
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from wscore.protocol.prepared import PreparedMessage
+
+__all__ = ["WebSocket"]
+
+
+class WebSocket(Endpoint):
+    """A connection that carries messages both ways: `str` is text, `bytes` is binary (RFC 6455).
+
+    Made by `Server` and `connect`; asyncio calls it as the protocol of a transport. With `on_message` the messages go
+    there, as they come; without, to `receive` and `async for`, which end when the peer closes. One task at a time may
+    receive; any number may send. Not for use from other threads.
+    """
+
+    __slots__ = ()
+
+    # What is known
+
+    @property
+    def is_websocket(self) -> bool:
+        """Whether the opening handshake has succeeded; so it stays, after the end, too."""
+        return self._connection is not None
+
+    @property
+    def local_address(self) -> Any:
+        """Our end, as `socket.getsockname` has it; None if the transport has none, or is gone."""
+        return None if self._transport is None else self._transport.get_extra_info("sockname")
+
+    @property
+    def remote_address(self) -> Any:
+        """The peer's end, as `socket.getpeername` has it; None if the transport has none, or is gone."""
+        return None if self._transport is None else self._transport.get_extra_info("peername")
+
+    @property
+    def transport(self) -> asyncio.Transport | None:
+        """What moves the bytes, for its `get_extra_info`; None once it is gone."""
+        transport: asyncio.Transport | None = self._transport
+        return transport
+
+    @property
+    def latency(self) -> float | None:
+        """Seconds between the last answered Ping and its Pong; None before the first."""
+        return self._pings.latency
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which it ended (RFC 6455 section 7.1.5), 1006 for none; None before the end."""
+        return None if self._end is None else self._end.code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason that went with it, "" if none was given; None before the end. The peer may have chosen it."""
+        return None if self._end is None else self._end.reason
+
+    # Receiving
+
+    async def receive(self) -> str | bytes:
+        """Return the next message: `str` for text, `bytes` for binary.
+
+        Raises `ConnectionClosed` after the peer's Close frame and after our own `aclose`, `ConnectionLost` after any
+        other end, once all that came before was received; RuntimeError while another task receives, and with
+        `on_message`. Cancelled, it has taken nothing.
+        """
+        if self._receiver is not None or self._on_message is not None:
+            raise RuntimeError("somebody else receives the messages of this WebSocket")
+        while not self._queue:
+            self._check_receiving()
+            self._receiver = arrival = self._loop.create_future()
+            try:
+                await arrival
+            finally:
+                if self._receiver is arrival:
+                    self._receiver = None
+        message = self._pop()
+        if self._is_paused and self._queued <= self._max_queue // 2:
+            self._read_on_soon()
+        return message
+
+    def __aiter__(self) -> WebSocket:
+        return self
+
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except ConnectionClosed:
+            raise StopAsyncIteration from None
+
+    def pause_reading(self) -> None:
+        """Let `on_message` have a rest: messages stay with us, at most `max_receive_queue` bytes, and with the peer."""
+        self._is_held = True
+
+    def resume_reading(self) -> None:
+        """Go on after `pause_reading`: `on_message` is called again from the next turn of the loop on."""
+        self._is_held = False
+        self._read_on_soon()
+
+    # Sending
+
+    async def send(self, message: str | Buffer | PreparedMessage, compress: bool | None = None) -> None:
+        """Send one message: `str` as text, any buffer of bytes as binary, or what `wscore.prepare` made of either.
+
+        Returns when the message is in the send buffer, not when the peer has it; while more than `max_send_buffer`
+        bytes wait there, it waits, in the order of calls (or drops it, or closes with 1013, as `slow_consumer` says).
+        `compress` overrides, for this message, whether it is compressed.
+
+        Raises `ConnectionLost` if the peer has closed or the connection has failed, `ConnectionClosed` after our own
+        `aclose`, TypeError or UnicodeEncodeError for what cannot be sent. Cancelled, nothing was sent.
+        """
+        if not self._is_sendable:
+            self._refuse_sending()
+        if self._writing_is_paused and self._options.slow_consumer != "wait":
+            self._has_no_room()
+            return
+        if self._writing_is_paused or self._line or self._has_gathered():
+            await self._turn(message, compress)
+        else:
+            self._add(message, compress)
+
+    async def _turn(self, message: str | Buffer | PreparedMessage, compress: bool | None) -> None:
+        """Stand in line until there is room, and then send. The head of the line leaves it when it has sent."""
+        turn: asyncio.Future[None] = self._loop.create_future()
+        self._line.append(turn)
+        self._flush()
+        try:
+            if not self._writing_is_paused:
+                self._loop.call_soon(self._next_turn)
+            await turn
+            if not self._is_sendable:
+                self._refuse_sending()
+            self._add(message, compress)
+            if self._has_gathered():
+                self._flush()
+        finally:
+            self._line.remove(turn)
+            self._next_turn()
+
+    async def ping(self) -> float:
+        """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2); return the seconds between. Sets no deadline.
+
+        Raises as `send`. Cancelled, the Ping has been sent, and its Pong is nobody's.
+        """
+        if not self._is_sendable:
+            self._refuse_sending()
+        answer: asyncio.Future[float] = self._loop.create_future()
+        self._send_ping(answer)
+        return await answer
+
+    # Ends
+
+    async def aclose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close with the closing handshake, and wait until the transport is closed (RFC 6455 section 7.1.2).
+
+        What was sent before still leaves; what still comes is thrown away. Takes at most `close_timeout` and 2 seconds.
+        Calling it again, or after the end, only waits. Raises `LocalProtocolError` for a code or reason that cannot be
+        sent. Cancelled, the connection is closed at once, and what was not sent yet is lost.
+        """
+        if self._closed_here or self._end is None:
+            self.close_nowait(code, reason)
+            self._closed_here = True
+            self._queue.clear()
+            self._queued = 0
+        try:
+            await self.wait_closed()
+        except asyncio.CancelledError:
+            self.abort()
+            raise
+
+    def close_nowait(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Begin to close, and do not wait: nothing more can be sent, and what still comes is thrown away.
+
+        Does nothing once the connection is closing. Raises as `aclose`.
+        """
+        if self._connection is None or self._connection.state is not State.OPEN:
+            return
+        self._connection.close(code, reason)
+        self._leaving = (code, reason)
+        self._stop_sending()
+        self._begin_closing()
+        self._flush()
+        self._read_on_soon()
+
+    def abort(self) -> None:
+        """Close the transport at once: without a Close frame, and without what was not sent yet."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    async def wait_closed(self) -> None:
+        """Wait until the transport is closed. Cancelled, nothing has changed."""
+        if self._transport is None and (self._end is not None or self._connection is None):
+            return
+        if self._over is None:
+            self._over = self._loop.create_future()
+        await asyncio.shield(self._over)
