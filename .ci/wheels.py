@@ -24,6 +24,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -43,26 +44,31 @@ BUILDING = {"WSCORE_REQUIRE_NATIVE": "1", "CFLAGS": "-g0", "LDFLAGS": "-s"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build, inspect and test wheels.")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into, emptied before")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into, instead of older ones")
     parser.add_argument("--python", action="append", help="build for this one, instead of all that are found")
     parser.add_argument("--tools", type=Path, help="keep the tools that .ci/tools.txt names in this folder")
     parser.add_argument("--quick", action="store_true", help="one Python, and few tests")
     arguments = parser.parse_args()
     pythons = arguments.python or ([sys.executable] if arguments.quick else found_pythons())
-    shutil.rmtree(arguments.out, ignore_errors=True)
+    for old in releases(arguments.out):
+        old.unlink()
     with tempfile.TemporaryDirectory(prefix="wscore-wheels-") as work:
         tools = environment(arguments.tools or Path(work, "tools"), sys.executable, "-r", str(CI / "tools.txt"))
         os.environ.setdefault("SOURCE_DATE_EPOCH", output("git", "log", "-1", "--format=%ct"))
         sdist = reproducible_sdist(tools, Path(work), arguments.out)
-        building = with_zig_and_zlib_ng(tools, Path(work))
-        wheels = build_wheels(tools, Path(work), sdist, pythons, arguments.out, building)
+        build = partial(compiled_wheel, tools, sdist, with_zig_and_zlib_ng(tools, Path(work)))
+        wheels = [(build(python, arguments.out), python) for python in pythons]
         if not arguments.quick:
-            build_again(tools, Path(work), sdist, pythons[0], wheels[0][0], building)
-            wheels.append((build_pure(sdist, pythons[0], arguments.out), pythons[0]))
+            must_be_equal(wheels[0][0], build(pythons[0], Path(work, "built-again")))
+            wheels.append((pure_wheel(sdist, pythons[0], arguments.out), pythons[0]))
         say("what is in them")
-        run(tools / "python", CI / "inspect_wheels.py", *sorted(arguments.out.iterdir()))
+        run(tools / "python", CI / "inspect_wheels.py", *releases(arguments.out))
         for built, python in wheels:
             try_out(built, python, Path(work, "tried", built.name), arguments.quick)
+
+
+def releases(folder: Path) -> list[Path]:
+    return sorted(path for ending in ("*.tar.gz", "*.whl") for path in folder.glob(ending))
 
 
 def found_pythons() -> list[str]:
@@ -82,7 +88,7 @@ def reproducible_sdist(tools: Path, work: Path, out: Path) -> Path:
     say("the source distribution")
     for folder in (out, work / "again"):
         run(tools / "python", CI / "sdist.py", folder, "--no-isolation")
-    (sdist,), (again,) = out.iterdir(), (work / "again").iterdir()
+    (sdist,), (again,) = releases(out), releases(work / "again")
     must_be_equal(sdist, again)
     return sdist
 
@@ -95,28 +101,6 @@ def with_zig_and_zlib_ng(tools: Path, work: Path) -> dict[str, str]:
     return building
 
 
-def build_wheels(
-    tools: Path, work: Path, sdist: Path, pythons: list[str], out: Path, building: dict[str, str]
-) -> list[tuple[Path, str]]:
-    """Build the compiled wheels, each with the Python to try it on."""
-    wheels = []
-    for python in pythons:
-        say(f"a wheel for {output(python, '--version')}")
-        wheels.append((repaired(tools, wheel(python, sdist, work / "raw", building), out), python))
-    return wheels
-
-
-def build_again(tools: Path, work: Path, sdist: Path, python: str, first: Path, building: dict[str, str]) -> None:
-    say("the first of them again")
-    again = repaired(tools, wheel(python, sdist, work / "raw-again", building), work / "repaired-again")
-    must_be_equal(first, again)
-
-
-def build_pure(sdist: Path, python: str, out: Path) -> Path:
-    say("the pure wheel")
-    return wheel(python, sdist, out, {"WSCORE_PURE": "1"})
-
-
 def zig(tools: Path, folder: Path) -> dict[str, str]:
     """Put Zig's compiler where builds look for one; they find no other by these names."""
     folder.mkdir()
@@ -127,22 +111,35 @@ def zig(tools: Path, folder: Path) -> dict[str, str]:
     return {"CC": compiler, "LDSHARED": f"{compiler} -shared", "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}
 
 
+def compiled_wheel(tools: Path, sdist: Path, building: dict[str, str], python: str, out: Path) -> Path:
+    """Build the wheel, and have auditwheel see whether it runs wherever its tag will say, and write the tag."""
+    say(f"a wheel for {output(python, '--version')}")
+    with tempfile.TemporaryDirectory() as raw:
+        built = wheel(python, sdist, Path(raw), building)
+        path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
+        run(tools / "auditwheel", "repair", "--plat", TAG, "--wheel-dir", Path(raw, "out"), built, env=path, quiet=True)
+        return moved(Path(raw, "out"), out)
+
+
+def pure_wheel(sdist: Path, python: str, out: Path) -> Path:
+    say("the pure wheel")
+    with tempfile.TemporaryDirectory() as raw:
+        wheel(python, sdist, Path(raw), {"WSCORE_PURE": "1"})
+        return moved(Path(raw, "built"), out)
+
+
 def wheel(python: str, sdist: Path, folder: Path, env: dict[str, str]) -> Path:
-    with tempfile.TemporaryDirectory() as empty:
-        pip = [environment(Path(empty, "venv"), python) / "python", "-m", "pip", "wheel", "--quiet", "--no-cache-dir"]
-        run(*pip, "--no-deps", "--wheel-dir", Path(empty, "wheel"), sdist, env=env)
-        (built,) = Path(empty, "wheel").iterdir()
-        folder.mkdir(exist_ok=True)
-        return Path(shutil.move(built, folder))
-
-
-def repaired(tools: Path, raw: Path, out: Path) -> Path:
-    """Let auditwheel check that the wheel runs wherever its tag says, and write the tag."""
-    before = set(out.glob("*.whl"))
-    path = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}"}
-    run(tools / "auditwheel", "repair", "--plat", TAG, "--wheel-dir", out, raw, env=path, quiet=True)
-    (built,) = set(out.glob("*.whl")) - before
+    pip = environment(folder / "venv", python) / "python", "-m", "pip"
+    run(*pip, "wheel", "--quiet", "--no-cache-dir", "--no-deps", "--wheel-dir", folder / "built", sdist, env=env)
+    (built,) = (folder / "built").iterdir()
     return built
+
+
+def moved(folder: Path, out: Path) -> Path:
+    """Move the only file in `folder`."""
+    out.mkdir(exist_ok=True)
+    (built,) = folder.iterdir()
+    return Path(shutil.move(built, out))
 
 
 def try_out(path: Path, python: str, folder: Path, quick: bool) -> None:
