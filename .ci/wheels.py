@@ -44,7 +44,7 @@ BUILDING = {"WSCORE_REQUIRE_NATIVE": "1", "CFLAGS": "-g0", "LDFLAGS": "-s"}
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Build, inspect and test wheels.")
-    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into, instead of older ones")
+    parser.add_argument("--out", type=Path, default=ROOT / "dist", help="the folder to put them into; older ones go")
     parser.add_argument("--python", action="append", help="build for this one, instead of all that are found")
     parser.add_argument("--tools", type=Path, help="keep the tools that .ci/tools.txt names in this folder")
     parser.add_argument("--quick", action="store_true", help="one Python, and few tests")
