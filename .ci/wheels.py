@@ -5,8 +5,8 @@
 The source distribution, twice: both must be the same bytes. From it a wheel for each Python, which Zig compiles for an
 old glibc, with zlib-ng inside, and the pure one. auditwheel names the tag that each has earned, .ci/inspect_wheels.py
 looks into them, and each is installed into an empty environment without a compiler on the path, where `wscore serve`
-answers and the tests run from a copy of `tests`: what they import is the wheel. `--quick` takes one Python, and those
-tests that tell whether a wheel is whole; it builds no wheel twice, and no pure one.
+answers and the tests run, from a source distribution without the package: what they import is the wheel. `--quick`
+takes one Python, and those tests that tell whether a wheel is whole; it builds no wheel twice, and no pure one.
 
 Decides how wheels are compiled on this machine, nothing about those of other systems: cibuildwheel makes these, see
 pyproject.toml. Needs pip and CMake; fetches what .ci/tools.txt names.
@@ -19,10 +19,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -34,8 +35,7 @@ GLIBC = (2, 17)
 TAG = "manylinux_{}_{}_x86_64".format(*GLIBC)
 TARGET = "x86_64-linux-gnu.{}.{}".format(*GLIBC)
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
-TESTS = ("tests", "pyproject.toml", "README.md")
-QUICK = ("tests/codec", "tests/protocol", "tests/test_extension_loaded.py", "tests/test_bill_of_materials.py")
+QUICK = ("-nauto", "tests/codec", "tests/kernels", "tests/test_extension_loaded.py", "tests/test_bill_of_materials.py")
 IMPORTS = 15
 
 PROGRAMS = {"cc": f"cc -target {TARGET}", "ar": "ar", "ranlib": "ranlib"}
@@ -64,7 +64,7 @@ def main() -> None:
         say("what is in them")
         run(tools / "python", CI / "inspect_wheels.py", *releases(arguments.out))
         for built, python in wheels:
-            try_out(built, python, Path(work, "tried", built.name), arguments.quick)
+            try_out(built, sdist, python, Path(work, "tried", built.name), QUICK if arguments.quick else ())
 
 
 def releases(folder: Path) -> list[Path]:
@@ -142,22 +142,35 @@ def moved(folder: Path, out: Path) -> Path:
     return Path(shutil.move(built, out))
 
 
-def try_out(path: Path, python: str, folder: Path, quick: bool) -> None:
+def try_out(path: Path, sdist: Path, python: str, folder: Path, tests: Iterable[str]) -> None:
     """Install the wheel where there is no compiler, and use it."""
     say(f"{path.name}, installed")
     bin_folder = environment(folder / "venv", python, str(path))
-    alone = {"PATH": str(bin_folder), "CI": "", "WSCORE_REQUIRE_NATIVE": "" if "-none-any" in path.name else "1"}
     implementation = "pure" if "-none-any" in path.name else "native"
-    said = output(bin_folder / "wscore", "--version", env=alone)
-    print(said, f"\nimport wscore.codec: {import_time(bin_folder / 'python'):.1f} ms", flush=True)
+    required = {"WSCORE_PURE": "", "WSCORE_REQUIRE_NATIVE": "1" if implementation == "native" else ""}
+    alone = {"PATH": str(bin_folder), "CI": ""} | required
+    must_run(bin_folder, implementation, alone)
+    run(bin_folder / "python", "-m", "pip", "install", "--quiet", f"{path}[test]")
+    run(bin_folder / "python", "-m", "pytest", "-q", *tests, cwd=unpacked_without_package(sdist, folder), env=alone)
+
+
+def must_run(bin_folder: Path, implementation: str, env: dict[str, str]) -> None:
+    """Without any extra, and say what it is."""
+    said = output(bin_folder / "wscore", "--version", env=env)
+    print(said, f"import wscore.codec: {import_time(bin_folder / 'python'):.1f} ms", sep="\n", flush=True)
     if f", {implementation}, " not in said:
         raise SystemExit(f"it should have been {implementation}")
-    with served(bin_folder / "wscore", alone) as address:
+    with served(bin_folder / "wscore", env) as address:
         print(urllib.request.urlopen(f"{address}/healthz", timeout=10).read().decode(), flush=True)
-    run(bin_folder / "python", "-m", "pip", "install", "--quiet", f"{path}[test]")
-    for name in TESTS:
-        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
-    run(bin_folder / "python", "-m", "pytest", "-q", *(("-n", "auto", *QUICK) if quick else ()), cwd=folder, env=alone)
+
+
+def unpacked_without_package(sdist: Path, folder: Path) -> Path:
+    """What is left when the sources are gone: tests, and what they read."""
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    sources = folder / sdist.name.removesuffix(".tar.gz")
+    shutil.rmtree(sources / "wscore")
+    return sources
 
 
 @contextmanager
