@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from . import corpus
 from .book import Book
-from .rivals import NATIVE, PURE
+from .rivals import AS_WSPROTO, NATIVE, PURE
 from .tasks.broadcasting import FLOOR
 from .tasks.kernels import BARE, CPYTHON, MEMCPY, SIMDUTF
 
@@ -44,12 +44,12 @@ class Line:
 
 def lines(book: Book) -> Iterator[Line]:
     """All that the run has numbers for."""
-    for part in (_receiving, _masking, _validating, _transcoding, _writing, _deflating, _others):
+    for part in (_receiving, _masking, _validating, _transcoding, _writing, _deflating, _embedding, _others):
         yield from part(book)
 
 
 def _worst(
-    book: Book, area: str, loads: Sequence[str], sizes: Sequence[int], slow: str, fast: str
+    book: Book, area: str, loads: Sequence[str], sizes: Sequence[int | str], slow: str, fast: str
 ) -> tuple[float, str] | None:
     """The least ratio, and where."""
     found = [
@@ -61,14 +61,16 @@ def _worst(
     return min(found) if found else None
 
 
-def _bytes(size: int) -> str:
+def _bytes(size: int | str) -> str:
+    if isinstance(size, str):
+        return f"{size} B"
     if size >= 1 << 20:
         return f"{size >> 20} MiB"
     return f"{size >> 10} KiB" if size >= 1024 else f"{size} B"
 
 
 def _times(
-    book: Book, what: str, need: float, area: str, loads: Sequence[str], sizes: Sequence[int], slow: str, fast: str
+    book: Book, what: str, need: float, area: str, loads: Sequence[str], sizes: Sequence[int | str], slow: str, fast: str
 ) -> Iterator[Line]:
     """`fast` is at least `need` times as fast as `slow`."""
     worst = _worst(book, area, loads, sizes, slow, fast)
@@ -158,6 +160,14 @@ def _deflating(book: Book) -> Iterator[Line]:
     if NATIVE in deflate and "websockets" in deflate:
         ratio = deflate[NATIVE]["output"] / deflate["websockets"]["output"]
         yield Line("permessage-deflate, bytes sent, against websockets", AT_MOST, 1.3, ratio, "x")
+
+
+def _embedding(book: Book) -> Iterator[Line]:
+    for area in ("receive", "receive one by one", "receive mixed", "send", "send masked", "send mixed"):
+        loads = ["all kinds"] if area.endswith("mixed") else ["binary", "ascii"]
+        sizes = ["0 to 4096"] if area.endswith("mixed") else corpus.SIZES
+        what = f"{area} by wsproto's interface, against wsproto"
+        yield from _times(book, what, 5, area, loads, sizes, "wsproto", AS_WSPROTO)
 
 
 def _others(book: Book) -> Iterator[Line]:

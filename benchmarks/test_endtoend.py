@@ -285,7 +285,7 @@ def test_a_server_that_does_not_start_is_a_failure_that_says_why() -> None:
 def test_a_server_that_dies_under_load_is_a_failure_that_says_why(load: Path) -> None:
     dies = (
         "import os, socket; listener = socket.create_server(('127.0.0.1', 0));"
-        "print('{\"port\": %d, \"versions\": {}}' % listener.getsockname()[1], flush=True);"
+        'print(\'{"port": %d, "versions": {}}\' % listener.getsockname()[1], flush=True);'
         "connection = listener.accept(); raise SystemExit('out of order')"
     )
     broken = r"broke in the handshake.*out of order"

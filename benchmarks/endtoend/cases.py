@@ -107,9 +107,7 @@ def _fanout() -> Iterator[Case]:
 
 def _others() -> Iterator[Case]:
     yield Case("handshakes", "connect, upgrade, close", "handshakes", 64, ("--concurrency", "64"))
-    yield Case(
-        "memory", "2,000 idle connections", "idle", 2000, is_throughput=False, seconds=0.5, rounds=3
-    )
+    yield Case("memory", "2,000 idle connections", "idle", 2000, is_throughput=False, seconds=0.5, rounds=3)
     # One interval sees exactly one ping of each connection.
     keepalive = ("--keepalive", str(KEEPALIVE))
     yield Case(

@@ -99,9 +99,7 @@ CONTENDERS = (
     Contender(UVICORN, _python("of_uvicorn", "uvicorn", "websockets", "uvloop", "httptools")),
     Contender(NODE, _node),
     Contender(WEBSOCKETS_TRIO, _python("of_websockets", "websockets", way="trio")),
-    Contender(
-        TRIO_WEBSOCKET, _python("of_trio_websocket", "trio_websocket"), frozenset({"compress", "keepalive"})
-    ),
+    Contender(TRIO_WEBSOCKET, _python("of_trio_websocket", "trio_websocket"), frozenset({"compress", "keepalive"})),
 )
 
 

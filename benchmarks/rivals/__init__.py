@@ -15,14 +15,16 @@ from importlib.util import find_spec
 
 from .base import Rival
 
-__all__ = ["NATIVE", "PURE", "Rival", "all_rivals"]
+__all__ = ["AS_WSPROTO", "NATIVE", "PURE", "Rival", "all_rivals"]
 
 NATIVE = "wscore"
 PURE = "wscore pure"
+AS_WSPROTO = "wscore as wsproto"
 
 # Our own twins, then each library by the name of its package.
 _MODULES = {
     "own": "wscore",
+    "own_as_wsproto": "wscore",
     "of_websockets": "websockets",
     "of_wsproto": "wsproto",
     "of_aiohttp": "aiohttp",

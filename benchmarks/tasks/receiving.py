@@ -17,9 +17,10 @@ from ..rivals import Rival, all_rivals
 from ..rivals.own import Wscore
 from .base import Contender, Task, batches, contender, kinds, messages, own_kinds, sizes
 
-AREAS = ("receive", "receive unmasked", "receive in parts", "receive mixed", "Reader")
+AREAS = ("receive", "receive one by one", "receive unmasked", "receive in parts", "receive mixed", "Reader")
 
 ROTATION = 4  # as many different inputs in turn
+SINGLES = 64  # messages in a run that receives them one by one
 
 
 def tasks(*, quick: bool) -> Iterator[Task]:
@@ -28,6 +29,9 @@ def tasks(*, quick: bool) -> Iterator[Task]:
             yield _receive("receive", kind, size)
             if kind in own_kinds(quick):
                 yield _receive("Reader", kind, size)
+    for kind in ("binary", "ascii"):
+        for size in (16, 125, 4096):
+            yield _receive_one_by_one(kind, size)
     yield _receive("receive unmasked", "binary", 16, CLIENT)
     yield _receive("receive unmasked", "ascii", 125, CLIENT)
     yield _receive_parts()
@@ -62,8 +66,18 @@ def _receive_parts() -> Task:
     expected = corpus.payloads(1 << 20, 1)
     data = wire.frames(expected)
     parts = [data[start : start + wire.FEED] for start in range(0, len(data), wire.FEED)]
-    contenders = [Contender(rival.name, partial(_in_parts, rival, parts), rival.messages) for rival in all_rivals()]
-    return Task("receive in parts", "binary", 1 << 20, 1, contenders, expected)
+    return Task("receive in parts", "binary", 1 << 20, 1, _all_in_parts(parts), expected)
+
+
+def _receive_one_by_one(kind: str, size: int) -> Task:
+    """Each message in a call of its own, as they come where peers wait for answers."""
+    expected = messages(kind, size, SINGLES)
+    parts = [wire.frames([message]) for message in expected]
+    return Task("receive one by one", kind, size, SINGLES, _all_in_parts(parts), expected)
+
+
+def _all_in_parts(parts: Sequence[bytes]) -> list[Contender]:
+    return [Contender(rival.name, partial(_in_parts, rival, parts), rival.messages) for rival in all_rivals()]
 
 
 def _in_parts(rival: Rival, parts: Sequence[bytes]) -> Any:
