@@ -19,7 +19,7 @@ def install(limits: Limits | None = None) -> None:
     a program would use the one, and half the other. Calling it again only changes the limits.
     """
     package = sys.modules[__package__]
-    already = [name for name, module in sys.modules.items() if _is_wsproto(name) and not _is_ours(module)]
+    already = sorted(name for name, module in sys.modules.items() if _is_wsproto(name) and not _is_ours(module))
     if already:
         raise RuntimeError(f"{already[0]} was imported already: call install() before anything that imports it")
     if limits is not None:
