@@ -16,6 +16,9 @@ from .tasks.kernels import BARE, CPYTHON, MEMCPY, SIMDUTF
 
 __all__ = ["Line", "lines"]
 
+# In bytes, or in words, as in `Task`.
+Size = int | str
+
 AT_LEAST, AT_MOST = "at least", "at most"
 
 FROM_1_KIB = tuple(size for size in corpus.SIZES if size >= 1024)
@@ -49,7 +52,7 @@ def lines(book: Book) -> Iterator[Line]:
 
 
 def _worst(
-    book: Book, area: str, loads: Sequence[str], sizes: Sequence[int | str], slow: str, fast: str
+    book: Book, area: str, loads: Sequence[str], sizes: Sequence[Size], slow: str, fast: str
 ) -> tuple[float, str] | None:
     """The least ratio, and where."""
     found = [
@@ -61,7 +64,7 @@ def _worst(
     return min(found) if found else None
 
 
-def _bytes(size: int | str) -> str:
+def _bytes(size: Size) -> str:
     if isinstance(size, str):
         return f"{size} B"
     if size >= 1 << 20:
@@ -70,7 +73,7 @@ def _bytes(size: int | str) -> str:
 
 
 def _times(
-    book: Book, what: str, need: float, area: str, loads: Sequence[str], sizes: Sequence[int | str], slow: str, fast: str
+    book: Book, what: str, need: float, area: str, loads: Sequence[str], sizes: Sequence[Size], slow: str, fast: str
 ) -> Iterator[Line]:
     """`fast` is at least `need` times as fast as `slow`."""
     worst = _worst(book, area, loads, sizes, slow, fast)
