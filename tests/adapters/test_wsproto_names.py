@@ -4,6 +4,7 @@ import __future__
 
 import importlib
 import inspect
+import os
 import subprocess
 import sys
 from types import GenericAlias, ModuleType
@@ -18,9 +19,9 @@ MODULES = ["connection", "events", "extensions", "frame_protocol", "handshake", 
 STEPS = {"extension_processing", "parse_extended_payload_length", "parse_header"}
 
 
-def run(program: str, *arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, *arguments, "-c", program]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+def run(program: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-c", program]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, **options)
 
 
 def _home(value: object, module: ModuleType) -> str:
@@ -108,5 +109,13 @@ def test_a_module_runs_on_it(tmp_path):
     command = [sys.executable, "-m", ours.__name__, "program", "--option", "x"]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, check=True)
     assert ran.stdout == "wscore.adapters.wsproto ['--option', 'x'] __main__\n"
-    ran = subprocess.run(command[:3], capture_output=True, text=True, timeout=120, check=False)
-    assert (ran.returncode, ran.stderr.split(":")[0]) == (1, "usage")
+
+
+def test_a_folder_on_the_path_is_enough_for_other_programs():
+    printed = subprocess.run(
+        [sys.executable, "-m", ours.__name__], capture_output=True, text=True, timeout=120, check=True
+    )
+    program = "import wsproto.events, wsproto; print(wsproto.__name__, wsproto.events.Event.__module__)"
+    environment = {**os.environ, "PYTHONPATH": printed.stdout.strip()}
+    ran = run(program, env=environment)
+    assert (ran.stdout, ran.stderr) == ("wscore.adapters.wsproto wscore.adapters.wsproto.events\n", "")

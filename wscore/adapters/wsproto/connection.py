@@ -71,6 +71,7 @@ class Connection:
         self._events: deque[Event] = deque()
         self._proto = FrameProtocol(self.client, extensions or [], limits=limits)
         self._engine = self._proto.engine
+        self._writer = self._engine.writer
         self._state = _OPEN
         self.receive_data(trailing_data)
 
@@ -85,7 +86,12 @@ class Connection:
         """
         if self._state is _OPEN:
             if isinstance(event, Message):
-                return self._engine.data(event.data, event.message_finished)
+                writer = self._writer
+                if writer is None or writer.in_message or not event.message_finished:
+                    return self._engine.data(event.data, event.message_finished)
+                # A whole message by the codec, the shortest way.
+                writer.write(event.data)
+                return writer.take()
             if isinstance(event, Ping):
                 return self._engine.control(Opcode.PING, event.payload)
             if isinstance(event, Pong):
