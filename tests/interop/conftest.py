@@ -57,12 +57,17 @@ def node_peer() -> list[str] | None:
 
 
 BOTH_COMPRESSIONS = ("takeover", "no takeover")
+# Written for wsproto, whose place our adapter takes in that process.
+ON_OUR_ADAPTER = "trio-websocket on wscore"
 KINDS = {
     "websockets": Kind(python_peer("peer_websockets.py", "websockets", "websockets"), BOTH_COMPRESSIONS),
     "picows.websockets": Kind(python_peer("peer_websockets.py", "picows", "picows.websockets"), ("takeover",)),
     "picows": Kind(python_peer("peer_picows.py", "picows")),
     "aiohttp": Kind(python_peer("peer_aiohttp.py", "aiohttp"), ("takeover",), sends_fragments=False),
     "trio-websocket": Kind(python_peer("peer_trio_websocket.py", "trio_websocket"), sends_fragments=False),
+    ON_OUR_ADAPTER: Kind(
+        python_peer("peer_trio_websocket.py", "trio_websocket", "wscore.adapters.wsproto"), sends_fragments=False
+    ),
     "ws": Kind(node_peer, BOTH_COMPRESSIONS),
 }
 
