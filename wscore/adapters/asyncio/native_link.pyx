@@ -15,6 +15,7 @@ from libc.stdint cimport uint8_t
 from collections import deque
 
 from wscore.codec import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
+from wscore.adapters.asyncio.memory import receive_memory
 
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
@@ -44,7 +45,6 @@ cdef extern from *:
     Py_ssize_t wscore_send(int fd, const void* data, size_t size) nogil
 
 cdef enum:
-    RECEIVE_SIZE = 1 << 18
     # Output is handed on in the middle of a turn once so much has gathered.
     GATHERED = 1 << 16
     # What is passed for `compress` where Python passes None: the threshold decides.
@@ -52,8 +52,6 @@ cdef enum:
 
 cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
 cdef const Kernels* kernels = kernels_in_use()
-cdef bytearray memory = bytearray(RECEIVE_SIZE)
-cdef object shared = memoryview(memory)
 
 
 @cython.auto_pickle(False)
@@ -82,12 +80,18 @@ cdef class Link:
     cdef public long long _bytes_sent
     cdef Reader reader
     cdef Writer writer
+    cdef object view  # the memory to receive into
+    cdef const uint8_t* memory
+    cdef Py_ssize_t memory_size
     cdef int fd
     cdef bint says_more  # than messages: there may be Pongs
     cdef bint may_have_rest
 
     def __init__(self, loop, on_message, Py_ssize_t max_queue):
         self._loop = loop
+        self.view = receive_memory(loop)
+        self.memory = <const uint8_t*>PyByteArray_AS_STRING(self.view.obj)
+        self.memory_size = len(self.view)
         self._on_message = on_message
         self._max_queue = max_queue
         self._line = deque()
@@ -116,16 +120,16 @@ cdef class Link:
 
     def get_buffer(self, sizehint):
         """For asyncio: where the next bytes go."""
-        return shared
+        return self.view
 
     def buffer_updated(self, Py_ssize_t nbytes):
         """For asyncio: `nbytes` have come."""
-        if not 0 <= nbytes <= RECEIVE_SIZE:
+        if not 0 <= nbytes <= self.memory_size:
             raise ValueError("there is no room for so many bytes")
         if self._is_open:
-            _receive(self, <const uint8_t*>PyByteArray_AS_STRING(memory), nbytes)
+            _receive(self, self.memory, nbytes)
         else:
-            self._receive_outside(bytes(shared[:nbytes]))
+            self._receive_outside(bytes(self.view[:nbytes]))
 
     def _take(self, data):
         """Take bytes from the network."""

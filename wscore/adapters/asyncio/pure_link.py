@@ -4,8 +4,6 @@ Decides where messages go, to `on_message` or into the queue of `receive`, when 
 handed to the transport: once at the end of whatever came together, else once per turn of the loop, and whenever 64 KiB
 have gathered. It refuses to know handshakes, deadlines and ends: those are the `WebSocket`'s, which builds on this.
 `native_link` is the compiled twin, which also sends to a plain socket itself, if nothing waits in the transport.
-
-One buffer serves all connections of the process: asyncio asks for it, fills it and reports that within one call.
 """
 
 from __future__ import annotations
@@ -14,6 +12,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from wscore.codec import MESSAGE_OVERHEAD
+
+from .memory import receive_memory
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,11 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
-RECEIVE_SIZE = 1 << 18
 # Output is handed on in the middle of a turn once so much has gathered.
 GATHERED = 1 << 16
-
-_shared = memoryview(bytearray(RECEIVE_SIZE))
 
 
 class Link:
@@ -50,6 +47,7 @@ class Link:
         "_line",
         "_loop",
         "_max_queue",
+        "_memory",
         "_messages_received",
         "_messages_sent",
         "_on_message",
@@ -67,6 +65,7 @@ class Link:
         max_queue: int,
     ) -> None:
         self._loop = loop
+        self._memory = receive_memory(loop)
         self._on_message = on_message
         self._max_queue = max_queue
         self._transport: Any = None
@@ -102,11 +101,11 @@ class Link:
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """For asyncio: where the next bytes go."""
-        return _shared
+        return self._memory
 
     def buffer_updated(self, nbytes: int) -> None:
         """For asyncio: `nbytes` have come."""
-        self._take(_shared[:nbytes])
+        self._take(self._memory[:nbytes])
 
     def _take(self, data: Buffer) -> None:
         """Take bytes from the network."""
