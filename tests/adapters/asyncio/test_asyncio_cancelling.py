@@ -10,10 +10,11 @@ from .peers import answer_upgrade, until
 from .test_asyncio_flow import Holder, fill, transport_buffers_little
 
 
-async def cancelled(coroutine) -> None:
-    """Start it, let it wait, and cancel it."""
+async def cancelled(coroutine, when=lambda: True) -> None:
+    """Start it, let it wait until `when` says so, and cancel it."""
     task = asyncio.ensure_future(coroutine)
     await asyncio.sleep(0.005)
+    await until(when)
     assert not task.done()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -140,10 +141,10 @@ async def test_a_cancelled_client_closes_at_once(aio):
 
 
 async def test_a_cancelled_opening_handshake_closes_at_once(aio):
-    ends = []
+    heads, ends = [], []
 
     async def talk(raw):
-        await raw.head()
+        heads.append(await raw.head())
         ends.append(await raw.rest())
 
     async def client(url):
@@ -151,7 +152,7 @@ async def test_a_cancelled_opening_handshake_closes_at_once(aio):
             pass
 
     async with aio.raw_server(talk) as url:
-        await cancelled(client(url))
+        await cancelled(client(url), when=lambda: heads)
         await until(lambda: ends)
     assert ends == [b""]
 
