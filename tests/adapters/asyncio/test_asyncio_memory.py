@@ -1,4 +1,4 @@
-"""What connections receive into: one piece of memory for each loop, so that loops in other threads do not disturb it."""
+"""What connections receive into: memory of their loop, so that loops in other threads do not disturb it."""
 
 import asyncio
 import gc
