@@ -20,7 +20,17 @@ from .endtoend import charts, report
 from .endtoend.build import BARE, LOAD, BuildError, build
 from .endtoend.cases import Effort, all_cases
 from .endtoend.claims import lines
-from .endtoend.contenders import ASYNC, BARE_C, CONTENDERS, ON_MESSAGE, PICOWS, WEBSOCKETS, chosen
+from .endtoend.contenders import (
+    ASGI_OURS,
+    ASYNC,
+    BARE_C,
+    CONTENDERS,
+    ON_MESSAGE,
+    PICOWS,
+    UVICORN,
+    WEBSOCKETS,
+    chosen,
+)
 from .endtoend.processes import Failure, Server, running, under_load
 from .endtoend.results import Results
 from .endtoend.session import measure, seconds_of
@@ -67,7 +77,7 @@ def book() -> Results:
                  "void": case.is_throughput and busy < 0.9}
                 for busy in (0.95, 0.5)
             ]
-            for n, name in enumerate((PICOWS, WEBSOCKETS, BARE_C, ASYNC, ON_MESSAGE), 1)
+            for n, name in enumerate((PICOWS, WEBSOCKETS, BARE_C, ASYNC, ON_MESSAGE, UVICORN, ASGI_OURS), 1)
         }  # fmt: skip
         results.rows[case.key] = {
             "area": case.area, "name": case.name, "connections": case.connections, "mode": case.mode,
@@ -78,8 +88,8 @@ def book() -> Results:
 
 def test_every_promise_has_a_case_that_measures_it() -> None:
     judged = {line.what: line for line in lines(book())}
-    # Rates but the one against websockets on Trio, latencies, and three costs of each of ours.
-    assert len(judged) == 19 + 4 + 6
+    # Rates but those against websockets on Trio, and under uvicorn against it and wsproto; latencies; three costs each.
+    assert len(judged) == 23 + 4 + 6
     assert judged["echo: 100 x 20 B, wscore on_message, rate of picows"].measured == 5
     assert judged["latency: 1 x 20 B, wscore handler, median latency of picows"].measured == 0.25
     assert judged["memory per idle connection, wscore on_message"].measured == 5
@@ -108,7 +118,7 @@ def test_results_survive_being_written_and_give_tables_and_charts(tmp_path: Path
     assert {path.name for path in drawn} == {
         f"endtoend-{name}.svg"
         for name in (
-            "echo", "pipelined", "latency", "tls", "fan-out", "handshakes", "memory", "keepalive", "connections"
+            "echo", "pipelined", "latency", "tls", "asgi", "fan-out", "handshakes", "memory", "keepalive", "connections"
         )
     }  # fmt: skip
     assert all("</svg>" in path.read_text() for path in drawn)

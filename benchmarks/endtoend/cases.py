@@ -17,6 +17,7 @@ KIB = 1024
 DEPTH = 16
 KEEPALIVE = 20.0
 SUBSCRIBERS = 2000
+ASGI = "ASGI"
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Case:
         return f"{self.area}: {self.name}"
 
     def has(self, contender: Contender) -> bool:
-        return not (self.needs & contender.cannot) and (not contender.areas or self.area in contender.areas)
+        takes_part = self.area in contender.areas if contender.areas else self.area != ASGI or contender.is_asgi
+        return takes_part and not self.needs & contender.cannot
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,14 @@ def _tls() -> Iterator[Case]:
         yield _echo("TLS", connections, size, server=("--tls",), needs=frozenset({"tls"}))
 
 
+def _asgi() -> Iterator[Case]:
+    yield _echo(ASGI, 100, 20)
+    yield _echo(ASGI, 100, 20, *BURSTS)
+    yield _echo(ASGI, 50, 16 * KIB)
+    deflate = ("--size", "512", "--json", "--deflate")
+    yield Case(ASGI, "100 x 512 B, compressed", "echo", 100, deflate, ("--compress",), frozenset({"compress"}))
+
+
 def _fanout() -> Iterator[Case]:
     load = ("--size", "128", "--depth", "4", "--json")
     yield Case("fan-out", "128 B", "fanout", SUBSCRIBERS, load, ("--fanout",))
@@ -118,7 +128,7 @@ def _others() -> Iterator[Case]:
 
 def all_cases(*, quick: bool = False) -> list[Case]:
     """Every case; `quick` are a few small ones, for a smoke test."""
-    everything = [*_one_in_flight(), *_pipelined(), *_latency(), *_tls(), *_fanout(), *_others()]
+    everything = [*_one_in_flight(), *_pipelined(), *_latency(), *_tls(), *_asgi(), *_fanout(), *_others()]
     if not quick:
         return everything
     first = [next(case for case in everything if case.area == area) for area in AREAS]
@@ -134,4 +144,4 @@ def _small(case: Case) -> Case:
     return replace(case, connections=min(case.connections, 100), server=keepalive, seconds=seconds)
 
 
-AREAS = ("echo", "pipelined", "latency", "TLS", "fan-out", "handshakes", "memory", "keepalive")
+AREAS = ("echo", "pipelined", "latency", "TLS", ASGI, "fan-out", "handshakes", "memory", "keepalive")

@@ -18,6 +18,9 @@ from ..charts import STYLE, save
 from ..report import number
 from .contenders import (
     AIOHTTP,
+    ASGI_OURS,
+    ASGI_WEBSOCKETS,
+    ASGI_WSPROTO,
     ASYNC,
     BARE_C,
     CONTENDERS,
@@ -28,6 +31,7 @@ from .contenders import (
     UVICORN,
     WEBSOCKETS,
     WEBSOCKETS_TRIO,
+    WITHOUT_CODEC,
 )
 from .results import Results
 
@@ -42,6 +46,10 @@ COLOURS = {
     WEBSOCKETS_TRIO: "#c4b5fd",
     AIOHTTP: "#1d4ed8",
     UVICORN: "#38bdf8",
+    ASGI_OURS: "#ea580c",
+    ASGI_WEBSOCKETS: "#a78bfa",
+    ASGI_WSPROTO: "#334155",
+    WITHOUT_CODEC: "#cbd5e1",
     TRIO_WEBSOCKET: "#475569",
     NODE: "#65a30d",
 }
@@ -63,6 +71,7 @@ SHOWN = {
     "pipelined": Shown("Echo, 16 messages in flight: messages a second (processor time each)", "rate", beside="cpu_us"),
     "latency": Shown("Echo, one connection: median latency in us (p99); less is better", "p50_us", beside="p99_us"),
     "TLS": Shown("Echo over TLS: messages a second (processor time each)", "rate", beside="cpu_us"),
+    "ASGI": Shown("Echo of an ASGI application: messages a second (processor time each)", "rate", beside="cpu_us"),
     "fan-out": Shown("Fan-out: deliveries a second (processor time each)", "rate", beside="cpu_us"),
     "handshakes": Shown("Connect, upgrade, close: processor time each, us; less is better", "cpu_us"),
     "memory": Shown("Memory of an idle connection, KiB; less is better", "rss_bytes", 1024),

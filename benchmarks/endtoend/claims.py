@@ -6,7 +6,20 @@ from collections.abc import Iterator
 
 from ..claims import AT_LEAST, AT_MOST, Line
 from ..report import number
-from .contenders import ASYNC, ASYNCIO_CALLBACKS, BARE_C, ON_MESSAGE, PICOWS, WEBSOCKETS, WEBSOCKETS_TRIO
+from .contenders import (
+    ASGI_OURS,
+    ASGI_WEBSOCKETS,
+    ASGI_WSPROTO,
+    ASYNC,
+    ASYNCIO_CALLBACKS,
+    BARE_C,
+    ON_MESSAGE,
+    PICOWS,
+    UVICORN,
+    WEBSOCKETS,
+    WEBSOCKETS_TRIO,
+    WITHOUT_CODEC,
+)
 from .results import Figure, Results
 
 __all__ = ["lines", "promised_cases", "promised_contenders"]
@@ -45,6 +58,11 @@ RATES = (
     (ON_MESSAGE, FANOUT, BARE_C, 0.9),
     (ON_MESSAGE, FANOUT, WEBSOCKETS, 1.3),
     (ON_MESSAGE, COMPRESSED, WEBSOCKETS, 5),
+    *(
+        (ASGI_OURS, f"ASGI: {load}", other, need)
+        for load in ("100 x 20 B", "100 x 20 B, bursts of 16", "50 x 16 KiB", "100 x 512 B, compressed")
+        for other, need in ((ASGI_WEBSOCKETS, 2), (ASGI_WSPROTO, 2), (UVICORN, 1.5))
+    ),
 )
 
 KIB = 1024
@@ -57,7 +75,8 @@ def promised_cases() -> set[str]:
 
 def promised_contenders() -> set[str]:
     """Ours, and those with which a promise compares."""
-    return {ASYNC, ASYNCIO_CALLBACKS, ON_MESSAGE, *(other for _, _, other, _ in RATES)}
+    ours = {ASYNC, ASYNCIO_CALLBACKS, ON_MESSAGE, ASGI_OURS, WITHOUT_CODEC}
+    return ours | {other for _, _, other, _ in RATES}
 
 
 def lines(results: Results) -> Iterator[Line]:

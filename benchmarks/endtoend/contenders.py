@@ -14,8 +14,9 @@ from pathlib import Path
 from .build import BARE, BuildError, build
 
 __all__ = [
-    "AIOHTTP", "ASYNC", "ASYNCIO_CALLBACKS", "ASYNCIO_STREAM", "BARE_C", "CONTENDERS", "NODE", "ON_MESSAGE", "PICOWS",
-    "TRIO_WEBSOCKET", "UVICORN", "WEBSOCKETS", "WEBSOCKETS_TRIO", "Contender", "chosen",
+    "AIOHTTP", "ASGI_OURS", "ASGI_WEBSOCKETS", "ASGI_WSPROTO", "ASYNC", "ASYNCIO_CALLBACKS", "ASYNCIO_STREAM", "BARE_C",
+    "CONTENDERS", "NODE", "ON_MESSAGE", "PICOWS", "TRIO_WEBSOCKET", "UVICORN", "WEBSOCKETS", "WEBSOCKETS_TRIO",
+    "WITHOUT_CODEC", "Contender", "chosen",
 ]  # fmt: skip
 
 ASYNC = "wscore handler"
@@ -28,6 +29,10 @@ WEBSOCKETS = "websockets uvloop"
 WEBSOCKETS_TRIO = "websockets Trio"
 AIOHTTP = "aiohttp"
 UVICORN = "uvicorn"
+ASGI_OURS = "uvicorn adapter"
+ASGI_WEBSOCKETS = "uvicorn websockets"
+ASGI_WSPROTO = "uvicorn wsproto"
+WITHOUT_CODEC = "ASGI without a codec"
 TRIO_WEBSOCKET = "trio-websocket"
 NODE = "ws (Node)"
 
@@ -48,6 +53,8 @@ class Contender:
     """Of "tls", "compress", "keepalive"."""
     areas: tuple[str, ...] = ()
     """Where it takes part; empty: everywhere."""
+    is_asgi: bool = False
+    """Whether it is one more way to serve an ASGI application."""
 
 
 def _python(module: str, *packages: str, way: str = "") -> Command:
@@ -57,6 +64,10 @@ def _python(module: str, *packages: str, way: str = "") -> Command:
         return [sys.executable, "-m", f"{__package__}.servers.{module}", *(["--way", way] if way else [])]
 
     return command
+
+
+def _uvicorn(way: str, *packages: str) -> Command:
+    return _python("of_uvicorn", "uvicorn", "uvloop", "httptools", *packages, way=way)
 
 
 def _wscore(way: str) -> Command:
@@ -96,7 +107,11 @@ CONTENDERS = (
     Contender(PICOWS, _python("of_picows", "picows", "uvloop"), frozenset({"compress"})),
     Contender(WEBSOCKETS, _python("of_websockets", "websockets", "uvloop", way="uvloop")),
     Contender(AIOHTTP, _python("of_aiohttp", "aiohttp", "uvloop")),
-    Contender(UVICORN, _python("of_uvicorn", "uvicorn", "websockets", "uvloop", "httptools")),
+    Contender(UVICORN, _uvicorn("websockets-sansio", "websockets"), is_asgi=True),
+    Contender(ASGI_OURS, _uvicorn("wscore"), areas=("ASGI",), is_asgi=True),
+    Contender(ASGI_WEBSOCKETS, _uvicorn("websockets", "websockets"), areas=("ASGI",), is_asgi=True),
+    Contender(ASGI_WSPROTO, _uvicorn("wsproto", "wsproto"), areas=("ASGI",), is_asgi=True),
+    Contender(WITHOUT_CODEC, _uvicorn("without a codec"), frozenset({"compress"}), ("ASGI",), is_asgi=True),
     Contender(NODE, _node),
     Contender(WEBSOCKETS_TRIO, _python("of_websockets", "websockets", way="trio")),
     Contender(TRIO_WEBSOCKET, _python("of_trio_websocket", "trio_websocket"), frozenset({"compress", "keepalive"})),

@@ -108,9 +108,11 @@ class WebSocketProtocol(asyncio.Protocol):
         self._waiters: list[asyncio.Future[None]] = []
         self._disconnect: ASGIReceiveEvent | None = None
         self._is_full = False
-        self._budget = max(config.ws_max_queue, 1) * MESSAGE_OVERHEAD
+        self._most_waiting = max(config.ws_max_queue, 1)
+        self._budget = self._most_waiting * MESSAGE_OVERHEAD
         # What waits for the transport.
         self._flush_is_due = False
+        self._has_written = False  # since the application waited for the peer
         self._writable = asyncio.Event()
         self._writable.set()
         self._is_writable = True
@@ -134,9 +136,11 @@ class WebSocketProtocol(asyncio.Protocol):
         if conn is None:
             self._receive_early(data)
         elif self._is_open:
-            room = self._budget - len(self._queue) * MESSAGE_OVERHEAD
+            queue = self._queue
+            room = self._budget - len(queue) * MESSAGE_OVERHEAD
             self._take(conn.receive_data(data, room if room > 0 else 0))
-            self._settle(conn)
+            if conn.has_rest or len(queue) >= self._most_waiting:
+                self._settle(conn)
         elif conn.close_event is None:
             self._discard(conn.receive_data(data))
 
@@ -312,6 +316,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 return self._disconnect.copy()
             if self._flush_is_due:
                 self._flush()
+            self._has_written = False
             waiter = self.loop.create_future()
             self._waiters.append(waiter)
             try:
@@ -345,7 +350,11 @@ class WebSocketProtocol(asyncio.Protocol):
             if message is None:
                 raise RuntimeError("ASGI message 'websocket.send' has neither 'bytes' nor 'text'.")
         conn.send(message)
-        if not self._flush_is_due:
+        if not self._has_written and not self._queue:
+            # An answer, and nothing else to answer. Whatever follows is written together.
+            self._has_written = True
+            self._flush()
+        elif not self._flush_is_due:
             self._flush_is_due = True
             self.loop.call_soon(self._flush)
         elif conn.writer.pending > MAX_OUTPUT:
@@ -417,7 +426,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """After reading: pause if the application has to take something first, else go on."""
         while conn.has_rest and not self._queue:
             self._take(conn.receive_data(b"", self._budget))
-        full = conn.has_rest or len(self._queue) * MESSAGE_OVERHEAD >= self._budget
+        full = conn.has_rest or len(self._queue) >= self._most_waiting
         if full is not self._is_full:
             self._is_full = full
             self._read_on(not full)
@@ -551,9 +560,11 @@ class WebSocketProtocol(asyncio.Protocol):
         self._flush_is_due = False
         conn = self._connection
         if conn is not None and not self._is_lost:
-            data = conn.data_to_send()
-            if data:
-                self.transport.write(data)
+            buffers = conn.buffers_to_send()
+            if len(buffers) == 1:
+                self.transport.write(buffers[0])
+            elif buffers:
+                self.transport.writelines(buffers)
 
     def _flush_soon(self) -> None:
         if not self._flush_is_due:

@@ -1,6 +1,8 @@
-"""uvicorn with websockets, on uvloop: an ASGI application."""
+"""uvicorn on uvloop, with each WebSocket implementation that there is for it: an ASGI application that echoes."""
 
 import socket
+import sys
+import warnings
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +12,15 @@ from benchmarks.endtoend.servers.job import Job, announce, job, listen
 
 Event = dict[str, Any]
 Send = Callable[[Event], Awaitable[None]]
+
+# By way: what uvicorn is told, and whose versions matter.
+WAYS = {
+    "websockets-sansio": ("websockets-sansio", "websockets"),
+    "websockets": ("websockets", "websockets"),
+    "wsproto": ("wsproto", "wsproto"),
+    "wscore": ("wscore.adapters.uvicorn:WebSocketProtocol", "wscore"),
+    "without a codec": ("benchmarks.endtoend.servers.without_codec:WithoutCodec", "wscore"),
+}
 
 everybody: set[Send] = set()
 
@@ -29,20 +40,25 @@ def application(asked: Job) -> Callable[..., Awaitable[None]]:
 
 
 class Server(uvicorn.Server):
+    package = ""
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         assert sockets is not None
-        announce(sockets[0].getsockname()[1], "uvicorn", "websockets", "uvloop", "httptools")
+        announce(sockets[0].getsockname()[1], "uvicorn", self.package, "uvloop", "httptools")
 
 
 def main(asked: Job) -> None:
+    # uvicorn warns that its "websockets" is to go.
+    warnings.simplefilter("ignore")
     tls = asked.tls
     pings = {} if asked.keepalive is None else {"ws_ping_interval": asked.keepalive}
+    implementation, Server.package = WAYS[asked.way]
     config = uvicorn.Config(
         application(asked),
         loop="uvloop",
         http="httptools",
-        ws="websockets-sansio",
+        ws=implementation,
         lifespan="off",
         log_level="error",
         access_log=False,
@@ -54,4 +70,5 @@ def main(asked: Job) -> None:
     Server(config).run([listen()])
 
 
-main(job())
+if __name__ == "__main__":
+    sys.exit(main(job(*WAYS)))
