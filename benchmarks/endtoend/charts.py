@@ -22,6 +22,8 @@ from .contenders import (
     ASGI_WEBSOCKETS,
     ASGI_WSPROTO,
     ASYNC,
+    ASYNCIO_CALLBACKS,
+    ASYNCIO_STREAM,
     BARE_C,
     CONTENDERS,
     NODE,
@@ -40,6 +42,8 @@ __all__ = ["draw"]
 COLOURS = {
     ASYNC: "#c2410c",
     ON_MESSAGE: "#fb923c",
+    ASYNCIO_CALLBACKS: "#b91c1c",
+    ASYNCIO_STREAM: "#fca5a5",
     BARE_C: "#94a3b8",
     PICOWS: "#0f766e",
     WEBSOCKETS: "#7c3aed",
