@@ -125,7 +125,7 @@ def test_results_survive_being_written_and_give_tables_and_charts(tmp_path: Path
 
 
 def test_contenders_are_chosen_by_parts_of_their_names() -> None:
-    assert [one.name for one in chosen("picows, wscore")] == [ASYNC, ON_MESSAGE, PICOWS]
+    assert [one.name for one in chosen("picows, wscore handler, on_mess")] == [ASYNC, ON_MESSAGE, PICOWS]
     assert [one.name for one in chosen("")] == [one.name for one in CONTENDERS]
 
 
