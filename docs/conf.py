@@ -29,8 +29,11 @@ extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton", "tables"
 myst_enable_extensions = ["colon_fence"]
 myst_heading_anchors = 3
 default_role = "py:obj"
+# "wait" is a value to be typed.
+smartquotes = False
 
 html_theme = "furo"
+pygments_dark_style = "github-dark"
 html_title = "wscore"
 html_static_path = ["_static"]
 html_css_files = ["style.css"]
@@ -50,8 +53,9 @@ toc_object_entries_show_parents = "hide"
 def from_markdown(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Let what is indented after a colon stand as it is, and a letter stand after a `name`, as in Markdown."""
     text = re.sub(r"(`[^`]+`)(\w?)", lambda span: span[1] + (span[2] and rf"\ {span[2]}"), "\n".join(lines))
-    text = re.sub(r":\n\n(?=    )", "::\n\n", text)
-    lines[:] = text.split("\n")
+    text = re.sub(r":\n\n(?=    )", ":\n\n.. code-block:: text\n\n", text)
+    # What Python says of the fields of a named tuple, where nobody says more.
+    lines[:] = [] if text.startswith("Alias for field number") else text.split("\n")
 
 
 def link_home(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement) -> nodes.Node | None:

@@ -42,7 +42,8 @@ def of_metrics() -> Iterator[str]:
 
 def of_results() -> Iterator[str]:
     """The last run of the codec's benchmarks against other libraries, as it lies in the repository."""
-    yield from areas(Book.read(LATEST))
+    for line in areas(Book.read(LATEST)):
+        yield re.sub(r"## (.*) \((.*)\)", r"## \1\n\nIn \2.", line)
 
 
 TABLES: dict[str, Callable[[], Iterator[str]]] = {

@@ -83,7 +83,7 @@ async def check_echo(ws: wscore.WebSocket) -> None:
     for message in ("hello", "", "é" * 20_000, bytes(range(256)) * 100):
         await ws.send(message)
         assert await ws.receive() == message
-    assert await ws.ping() > 0
+    await ws.ping()
 
 
 async def test_nginx_passes_on_messages_and_says_who_the_client_is(tmp_path: Path, certificate: Certificate) -> None:

@@ -11,13 +11,15 @@ import wscore
 from wscore.cli import options
 from wscore.server import auth, metrics
 
-from .pages import DOCS, PAGES, Block, all_blocks
+from .pages import DOCS, PAGES, Block, all_blocks, blocks_of
 
 # Whose keywords are other libraries', too.
 EMBEDDING = DOCS / "embedding"
 # Of programs that are not ours.
 FOREIGN_FLAGS = {"--group"}
 UNITS = {"MiB": 1 << 20, "KiB": 1 << 10, "s": 1, "": 1}
+# Characters of code, as the theme has it.
+WIDTH = 88
 # What no number can say is explained where it is computed.
 COMPUTED = {"max_connections"}
 
@@ -110,3 +112,11 @@ def test_every_limit_is_in_the_table() -> None:
         name for name in inspect.signature(wscore.serve).parameters if name.startswith("max") or name.endswith(endings)
     ]
     assert sorted(names) == sorted(parameter for parameter, _ in rows_of_limits())
+
+
+# Form
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_line_of_code_is_cut_off_by_the_edge_of_the_page(page: Path) -> None:
+    assert [line for block in blocks_of(page) for line in block.code.splitlines() if len(line) > WIDTH] == []

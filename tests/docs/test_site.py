@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 
+import wscore
+import wscore.codec
+
 from .pages import DOCS, PAGES, ROOT
 
 pytest.importorskip("sphinx", reason="pip install --group docs")
 pytest.importorskip("furo", reason="pip install --group docs")
 if not (ROOT / "benchmarks").exists():
     pytest.skip("a source distribution has no results of benchmarks to show", allow_module_level=True)
+
+from sphinx.util.inventory import InventoryFile
 
 # What a browser fetches by itself: not <a href>.
 FETCHED = {"link": "href", "script": "src", "img": "src", "iframe": "src", "source": "src", "video": "src"}
@@ -46,6 +51,13 @@ def test_every_page_is_there(site: Path) -> None:
     assert PAGES
     for page in PAGES:
         assert (site / page.relative_to(DOCS)).with_suffix(".html").exists()
+
+
+def test_the_reference_has_every_public_name(site: Path) -> None:
+    with (site / "objects.inv").open("rb") as file:
+        inventory = InventoryFile.loads(file.read(), uri="")
+    described = {name.rpartition(".")[2] for kind in inventory.data.values() for name in kind}
+    assert sorted({*wscore.__all__, *wscore.codec.__all__} - described - {"__version__"}) == []
 
 
 def test_no_page_loads_anything_from_elsewhere(site: Path) -> None:
