@@ -5,7 +5,7 @@ cdef int _read_compressed(Reader self, const uint8_t* data, Py_ssize_t size, lis
     cdef Py_ssize_t known = self.message.size
     if not _inflate(self, data, size, ends):
         return 0
-    if known == 0 and ends and self.text:
+    if known == 0 and ends and self.text and self.sink == NULL:
         # In the order of the pure twin, which counts a message before it looks whether it is text.
         self.spent += self.message.size + MESSAGE_OVERHEAD
         text = decode_with(kernels, grown_data(&self.message), self.message.size)

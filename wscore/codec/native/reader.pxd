@@ -1,4 +1,4 @@
-"""The C face of reading: a reactor calls `read_bytes` on its own buffer, with the GIL held."""
+"""The C face of reading: others call `read_bytes` or `read_messages` on their own buffers, with the GIL held."""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
@@ -12,7 +12,11 @@ cdef enum:
     STOP_DEFECT = 2
     STOP_BUDGET = 3
 
-# No budget, for `read_bytes`, is PY_SSIZE_T_MAX.
+# What `read_messages` calls with each message: of TEXT (1), which is UTF-8, or BINARY (2). `data` is there until it
+# returns. It must not use the Reader; after an exception of its own the Reader reads no more.
+ctypedef int (*Sink)(void* context, int opcode, const uint8_t* data, Py_ssize_t size) except -1
+
+# No budget, for `read_bytes` and `read_messages`, is PY_SSIZE_T_MAX.
 cdef class Reader:
     cdef readonly object control
     cdef readonly object defect
@@ -42,8 +46,16 @@ cdef class Reader:
     cdef Growing message
     cdef uint32_t utf8_state
     cdef int64_t fragments
+    cdef Sink sink  # where messages go in place of a list, during `read_messages`
+    cdef void* sink_context
     cdef int64_t received  # payload bytes, as declared by the frames so far; of a compressed one in pieces, inflated
 
     # Read `size` bytes, append messages to `out`, return how many were read; then `stop_code`, `control`, `defect` and
     # `spent` hold what `read` documents. `data` is neither written to nor kept.
     cdef Py_ssize_t read_bytes(self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget) except -1
+
+    # As `read_bytes`, but nothing becomes an object: each message goes to `sink`. Frames that are there as a whole are
+    # unmasked where they lie: `data` is written to. Not for readers of pieces.
+    cdef Py_ssize_t read_messages(
+        self, uint8_t* data, Py_ssize_t size, Sink sink, void* context, Py_ssize_t budget
+    ) except -1

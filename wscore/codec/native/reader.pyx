@@ -36,7 +36,7 @@ from wscore.codec.native.frames cimport (
 from wscore.codec.native.kernels cimport (
     UTF8_INVALID, Kernels, kernels_in_use, utf8_feed, utf8_incomplete,
 )
-from wscore.codec.native.masking cimport key_words, turned_words, unmask_bytes, unmask_copy
+from wscore.codec.native.masking cimport key_words, turned_words, unmask_bytes, unmask_copy, xor_bytes
 from wscore.codec.native.text cimport decode_with, unmask_text
 
 __all__ = ["Reader"]
@@ -154,6 +154,18 @@ cdef class Reader:
             self.stop_code = STOP_DEFECT
             raise
 
+    cdef Py_ssize_t read_messages(
+        self, uint8_t* data, Py_ssize_t size, Sink sink, void* context, Py_ssize_t budget
+    ) except -1:
+        if self.pieces:
+            raise ValueError("a reader of pieces has no whole messages for a sink")
+        self.sink = sink
+        self.sink_context = context
+        try:
+            return self.read_bytes(data, size, None, budget)
+        finally:
+            self.sink = NULL
+
 
 cdef Py_ssize_t _read_frames(
     Reader self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget
@@ -210,11 +222,23 @@ cdef inline int _deliver(
     Reader self, bint text, const uint8_t* source, Py_ssize_t size, uint64_t words, list out
 ) except -1:
     """Deliver a whole message, unmasked on the way into its object."""
+    if self.sink != NULL:
+        return _pour(self, text, <uint8_t*>source, size, words)
     cdef object message = unmask_text(kernels, source, size, words) if text else unmask_bytes(source, size, words)
     self.spent += size + MESSAGE_OVERHEAD
     if message is None:
         return _fail(self, TEXT_NOT_UTF8)
     out.append(message)
+    return 0
+
+
+cdef int _pour(Reader self, bint text, uint8_t* data, Py_ssize_t size, uint64_t words) except -1:
+    """Deliver a whole message to the sink, unmasked where it lies."""
+    cdef bint is_ascii = xor_bytes(data, data, size, words)
+    self.spent += size + MESSAGE_OVERHEAD
+    if text and not is_ascii and utf8_feed(0, data, size) != 0:
+        return _fail(self, TEXT_NOT_UTF8)
+    self.sink(self.sink_context, TEXT if text else BINARY, data, size)
     return 0
 
 
@@ -360,7 +384,9 @@ cdef int _continue_message(Reader self, Py_ssize_t known, bint ends, list out) e
     if not ends:
         return 0
     self.spent += self.message.size + MESSAGE_OVERHEAD
-    if self.text:
+    if self.sink != NULL:
+        self.sink(self.sink_context, TEXT if self.text else BINARY, data, self.message.size)
+    elif self.text:
         out.append(decode_with(kernels, data, self.message.size))
     else:
         out.append(take_grown(&self.message))
