@@ -238,9 +238,10 @@ def test_modules_import_each_other_in_no_circle() -> None:
         "import wscore.protocol.handshake",
         "from wscore import Connection, SERVER; Connection(SERVER, compression='dedicated').send('hello')",
         "from wscore import Accept, Handshake, Headers, prepare",
+        "import wscore.adapters.asyncio",
     ],
 )
-def test_codec_and_protocol_load_no_third_party_package(statement: str) -> None:
+def test_codec_protocol_and_the_adapter_for_asyncio_load_no_third_party_package(statement: str) -> None:
     program = f"import sys; before = set(sys.modules); {statement}; print(*set(sys.modules) - before)"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     packages = {name.split(".")[0] for name in run.stdout.split()}

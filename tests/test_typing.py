@@ -11,6 +11,7 @@ import wscore
 
 HERE = Path(__file__).parent
 HOME = Path(wscore.__file__).parent.parent
+COMPILED = ("wscore.codec.native", "wscore.transport.reactor", "wscore.adapters.asyncio.native_link")
 
 
 def checked(*command: str) -> str:
@@ -31,7 +32,7 @@ def checked(*command: str) -> str:
 
 @pytest.mark.native
 def test_the_stubs_of_compiled_modules_say_what_is_there() -> None:
-    said = checked("mypy.stubtest", "--concise", "wscore.codec.native", "wscore.transport.reactor")
+    said = checked("mypy.stubtest", "--concise", *COMPILED)
     assert said == ""
 
 

@@ -255,6 +255,14 @@ async def test_a_closing_server_says_1001_and_waits_for_handlers(aio):
             await asyncio.open_connection(*address)
 
 
+async def test_whoever_waits_for_a_server_goes_on_when_it_is_closed(aio):
+    async with aio.serving() as server:
+        waiting = asyncio.ensure_future(server.serve_forever())
+        await asyncio.sleep(0)
+        await server.aclose()
+        await waiting
+
+
 async def test_a_closing_server_cuts_what_takes_too_long(aio):
     cancelled = []
 

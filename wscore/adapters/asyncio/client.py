@@ -84,8 +84,8 @@ async def connect(
         raise
     finally:
         ws.abort()
-        if done.done() and not done.cancelled():
-            done.exception()  # it has been raised, or nobody is left to tell
+        if not done.cancel() and not done.cancelled():
+            done.exception()  # it has been raised; of what comes later nobody wants to know
 
 
 async def _reach(

@@ -233,10 +233,10 @@ class Endpoint(Link, asyncio.BufferedProtocol):
         transport = self._transport
         if transport is None:
             return
+        if self._is_paused:
+            self._resume()
         if politely and transport.can_write_eof():
             self._is_lingering = True
-            if self._is_paused:
-                self._resume()
             with suppress(OSError):
                 transport.write_eof()
         else:

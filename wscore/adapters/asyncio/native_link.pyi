@@ -3,7 +3,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from typing_extensions import Buffer
+from typing_extensions import Buffer, disjoint_base
 
 from wscore.protocol.connection import Connection
 from wscore.protocol.events import Event
@@ -11,6 +11,7 @@ from wscore.protocol.prepared import PreparedMessage
 
 __all__ = ["Link"]
 
+@disjoint_base
 class Link:
     _loop: asyncio.AbstractEventLoop
     _on_message: Callable[[Any, str | bytes], object] | None
@@ -23,7 +24,7 @@ class Link:
     _is_behind: bool
     _writing_is_paused: bool
     _flush_is_due: bool
-    _line: deque[asyncio.Future[None]]
+    _line: list[asyncio.Future[None]]
     _queue: deque[str | bytes]
     _max_queue: int
     _queued: int

@@ -69,7 +69,7 @@ cdef class Link:
     cdef public bint _is_behind  # the transport was given bytes that have not been seen to leave
     cdef public bint _writing_is_paused
     cdef public bint _flush_is_due  # it comes by itself: at the end of this read, or in this turn of the loop
-    cdef public object _line  # those who wait to send
+    cdef public list _line  # those who wait to send
     cdef public object _queue
     cdef public Py_ssize_t _max_queue
     cdef public Py_ssize_t _queued  # what they weigh
@@ -94,7 +94,7 @@ cdef class Link:
         self.memory_size = len(self.view)
         self._on_message = on_message
         self._max_queue = max_queue
-        self._line = deque()
+        self._line = []
         self._queue = deque()
         self.fd = -1
 

@@ -159,7 +159,10 @@ class ServerOpening(Opening):
         self._left(ws)
         if handshake.accepted:
             ws.subprotocol = handshake.subprotocol
-            ws.opened(self._new_connection(handshake.deflate), bytes(handshake.rest))
+            rest = bytes(handshake.rest)
+            # It would be kept, with all that has come so far, as long as the connection.
+            self._handshake = _SPENT
+            ws.opened(self._new_connection(handshake.deflate), rest)
         else:
             ws.not_opened()
 
@@ -186,6 +189,7 @@ class ServerOpening(Opening):
         self._gone(ws)
 
 
+_SPENT = ServerHandshake()
 _INTERNAL_ERROR = Refuse(500, "The server failed to decide about this request.")
 
 

@@ -77,7 +77,7 @@ class Link:
         self._is_behind = False  # the transport was given bytes that have not been seen to leave
         self._writing_is_paused = False
         self._flush_is_due = False  # it comes by itself: at the end of this read, or in this turn of the loop
-        self._line: deque[asyncio.Future[None]] = deque()  # those who wait to send
+        self._line: list[asyncio.Future[None]] = []  # those who wait to send
         self._queue: deque[str | bytes] = deque()
         self._queued = 0  # what they weigh
         self._receiver: asyncio.Future[None] | None = None

@@ -101,7 +101,7 @@ class Server:
         self._everybody: set[WebSocket] = set()
         self._shaking_hands: set[WebSocket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._is_closing = False
+        self._closing = asyncio.Event()
         self._nobody = asyncio.Event()
         self._nobody.set()
 
@@ -138,7 +138,7 @@ class Server:
 
         After `timeout` seconds what is left is cut, its handlers are cancelled. Cancelled, that happens at once.
         """
-        self._is_closing = True
+        self._closing.set()
         if self._listening is not None:
             self._listening.close()
         for ws in tuple(self._everybody):
@@ -158,9 +158,7 @@ class Server:
     async def serve_forever(self) -> None:
         """Wait until the server is closed. Cancelled, it closes as `aclose` does, and waits for that."""
         try:
-            while not self._is_closing:
-                assert self._listening is not None
-                await self._listening.serve_forever()
+            await self._closing.wait()
         finally:
             await self.aclose()
 
@@ -199,7 +197,7 @@ class Server:
         self._everybody.add(ws)
         self._shaking_hands.add(ws)
         self._nobody.clear()
-        if self._is_closing:
+        if self._closing.is_set():
             return _CLOSING
         if excess > MAX_TURNED_AWAY:
             ws.abort()
@@ -219,7 +217,7 @@ class Server:
         return all(map(is_loopback, addresses))
 
     def _open(self, ws: WebSocket) -> None:
-        if self._is_closing:
+        if self._closing.is_set():
             ws.close_nowait(CloseCode.GOING_AWAY)
         if self._on_open is not None:
             self._on_open(ws)
