@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from wscore.adapters.wsproto import decoding, engines, extensions
+from wscore.adapters.wsproto import connection, decoding, engines, extensions
 
 from .peers import Peers
 
@@ -12,7 +12,7 @@ from .peers import Peers
 @pytest.fixture(autouse=True)
 def on_each_twin(codec: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is tested holds on both."""
-    for module in (decoding, engines, extensions):
+    for module in (connection, decoding, engines, extensions):
         for name in vars(codec).keys() & vars(module).keys():
             monkeypatch.setattr(module, name, getattr(codec, name))
 

@@ -10,7 +10,7 @@ from collections import deque
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from wscore.codec import Piece
+from wscore.codec import Piece, encode_frame
 
 from .events import BytesMessage, CloseConnection, Event, Message, Ping, Pong, TextMessage
 from .frame_protocol import CloseReason, Frame, FrameProtocol, Opcode, ParseFailed
@@ -50,6 +50,7 @@ SERVER = ConnectionType.SERVER
 # Members of an enumeration are slow to find by name.
 _OPEN, _LOCAL_CLOSING = ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING
 _REMOTE_CLOSING, _CLOSED = ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED
+_BINARY = Opcode.BINARY.value
 
 
 class Connection:
@@ -72,6 +73,7 @@ class Connection:
         self._proto = FrameProtocol(self.client, extensions or [], limits=limits)
         self._engine = self._proto.engine
         self._writer = self._engine.writer
+        self._is_plain = not self.client and not self._proto.extensions  # neither masked nor compressed
         self._state = _OPEN
         self.receive_data(trailing_data)
 
@@ -90,7 +92,10 @@ class Connection:
                 if writer is None or writer.in_message or not event.message_finished:
                     return self._engine.data(event.data, event.message_finished)
                 # A whole message by the codec, the shortest way.
-                writer.write(event.data)
+                data = event.data
+                if self._is_plain and type(data) is bytes:
+                    return encode_frame(_BINARY, data)
+                writer.write(data)
                 return writer.take()
             if isinstance(event, Ping):
                 return self._engine.control(Opcode.PING, event.payload)
