@@ -209,6 +209,13 @@ def test_a_later_message_that_was_cut_off_is_a_defect_and_one_before_the_limit_i
         whole(inflater, payload[:-1])
 
 
+def test_the_tail_may_be_the_end_of_a_final_block(codec):
+    """A sender may set BFINAL in the very block of which it then leaves the tail out."""
+    inflater = codec.Inflater(context_takeover=False)
+    for _ in range(2):
+        assert whole(inflater, b"\x01") == b""
+
+
 @pytest.mark.parametrize("context_takeover", [True, False])
 def test_a_message_may_end_with_a_final_block_and_nothing_behind_it(codec, context_takeover):
     """RFC 7692 section 7.2.3.4 wants one byte more; not every sender appends it, and what follows is read all the

@@ -18,6 +18,21 @@ cdef extern from "Python.h":
     # Clips what does not fit, where a conversion to a C integer would raise OverflowError.
     Py_ssize_t clipped "PyNumber_AsSsize_t"(object number, PyObject* overflow) except? -1
 
+cdef extern from *:
+    """
+    /* Puts `store` there and returns what was there, in one step even where threads run side by side. */
+    #ifdef Py_GIL_DISABLED
+    #define wscore_exchange(place, store) ((PyObject *)_Py_atomic_exchange_ptr((place), (store)))
+    #else
+    static inline PyObject *wscore_exchange(PyObject **place, PyObject *store) {
+        PyObject *found = *place;
+        *place = store;
+        return found;
+    }
+    #endif
+    """
+    PyObject* exchange "wscore_exchange"(PyObject** place, PyObject* store) noexcept
+
 cdef struct Growing:
     PyObject* store  # a bytes object of the capacity, or NULL
     Py_ssize_t size  # how much of it is filled

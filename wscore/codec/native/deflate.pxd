@@ -1,6 +1,9 @@
 """The C face of deflate (RFC 7692 section 7.2).
 
 Streams are opaque here, so that whoever cimports this needs no header of zlib.
+
+Without a GIL (PEP 703) whoever calls these methods holds `cython.critical_section(deflater)`, as every public method
+does, or is the only thread that uses it. A pool may be shared all the same.
 """
 
 from libc.stdint cimport uint8_t
@@ -13,10 +16,11 @@ cdef enum InflateResult:
     INFLATE_TOO_MANY_FINAL_BLOCKS = 2
 
 cdef class DeflatePool:
+    cdef void* lock  # of all that follows; see `streams`
     cdef Py_ssize_t size
     cdef Py_ssize_t held
-    # The contexts that are held, from the one not used for longest to the last used: a list through the deflaters,
-    # which take themselves off it before they die.
+    # The contexts that are held, from the one not used for longest to the last used: a list through the streams, which
+    # deflaters take off it before they die.
     cdef void* oldest
     cdef void* newest
     # Streams without a context, ready for anybody whose settings they have.
@@ -29,16 +33,12 @@ cdef class Deflater:
     cdef int mem_level
     cdef bint context_takeover
     cdef DeflatePool pool
-    cdef void* stream  # NULL unless it holds the context of a message, or is in use
-    cdef bint pooled  # the stream is on the pool's list
-    cdef void* older
-    cdef void* newer
+    # NULL unless it holds the context of a message; with a pool it is then on the pool's list, and under its lock.
+    cdef void* stream
 
-    # Compress the next part of a message; `output` is valid until any deflater is called. Returns its size.
-    cdef Py_ssize_t deflate_bytes(
-        self, const uint8_t* data, Py_ssize_t size, bint final, const uint8_t** output
-    ) except -1
-    cdef int forget(self) except -1
+    # Compress the next part of a message into `output`, which is empty.
+    cdef int deflate_bytes(self, const uint8_t* data, Py_ssize_t size, bint final, Growing* output) except -1
+    cdef int forget(self) noexcept
 
 cdef class Inflater:
     cdef int bits
@@ -47,8 +47,12 @@ cdef class Inflater:
     cdef void* stream  # NULL if nothing is kept and no message is being read
     cdef int final_blocks
 
-    # Append the output to `output`, up to `limit` bytes in all, more than there are already. At the limit it may have
+    # Append the output to `output`, which is the caller's alone, up to `limit` bytes in all. At the limit it may have
     # been cut short.
     cdef int inflate_bytes(self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit) except -1
     # The message has ended. INFLATE_INVALID if that was inside a block.
     cdef int finish_bytes(self, Growing* output, Py_ssize_t limit) except -1
+
+# Memory to write into before it is known how much there will be, empty and the caller's alone until it gives it back.
+cdef Growing borrow_scratch() noexcept
+cdef void return_scratch(Growing* scratch) noexcept

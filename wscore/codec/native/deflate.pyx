@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Compressing and inflating messages (RFC 7692 section 7.2), compiled, on zlib's C interface.
 
 Decides when a compressor's or an inflater's memory is needed, and how much may come out of an inflater. What was
@@ -8,23 +9,26 @@ earlier, and any inflater follows. So compressors may live in a `DeflatePool` th
 that was not used for longest is dropped. A receiver may drop its inflater only if the peer has promised not to
 refer to earlier messages. Streams that nobody needs any more are kept, a few, for whoever needs one next: resetting
 one is much cheaper than making one.
+
+Threads: every public method holds its object's critical section, so that a stream has one user at a time; a stream that
+is in use is on no list, and no other thread sees it. What a pool shares has a lock.
 """
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from wscore.codec.errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 
 from wscore.codec.native.buffers cimport (
-    Growing, discard_grown, grown_capacity, grown_data, reserve, take_grown,
+    Growing, discard_grown, exchange, grown_capacity, grown_data, reserve, take_grown,
 )
 from wscore.codec.native.streams cimport (
-    Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, deflate, end_chain,
-    end_stream, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, is_between_blocks, library_name,
-    make_idle, new_stream, reuse_idle,
+    Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, acquire, deflate, end_chain,
+    end_stream, free_lock, inflate, inflateGetDictionary, inflateReset, inflateSetDictionary, is_between_blocks,
+    library_name, make_idle, new_lock, new_stream, release, reset_stream, take_idle,
 )
 
 __all__ = ["LIBRARY", "DeflatePool", "Deflater", "Inflater"]
@@ -43,11 +47,19 @@ cdef enum:
     MAX_STEP = 1 << 30
     MAX_SCRATCH_KEPT = 1 << 19
 
-# An empty message is one empty uncompressed block without its tail (section 7.2.3.6).
-cdef const uint8_t* EMPTY = <const uint8_t*><const char*>b"\x00"
+# Where zlib writes, unless it is lent; then another is made, and the last to come back stays.
+cdef PyObject* _spare = NULL
 
-# Where zlib writes. Nothing between writing and reading it lets another thread run.
-cdef Growing _scratch
+
+cdef Growing borrow_scratch() noexcept:
+    return Growing(exchange(&_spare, NULL), 0)
+
+
+cdef void return_scratch(Growing* scratch) noexcept:
+    if grown_capacity(scratch) > MAX_SCRATCH_KEPT:
+        discard_grown(scratch)
+    scratch.store = exchange(&_spare, scratch.store)
+    discard_grown(scratch)
 
 
 cdef inline Py_ssize_t _block_size(int number) noexcept:
@@ -65,67 +77,10 @@ cdef int _check_window(int window_bits, int least) except -1:
     return window_bits
 
 
-@cython.no_gc
-@cython.auto_pickle(False)
-cdef class DeflatePool:
-    """Compressors that many `Deflater`s share: at most `size` at a time, the least recently used is dropped first.
-
-    Not for use from several threads at once: one pool per thread or event loop.
-    """
-
-    def __init__(self, Py_ssize_t size=256):
-        if size < 1:
-            raise ValueError("a pool holds at least one compressor")
-        self.size = size
-
-    def __len__(self):
-        return self.held
-
-    def __dealloc__(self):
-        # Deflaters keep their pool alive: none is on the list any more.
-        end_chain(self.idle_compressors)
-        end_chain(self.idle_inflaters)
+include "pool.pxi"
 
 
-cdef void _enlist(DeflatePool pool, Deflater owner) noexcept:
-    """Keep the stream of `owner` for its next message, at the cost of whoever was idle for longest."""
-    owner.pooled = True
-    owner.older = pool.newest
-    owner.newer = NULL
-    if pool.newest == NULL:
-        pool.oldest = <void*>owner
-    else:
-        (<Deflater>pool.newest).newer = <void*>owner
-    pool.newest = <void*>owner
-    pool.held += 1
-    if pool.held > pool.size:
-        _evict_oldest(pool)
-    if pool.held == pool.size:
-        end_chain(pool.idle_compressors)
-        pool.idle_compressors = NULL
-
-
-cdef void _delist(DeflatePool pool, Deflater owner) noexcept:
-    owner.pooled = False
-    if owner.older == NULL:
-        pool.oldest = owner.newer
-    else:
-        (<Deflater>owner.older).newer = owner.newer
-    if owner.newer == NULL:
-        pool.newest = owner.older
-    else:
-        (<Deflater>owner.newer).older = owner.older
-    pool.held -= 1
-
-
-cdef void _evict_oldest(DeflatePool pool) noexcept:
-    cdef Deflater owner = <Deflater>pool.oldest
-    _delist(pool, owner)
-    make_idle(&pool.idle_compressors, owner.stream, pool.size - pool.held)
-    owner.stream = NULL
-
-
-# Final, so that none is visited through its pool's list in the middle of a subclass's end.
+# Final, so that the pool cannot write to where its stream was, in the middle of a subclass's end.
 @cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
@@ -154,13 +109,14 @@ cdef class Deflater:
         if not 0 <= level <= 9 or not 1 <= mem_level <= 9:
             raise ValueError("level must be between 0 and 9, mem_level between 1 and 9")
         _check_window(window_bits, 9)
-        # If it is called again, what it has belongs to the old settings.
-        self.forget()
-        self.bits = window_bits
-        self.context_takeover = context_takeover
-        self.level = level
-        self.mem_level = mem_level
-        self.pool = pool
+        with cython.critical_section(self):
+            # If it is called again, what it has belongs to the old settings.
+            self.forget()
+            self.bits = window_bits
+            self.context_takeover = context_takeover
+            self.level = level
+            self.mem_level = mem_level
+            self.pool = pool
 
     def __dealloc__(self):
         self.forget()
@@ -176,83 +132,119 @@ cdef class Deflater:
         With `final` the message ends: the output lacks the tail that RFC 7692 section 7.2.1 leaves out.
         """
         cdef Py_buffer view
-        cdef const uint8_t* output
-        cdef Py_ssize_t size
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            size = self.deflate_bytes(<const uint8_t*>view.buf, view.len, final, &output)
-            return PyBytes_FromStringAndSize(<const char*>output, size)
+            return _deflated(self, <const uint8_t*>view.buf, view.len, final)
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
     def drop(self):
         """Forget the context: the next message refers to nothing earlier. Frees the compressor."""
         self.forget()
 
-    cdef int forget(self) except -1:
-        cdef void* stream = self.stream
-        if stream == NULL:
-            return 0
-        if self.pooled:
-            _delist(self.pool, self)
-        self.stream = NULL
+    cdef int forget(self) noexcept:
+        cdef Stream* stream
         if self.pool is None:
-            end_stream(stream)
-        else:
+            stream = <Stream*>self.stream
+            self.stream = NULL
+            if stream != NULL:
+                end_stream(stream)
+            return 0
+        acquire(self.pool.lock)
+        stream = <Stream*>self.stream
+        if stream != NULL:
+            _delist(self.pool, stream)
             make_idle(&self.pool.idle_compressors, stream, self.pool.size - self.pool.held)
+        release(self.pool.lock)
         return 0
 
-    cdef Py_ssize_t deflate_bytes(
-        self, const uint8_t* data, Py_ssize_t size, bint final, const uint8_t** output
-    ) except -1:
+    cdef int deflate_bytes(self, const uint8_t* data, Py_ssize_t size, bint final, Growing* output) except -1:
         cdef bint keep = self.context_takeover or not final
-        _take_stream(self, keep)
+        cdef Stream* stream = _take_stream(self, keep)
         try:
-            _compress(<Stream*>self.stream, data, size)
+            _compress(stream, data, size, output)
         except BaseException:
-            self.forget()
+            _give_stream(self, stream, False)
             raise
-        if not keep:
-            self.forget()
-        elif self.pool is not None:
-            _enlist(self.pool, self)
-        return _finished(final, output)
+        _give_stream(self, stream, keep)
+        return _leave_tail_out(output) if final else 0
 
 
-cdef int _take_stream(Deflater owner, bint keep) except -1:
-    """See that `owner` has its stream, off the pool's list, or a fresh one."""
+cdef bytes _deflated(Deflater self, const uint8_t* data, Py_ssize_t size, bint final):
+    cdef Growing output = borrow_scratch()
+    try:
+        with cython.critical_section(self):
+            self.deflate_bytes(data, size, final, &output)
+        return grown_data(&output)[:output.size]
+    finally:
+        return_scratch(&output)
+
+
+cdef Stream* _take_stream(Deflater owner, bint keep) except NULL:
+    """The stream with the context of `owner`, or a fresh one; nobody else sees it."""
+    cdef Stream* stream
+    if owner.pool is None:
+        stream = <Stream*>owner.stream
+        owner.stream = NULL
+    else:
+        stream = _take_pooled_stream(owner.pool, owner, keep)
+    return stream if stream != NULL else new_stream(owner.bits, owner.level, owner.mem_level)
+
+
+cdef Stream* _take_pooled_stream(DeflatePool pool, Deflater owner, bint keep) noexcept:
+    cdef Stream* stream
+    acquire(pool.lock)
+    stream = <Stream*>owner.stream
+    if stream != NULL:
+        _delist(pool, stream)
+        release(pool.lock)
+        return stream
+    # This one will be kept: what it would push out at the end may as well serve it now.
+    if keep and pool.held == pool.size:
+        _evict_oldest(pool)
+    stream = take_idle(&pool.idle_compressors, owner.bits, owner.level, owner.mem_level)
+    release(pool.lock)
+    if stream != NULL:
+        reset_stream(stream)
+    return stream
+
+
+cdef void _give_stream(Deflater owner, Stream* stream, bint keep) noexcept:
+    """Give back what `_take_stream` took: to `owner`, or to whoever needs one next."""
     cdef DeflatePool pool = owner.pool
-    if owner.pooled:
-        _delist(pool, owner)
-    if owner.stream != NULL:
-        return 0
-    if pool is not None:
-        # This one will be kept: what it would push out at the end may as well serve it now.
-        if keep and pool.held == pool.size:
-            _evict_oldest(pool)
-        owner.stream = reuse_idle(&pool.idle_compressors, owner.bits, owner.level, owner.mem_level)
-    if owner.stream == NULL:
-        owner.stream = new_stream(owner.bits, owner.level, owner.mem_level)
-    return 0
+    if pool is None:
+        if keep:
+            owner.stream = stream
+        else:
+            end_stream(stream)
+        return
+    acquire(pool.lock)
+    if keep:
+        _enlist(pool, stream, &owner.stream)
+    else:
+        make_idle(&pool.idle_compressors, stream, pool.size - pool.held)
+    release(pool.lock)
 
 
-cdef int _compress(Stream* stream, const uint8_t* data, Py_ssize_t size) except -1:
-    """Write all of the output for `data`, flushed, into the scratch memory."""
+cdef int _compress(Stream* stream, const uint8_t* data, Py_ssize_t size, Growing* output) except -1:
+    """Write all of the output for `data`, flushed.
+
+    Whoever changes `data` meanwhile gets it compressed in part as it was and in part as it is: zlib looks at each byte
+    once, when it copies it.
+    """
     cdef Py_ssize_t step
-    _scratch.size = 0
-    if grown_capacity(&_scratch) > MAX_SCRATCH_KEPT:
-        discard_grown(&_scratch)
     stream.z.next_in = <Bytef*>data  # zlib only reads it
     while True:
         step = min(size, <Py_ssize_t>MAX_STEP)
         stream.z.avail_in = <unsigned int>step
-        _drain(stream, Z_NO_FLUSH)
+        _drain(stream, Z_NO_FLUSH, output)
         size -= step
         if size == 0:
-            return _drain(stream, Z_SYNC_FLUSH)
+            return _drain(stream, Z_SYNC_FLUSH, output)
 
 
-cdef int _drain(Stream* stream, int flush) except -1:
+cdef int _drain(Stream* stream, int flush, Growing* output) except -1:
     """Run the compressor until there is no more to come out."""
     cdef Py_ssize_t room
     cdef int number = 0
@@ -260,25 +252,25 @@ cdef int _drain(Stream* stream, int flush) except -1:
     while True:
         room = _block_size(number)
         number += 1
-        stream.z.next_out = reserve(&_scratch, room, _scratch.size)
+        stream.z.next_out = reserve(output, room, output.size)
         stream.z.avail_out = <unsigned int>room
         code = deflate(&stream.z, flush)
         if code != Z_OK and code != Z_BUF_ERROR:
             raise RuntimeError(f"zlib cannot compress: error {code}")
-        _scratch.size += room - stream.z.avail_out
+        output.size += room - stream.z.avail_out
         if stream.z.avail_out:
             return 0
 
 
-cdef Py_ssize_t _finished(bint final, const uint8_t** output) noexcept:
-    output[0] = grown_data(&_scratch)
-    if not final:
-        return _scratch.size
-    if _scratch.size > TAIL_SIZE:
-        return _scratch.size - TAIL_SIZE
-    # zlib writes nothing at all if it has just flushed and nothing came since.
-    output[0] = EMPTY
-    return 1
+cdef int _leave_tail_out(Growing* output) noexcept:
+    if output.size > TAIL_SIZE:
+        output.size -= TAIL_SIZE
+        return 0
+    # zlib writes nothing at all if it has just flushed and nothing came since. Then the message is one empty
+    # uncompressed block without its tail (section 7.2.3.6).
+    grown_data(output)[0] = 0
+    output.size = 1
+    return 0
 
 
 @cython.no_gc
@@ -292,12 +284,13 @@ cdef class Inflater:
 
     def __init__(self, int window_bits=15, *, bint context_takeover=True, DeflatePool pool=None):
         _check_window(window_bits, 8)
-        # If it is called again, what it has belongs to the old settings.
-        _return_stream(self)
-        self.bits = window_bits
-        self.context_takeover = context_takeover
-        self.pool = pool
-        self.final_blocks = 0
+        with cython.critical_section(self):
+            # If it is called again, what it has belongs to the old settings.
+            _return_stream(self)
+            self.bits = window_bits
+            self.context_takeover = context_takeover
+            self.pool = pool
+            self.final_blocks = 0
 
     def __dealloc__(self):
         _return_stream(self)
@@ -310,10 +303,13 @@ cdef class Inflater:
         """
         cdef Py_buffer view
         cdef Growing output = Growing(NULL, 0)
+        cdef int result
         _check_max_length(max_length)
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            return _inflated(self.inflate_bytes(<const uint8_t*>view.buf, view.len, &output, max_length), &output)
+            with cython.critical_section(self):
+                result = self.inflate_bytes(<const uint8_t*>view.buf, view.len, &output, max_length)
+            return _inflated(result, &output)
         finally:
             discard_grown(&output)
             PyBuffer_Release(&view)
@@ -323,30 +319,32 @@ cdef class Inflater:
         more). Raises DefectError if it ends inside a block, which something was cut off from.
         """
         cdef Growing output = Growing(NULL, 0)
+        cdef int result
         _check_max_length(max_length)
         try:
-            return _inflated(self.finish_bytes(&output, max_length), &output)
+            with cython.critical_section(self):
+                result = self.finish_bytes(&output, max_length)
+            return _inflated(result, &output)
         finally:
             discard_grown(&output)
 
     cdef int inflate_bytes(self, const uint8_t* data, Py_ssize_t size, Growing* output, Py_ssize_t limit) except -1:
-        cdef Py_ssize_t step
-        cdef int result
-        if self.stream == NULL:
-            _borrow_stream(self)
-        while True:
-            step = min(size, <Py_ssize_t>MAX_STEP)
-            result = _inflate_step(self, data, <unsigned int>step, output, limit)
-            data += step
-            size -= step
-            if size == 0 or result != INFLATED or output.size >= limit:
-                return result
+        cdef Growing scratch
+        if output.size >= limit:
+            return INFLATED
+        scratch = borrow_scratch()
+        try:
+            if self.stream == NULL:
+                _borrow_stream(self)
+            return _inflate_bytes(self, data, size, &scratch, output, limit)
+        finally:
+            return_scratch(&scratch)
 
     cdef int finish_bytes(self, Growing* output, Py_ssize_t limit) except -1:
         cdef int result = INFLATED
         if not _ended_with_final_block(self):
             result = self.inflate_bytes(TAIL, TAIL_SIZE, output, limit)
-            if result == INFLATED and output.size < limit and not is_between_blocks(&(<Stream*>self.stream).z):
+            if result == INFLATED and output.size < limit and not _has_ended(self):
                 result = INFLATE_INVALID
         if result == INFLATED:
             self.final_blocks = 0
@@ -370,10 +368,16 @@ cdef bytes _inflated(int result, Growing* output):
 
 
 cdef int _borrow_stream(Inflater owner) except -1:
+    cdef Stream* stream = NULL
     if owner.pool is not None:
-        owner.stream = reuse_idle(&owner.pool.idle_inflaters, owner.bits, 0, 0)
-    if owner.stream == NULL:
-        owner.stream = new_stream(owner.bits, 0, 0)
+        acquire(owner.pool.lock)
+        stream = take_idle(&owner.pool.idle_inflaters, owner.bits, 0, 0)
+        release(owner.pool.lock)
+    if stream == NULL:
+        stream = new_stream(owner.bits, 0, 0)
+    else:
+        reset_stream(stream)
+    owner.stream = stream
     return 0
 
 
@@ -384,12 +388,28 @@ cdef void _return_stream(Inflater owner) noexcept:
         return
     if owner.pool is None:
         end_stream(stream)
-    else:
-        make_idle(&owner.pool.idle_inflaters, stream, owner.pool.size)
+        return
+    acquire(owner.pool.lock)
+    make_idle(&owner.pool.idle_inflaters, stream, owner.pool.size)
+    release(owner.pool.lock)
+
+
+cdef int _inflate_bytes(
+    Inflater owner, const uint8_t* data, Py_ssize_t size, Growing* scratch, Growing* output, Py_ssize_t limit
+) except -1:
+    cdef Py_ssize_t step
+    cdef int result
+    while True:
+        step = min(size, <Py_ssize_t>MAX_STEP)
+        result = _inflate_step(owner, data, <unsigned int>step, scratch, output, limit)
+        data += step
+        size -= step
+        if size == 0 or result != INFLATED or output.size >= limit:
+            return result
 
 
 cdef int _inflate_step(
-    Inflater owner, const uint8_t* data, unsigned int size, Growing* output, Py_ssize_t limit
+    Inflater owner, const uint8_t* data, unsigned int size, Growing* scratch, Growing* output, Py_ssize_t limit
 ) except -1:
     cdef Stream* stream = <Stream*>owner.stream
     cdef int number = 0
@@ -397,7 +417,7 @@ cdef int _inflate_step(
     stream.z.next_in = <Bytef*>data  # zlib only reads it
     stream.z.avail_in = size
     while True:
-        code = _inflate_block(stream, min(_block_size(number), limit - output.size), output, limit)
+        code = _inflate_block(stream, min(_block_size(number), limit - output.size), scratch, output, limit)
         number += 1
         if code == Z_STREAM_END:
             if not _start_after_final_block(owner, stream):
@@ -411,13 +431,13 @@ cdef int _inflate_step(
             return INFLATED
 
 
-cdef int _inflate_block(Stream* stream, Py_ssize_t room, Growing* output, Py_ssize_t limit) except? -100:
+cdef int _inflate_block(
+    Stream* stream, Py_ssize_t room, Growing* scratch, Growing* output, Py_ssize_t limit
+) except? -100:
     """Inflate at most `room` bytes and append them; what zlib says."""
     cdef Py_ssize_t size
-    cdef uint8_t* block
+    cdef uint8_t* block = reserve(scratch, room, 0)
     cdef int code
-    _scratch.size = 0
-    block = reserve(&_scratch, room, 0)
     stream.z.next_out = block
     stream.z.avail_out = <unsigned int>room
     code = inflate(&stream.z, Z_SYNC_FLUSH)
@@ -434,6 +454,11 @@ cdef int _inflate_block(Stream* stream, Py_ssize_t room, Growing* output, Py_ssi
 cdef inline bint _ended_with_final_block(Inflater owner) noexcept:
     """Whether nothing came behind a final block: then no tail was left out, though one should have been (7.2.3.4)."""
     return owner.final_blocks != 0 and (<Stream*>owner.stream).z.total_in == 0
+
+
+cdef inline bint _has_ended(Inflater owner) noexcept:
+    """Whether the message, with its tail, ends where a block does, be that a final one."""
+    return is_between_blocks(&(<Stream*>owner.stream).z) or _ended_with_final_block(owner)
 
 
 cdef bint _start_after_final_block(Inflater owner, Stream* stream) noexcept:

@@ -82,11 +82,15 @@ cdef inline int broken_rule(int first, int second, int mask_bit, bint deflates, 
         return RULE_MESSAGE_INTERRUPTED if in_message else RULE_CONTINUATION_WITHOUT_START
     return NO_RULE
 
+cdef inline uint8_t read_once(const uint8_t* data, Py_ssize_t index) noexcept nogil:
+    """One byte, as it was now: who else may write there cannot change it between its check and its use."""
+    return (<const volatile uint8_t*>data)[index]
+
 cdef inline uint64_t extended_length(const uint8_t* field, Py_ssize_t size) noexcept nogil:
     cdef uint64_t length = 0
     cdef Py_ssize_t i
     for i in range(size):
-        length = length << 8 | field[i]
+        length = length << 8 | read_once(field, i)
     return length
 
 cdef inline int broken_length_rule(uint64_t length, Py_ssize_t end) noexcept nogil:
@@ -103,14 +107,16 @@ cdef inline Py_ssize_t parse_header(
     `mask_bit` is what the peer's frames must have, `deflates` whether RSV1 has a meaning.
     """
     cdef Py_ssize_t end = 2
+    cdef int second
     header.rule = NO_RULE
     if size < 2:
         return 0
-    header.first = data[0]
-    header.rule = broken_rule(data[0], data[1], mask_bit, deflates, in_message)
+    header.first = read_once(data, 0)
+    second = read_once(data, 1)
+    header.rule = broken_rule(header.first, second, mask_bit, deflates, in_message)
     if header.rule != NO_RULE:
         return 0
-    header.length = data[1] & LENGTH_BITS
+    header.length = second & LENGTH_BITS
     if header.length >= 126:
         end = 4 if header.length == 126 else 10
         if size < end:

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Building frames (RFC 6455 section 5.2), compiled.
 
 Decides how a header is written: lengths in the fewest bytes. Knows nothing of messages.

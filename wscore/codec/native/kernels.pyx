@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """The one module that contains the kernels, and the choice between their variants.
 
 Decides which instruction set is used: the best that the processor has, or the one that `WSCORE_KERNEL` names in the
@@ -90,12 +91,9 @@ cdef class Kernel:
 
     def decode(self, data):
         """The text that the buffer `data` holds as UTF-8, None if it is not valid."""
-        cdef Py_buffer view
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        try:
-            return decode_with(self.kernels, <const uint8_t*>view.buf, view.len)
-        finally:
-            PyBuffer_Release(&view)
+        # A copy of what may change between measuring and decoding.
+        cdef bytes owned = data if type(data) is bytes else bytes(memoryview(data))
+        return decode_with(self.kernels, <const uint8_t*>PyBytes_AS_STRING(owned), len(owned))
 
     def encode(self, str text not None):
         """`text` as UTF-8. Raises UnicodeEncodeError for lone surrogates."""

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Masking (RFC 6455 section 5.3) and the keys for it (section 10.3), compiled.
 
 Decides how keys stay unpredictable at the price of a copy: they come from a pool per thread that the operating
@@ -6,6 +7,7 @@ system's generator fills a block at a time. Knows nothing of frames.
 
 import os
 
+cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
@@ -80,8 +82,9 @@ def mask_inplace(buffer, key, Py_ssize_t offset=0):
     if type(buffer) is bytearray:
         # A view would cost more than masking a few bytes. The key comes first: to get it may run any code.
         words = _words(key, offset)
-        inside = <uint8_t*>PyByteArray_AS_STRING(buffer)
-        xor_bytes(inside, inside, PyByteArray_GET_SIZE(buffer), words)
+        with cython.critical_section(buffer):
+            inside = <uint8_t*>PyByteArray_AS_STRING(buffer)
+            xor_bytes(inside, inside, PyByteArray_GET_SIZE(buffer), words)
         return
     PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
     try:

@@ -25,7 +25,7 @@ cdef bint _inflate(Reader self, const uint8_t* data, Py_ssize_t size, bint ends)
         return _fail(self, MESSAGE_TOO_BIG)
     result = _inflate_payload(self, data, size, limit)
     if ends and result == INFLATED and self.message.size < limit:
-        result = self.inflater.finish_bytes(&self.message, limit)
+        result = _inflate_more(self, NULL, 0, limit)
     return _accepts(self, result, limit)
 
 
@@ -39,17 +39,35 @@ cdef int _inflate_payload(Reader self, const uint8_t* data, Py_ssize_t size, Py_
             raise MemoryError
     try:
         _take(self, payload, data, size)
-        return self.inflater.inflate_bytes(payload, size, &self.message, limit)
+        return _inflate_more(self, payload, size, limit)
     finally:
         if payload != small:
             PyMem_Free(payload)
 
 
+cdef int _inflate_more(Reader self, const uint8_t* payload, Py_ssize_t size, Py_ssize_t limit) except -1:
+    """Add to the message what the inflater makes of `payload`, or, if that is NULL, of the end of the message."""
+    cdef Inflater inflater = self.inflater
+    # To wait for the inflater may suspend the reader's own section: nobody else sees this message meanwhile.
+    cdef Growing message = self.message
+    if inflater is None:
+        return INFLATE_INVALID  # since another thread called `__init__`
+    self.message = Growing(NULL, 0)
+    try:
+        with cython.critical_section(inflater):
+            if payload == NULL:
+                return inflater.finish_bytes(&message, limit)
+            return inflater.inflate_bytes(payload, size, &message, limit)
+    finally:
+        discard_grown(&self.message)
+        self.message = message
+
+
 cdef bint _accepts(Reader self, int result, Py_ssize_t limit) noexcept:
     if result == INFLATE_INVALID:
-        return _fail(self, errors.DEFLATE_INVALID)
+        return _fail(self, DEFLATE_INVALID)
     if result == INFLATE_TOO_MANY_FINAL_BLOCKS:
-        return _fail(self, errors.TOO_MANY_FINAL_BLOCKS)
+        return _fail(self, TOO_MANY_FINAL_BLOCKS)
     if self.message.size >= limit:
         return _fail(self, MESSAGE_TOO_BIG)
     return True
@@ -96,7 +114,7 @@ cdef Py_ssize_t _inflate_in_steps(Reader self, const uint8_t* data, Py_ssize_t s
         result = _inflate_payload(self, data + used, step, self.message.size + INFLATE_STEP_OUTPUT)
         used += step
     if result == INFLATED and self.fin and self.left == 0:
-        result = self.inflater.finish_bytes(&self.message, self.message.size + INFLATE_STEP_OUTPUT)
+        result = _inflate_more(self, NULL, 0, self.message.size + INFLATE_STEP_OUTPUT)
     if _accepts(self, result, PY_SSIZE_T_MAX) and self.frames:
         self.received += self.message.size - known
         if self.received > self.max_message_size:

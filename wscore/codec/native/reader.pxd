@@ -1,4 +1,8 @@
-"""The C face of reading: others call `read_bytes` or `read_messages` on their own buffers, with the GIL held."""
+"""The C face of reading: others call `read_bytes` or `read_messages` on their own buffers, with the GIL held.
+
+Without a GIL (PEP 703) whoever calls them holds `cython.critical_section(reader)`, as every public method does, or is
+the only thread that uses the reader; with a sink, the latter.
+"""
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """From the bytes of one direction to messages (RFC 6455 sections 5 and 8.1, RFC 7692 section 7.2.2), compiled.
 
 Decides whether a frame is well formed, where a message ends, and whether it keeps to the limits. Control frames are
@@ -10,6 +11,10 @@ of fragments, size of the message. With the payload, as it comes: DEFLATE, size 
 What is fast: a message in one frame that has come whole takes `_read_whole`, which creates nothing but the message and
 looks up no name. Everything else takes `_read_part`, which knows all the rules. A broken rule is not an exception
 in here: `_fail` notes it, and the loop of `read_bytes` ends.
+
+Threads: every public method holds the reader's critical section. Another thread may come in wherever that is suspended,
+where Python code or another lock may run, as in `out.append`; so no pointer into the message lives across such a place.
+Nor is what arrives trusted to stay as it is: what is looked at twice is first copied, `unmask_copy` being a copy.
 """
 
 cimport cython
@@ -31,7 +36,7 @@ from wscore.codec.native.deflate cimport (
 )
 from wscore.codec.native.frames cimport (
     BINARY, CONTINUATION, CONTROL_BIT, FIN, LENGTH_BITS, MASK_BIT, MAX_HEADER, NO_RULE, OPCODE_BITS, RSV1, TEXT,
-    Header, parse_header,
+    Header, parse_header, read_once,
 )
 from wscore.codec.native.kernels cimport (
     UTF8_INVALID, Kernels, kernels_in_use, utf8_feed, utf8_incomplete,
@@ -62,6 +67,9 @@ cdef tuple DEFECTS = (  # by number of the broken rule
 )
 cdef object TEXT_NOT_UTF8 = errors.TEXT_NOT_UTF8
 cdef object MESSAGE_TOO_BIG = errors.MESSAGE_TOO_BIG
+cdef object TOO_MANY_FRAGMENTS = errors.TOO_MANY_FRAGMENTS
+cdef object DEFLATE_INVALID = errors.DEFLATE_INVALID
+cdef object TOO_MANY_FINAL_BLOCKS = errors.TOO_MANY_FINAL_BLOCKS
 
 
 cdef int64_t _compressed_limit(int64_t max_message_size) noexcept:
@@ -100,25 +108,30 @@ cdef class Reader:
         bint frames=False,
         Inflater inflater=None,
     ):
-        self.mask_bit = MASK_BIT if role is SERVER else 0
-        self.max_message_size = clipped(max_message_size, NULL)
-        self.max_compressed = _compressed_limit(self.max_message_size)
-        self.max_fragments = clipped(max_fragments, NULL)
-        self.pieces = pieces and not frames
-        self.frames = frames
-        self.inflater = inflater
-        _forget_everything(self)
+        cdef int64_t most_bytes = clipped(max_message_size, NULL)
+        cdef int64_t most_fragments = clipped(max_fragments, NULL)
+        with cython.critical_section(self):
+            self.mask_bit = MASK_BIT if role is SERVER else 0
+            self.max_message_size = most_bytes
+            self.max_compressed = _compressed_limit(most_bytes)
+            self.max_fragments = most_fragments
+            self.pieces = pieces and not frames
+            self.frames = frames
+            self.inflater = inflater
+            _forget_everything(self)
 
     def __dealloc__(self):
         discard_grown(&self.message)
         discard_grown(&self.control_payload)
 
     @property
+    @cython.critical_section
     def stop(self):
         """Why the last `read` returned."""
         return STOPS[self.stop_code]
 
     @property
+    @cython.critical_section
     def kept(self):
         """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
         return 0 if self.pieces or self.frames else self.message.size
@@ -136,10 +149,11 @@ cdef class Reader:
             raise ValueError("offset must not be negative")
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            if offset >= view.len:
-                self.read_bytes(NULL, 0, out, most)
-                return offset if self.defect is None else view.len
-            return offset + self.read_bytes(<const uint8_t*>view.buf + offset, view.len - offset, out, most)
+            with cython.critical_section(self):
+                if offset >= view.len:
+                    self.read_bytes(NULL, 0, out, most)
+                    return offset if self.defect is None else view.len
+                return offset + self.read_bytes(<const uint8_t*>view.buf + offset, view.len - offset, out, most)
         finally:
             PyBuffer_Release(&view)
 
@@ -157,7 +171,7 @@ cdef class Reader:
     cdef Py_ssize_t read_messages(
         self, uint8_t* data, Py_ssize_t size, Sink sink, void* context, Py_ssize_t budget
     ) except -1:
-        if self.pieces:
+        if self.pieces or self.frames:
             raise ValueError("a reader of pieces has no whole messages for a sink")
         self.sink = sink
         self.sink_context = context
@@ -196,15 +210,18 @@ cdef Py_ssize_t _read_whole(Reader self, const uint8_t* data, Py_ssize_t size, l
     cdef Py_ssize_t length
     cdef Py_ssize_t start = 2
     cdef uint64_t words = 0
+    cdef int first, second
     if self.opcode >= 0 or self.in_message or self.header_size or self.pieces or size < 2:
         return 0
-    if data[0] != (FIN | BINARY) and data[0] != (FIN | TEXT) or data[1] & MASK_BIT != self.mask_bit:
+    first = read_once(data, 0)
+    second = read_once(data, 1)
+    if first != (FIN | BINARY) and first != (FIN | TEXT) or second & MASK_BIT != self.mask_bit:
         return 0
-    length = data[1] & LENGTH_BITS
+    length = second & LENGTH_BITS
     if length >= 126:
         if length == 127 or size < 4:
             return 0
-        length = <Py_ssize_t>data[2] << 8 | data[3]
+        length = <Py_ssize_t>read_once(data, 2) << 8 | read_once(data, 3)
         start = 4
         if length < 126:
             return 0
@@ -214,7 +231,7 @@ cdef Py_ssize_t _read_whole(Reader self, const uint8_t* data, Py_ssize_t size, l
         return 0
     if self.mask_bit:
         words = key_words(data + start - 4, 0)
-    _deliver(self, data[0] == (FIN | TEXT), data + start, length, words, out)
+    _deliver(self, first == (FIN | TEXT), data + start, length, words, out)
     return start + length
 
 
@@ -299,7 +316,7 @@ cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) no
         return True
     self.fragments += 1
     if self.fragments > self.max_fragments:
-        _fail(self, errors.TOO_MANY_FRAGMENTS)
+        _fail(self, TOO_MANY_FRAGMENTS)
         return False
     if self.frames and self.compressed:
         return True
@@ -333,7 +350,8 @@ cdef void _take(Reader self, uint8_t* target, const uint8_t* source, Py_ssize_t 
     unmask_copy(target, source, size, self.words)
     if size & 3 and self.words:
         self.words = turned_words(self.words, <size_t>size)
-    self.left -= size
+    # Another thread may have read on where this one had to wait: what is left is never less than nothing.
+    self.left -= min(self.left, <int64_t>size)
 
 
 cdef int _append(Reader self, Growing* target, const uint8_t* source, Py_ssize_t size, Py_ssize_t ahead) except -1:

@@ -2,6 +2,9 @@
 
 A stream without a context is as good as a new one once it is reset, which is much cheaper than making one: a window
 and a hash table need not be allocated and cleared.
+
+Chains and lists have a lock where Python has none (PEP 703). It is held for a few pointers at a time and calls nothing
+of Python: so waiting for it never suspends the critical sections that the waiting thread is in.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
@@ -18,6 +21,27 @@ cdef extern from *:
     #endif
     """
     const char* WSCORE_ZLIB_NG_VERSION
+
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #include <pythread.h>
+    #define wscore_lock_new() ((void *)PyThread_allocate_lock())
+    #define wscore_lock_free(lock) PyThread_free_lock((PyThread_type_lock)(lock))
+    #define wscore_lock(lock) ((void)PyThread_acquire_lock((PyThread_type_lock)(lock), WAIT_LOCK))
+    #define wscore_unlock(lock) PyThread_release_lock((PyThread_type_lock)(lock))
+    #else
+    #define wscore_lock_new() ((void *)&wscore_is_locked_by_the_gil)
+    #define wscore_lock_free(lock) ((void)(lock))
+    #define wscore_lock(lock) ((void)(lock))
+    #define wscore_unlock(lock) ((void)(lock))
+    static const char wscore_is_locked_by_the_gil;
+    #endif
+    """
+    void* new_lock "wscore_lock_new"() noexcept
+    void free_lock "wscore_lock_free"(void* lock) noexcept
+    void acquire "wscore_lock"(void* lock) noexcept
+    void release "wscore_unlock"(void* lock) noexcept
 
 cdef extern from "zlib.h" nogil:
     ctypedef unsigned char Bytef
@@ -55,6 +79,10 @@ cdef struct Stream:
     int level
     int mem_level
     Stream* next  # idle streams are chained
+    # While it is on a pool's list of contexts: its neighbours, and where the deflater refers to it whose context it is.
+    Stream* older
+    Stream* newer
+    void** holder
 
 cdef enum:
     # How many streams of each kind a pool keeps at most although nobody needs them now.
@@ -113,8 +141,8 @@ cdef inline void make_idle(void** chain, void* pointer, Py_ssize_t limit) noexce
     end_chain(last.next)
     last.next = NULL
 
-cdef inline Stream* reuse_idle(void** chain, int bits, int level, int mem_level) noexcept:
-    """Take a stream with these settings off `chain`, and reset it; NULL if there is none."""
+cdef inline Stream* take_idle(void** chain, int bits, int level, int mem_level) noexcept:
+    """Take a stream with these settings off `chain`; NULL if there is none. It has to be reset."""
     cdef Stream* before = NULL
     cdef Stream* stream = <Stream*>chain[0]
     while stream != NULL and (stream.bits != bits or stream.level != level or stream.mem_level != mem_level):
@@ -126,8 +154,10 @@ cdef inline Stream* reuse_idle(void** chain, int bits, int level, int mem_level)
         chain[0] = stream.next
     else:
         before.next = stream.next
-    if mem_level:
+    return stream
+
+cdef inline void reset_stream(Stream* stream) noexcept:
+    if stream.mem_level:
         deflateReset(&stream.z)
     else:
         inflateReset(&stream.z)
-    return stream

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """UTF-8 validation (RFC 3629; RFC 6455 section 8.1), whole and incremental, compiled.
 
 Decides when text can no longer become valid: at the first byte that no continuation could mend, however the text is
@@ -28,6 +29,7 @@ def is_valid_utf8(data):
 cdef class Utf8Validator:
     """Validates text that comes in parts, and fails at the first byte that is wrong."""
 
+    @cython.critical_section
     def validate(self, data):
         """Take the next part; False as soon as the text cannot be valid whatever follows, and for ever after."""
         cdef Py_buffer view
@@ -40,10 +42,12 @@ cdef class Utf8Validator:
             PyBuffer_Release(&view)
         return self.state != UTF8_INVALID
 
+    @cython.critical_section
     def complete(self):
         """Whether what came so far is valid and does not end inside a code point."""
         return self.state == 0
 
+    @cython.critical_section
     def reset(self):
         """Begin anew, as for the next message."""
         self.state = 0

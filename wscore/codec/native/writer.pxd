@@ -1,4 +1,8 @@
-"""The C face of writing: a reactor frames from its own memory, with the GIL held."""
+"""The C face of writing: a reactor frames from its own memory, with the GIL held.
+
+Without a GIL (PEP 703) whoever calls these methods holds `cython.critical_section(writer)`, as every public method
+does, or is the only thread that uses the writer.
+"""
 
 from libc.stdint cimport uint8_t
 

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """From messages to the bytes of one direction (RFC 6455 section 5, RFC 7692 section 7.2.1), compiled.
 
 Decides how a message becomes frames, masked and compressed as the direction needs it, and holds them until they are
@@ -6,6 +7,9 @@ before the next begins.
 
 Frames grow in the very object that `take` hands out. What may fail comes first, mask keys and memory, so that a call
 that raises has written nothing.
+
+Threads: every public method holds the writer's critical section. Another thread may come in wherever that is suspended,
+where Python code or another lock may run; so no pointer into the frames lives across such a place.
 """
 
 cimport cython
@@ -18,8 +22,10 @@ from wscore.codec.errors import LocalProtocolError
 from wscore.codec.native.masking import new_mask_key
 from wscore.codec.opcodes import CLIENT, Role
 
-from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, clipped, discard_grown, reserve, take_grown
-from wscore.codec.native.deflate cimport Deflater
+from wscore.codec.native.buffers cimport (
+    PY_SSIZE_T_MAX, Growing, clipped, discard_grown, grown_data, reserve, take_grown,
+)
+from wscore.codec.native.deflate cimport Deflater, borrow_scratch, return_scratch
 from wscore.codec.native.frames cimport (
     BINARY, CLOSE, FIN, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, write_header,
 )
@@ -55,26 +61,31 @@ cdef class Writer:
     """
 
     def __init__(self, role: Role, *, Deflater deflater=None, compression_threshold=0):
-        self.in_message = False
-        self.masks = role is CLIENT
-        self.deflater = deflater
-        self.threshold = clipped(compression_threshold, NULL)
-        self.chunks = None
-        self.chunks_size = 0
-        discard_grown(&self.tail)
+        cdef Py_ssize_t threshold = clipped(compression_threshold, NULL)
+        with cython.critical_section(self):
+            self.in_message = False
+            self.masks = role is CLIENT
+            self.deflater = deflater
+            self.threshold = threshold
+            self.chunks = None
+            self.chunks_size = 0
+            discard_grown(&self.tail)
 
     def __dealloc__(self):
         discard_grown(&self.tail)
 
     @property
+    @cython.critical_section
     def pending(self):
         """How many bytes were not taken yet."""
         return self.pending_bytes()
 
+    @cython.critical_section
     def compresses(self, Py_ssize_t size, compress=None):
         """Whether `write` would compress a message of `size` bytes, given `compress`."""
         return _compresses(self, size, BY_DEFAULT if compress is None else bool(compress))
 
+    @cython.critical_section
     def write(self, message, compress=None):
         """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
 
@@ -84,6 +95,7 @@ cdef class Writer:
         """
         self.write_message(message, BY_DEFAULT if compress is None else bool(compress))
 
+    @cython.critical_section
     def write_fragment(self, data, bint fin, compress=None):
         """Frame the next fragment of a message; the first one fixes its type and whether it is compressed (section
         5.4).
@@ -101,6 +113,7 @@ cdef class Writer:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
     def write_control(self, opcode, payload=b""):
         """Frame a Close, Ping or Pong; it may stand between fragments (section 5.5).
 
@@ -116,6 +129,7 @@ cdef class Writer:
         finally:
             PyBuffer_Release(&view)
 
+    @cython.critical_section
     def write_raw(self, bytes frames not None):
         """Append `frames`, whole messages that were framed elsewhere, as they are.
 
@@ -130,22 +144,19 @@ cdef class Writer:
         _check_between_messages(self)
         write_to_all((self,), message, compress)
 
+    @cython.critical_section
     def take(self):
         """All frames not taken yet, as one bytes object; nothing is left."""
         if self.chunks is None:
             return take_grown(&self.tail)
-        return b"".join(self.take_buffers())
+        return b"".join(_take_buffers(self))
 
+    @cython.critical_section
     def take_buffers(self):
         """As `take`, for a gathering write: unmasked, uncompressed `bytes` payloads of 16 KiB and more are not
         copied.
         """
-        buffers = [] if self.chunks is None else self.chunks
-        if self.tail.size:
-            buffers.append(take_grown(&self.tail))
-        self.chunks = None
-        self.chunks_size = 0
-        return buffers
+        return _take_buffers(self)
 
     cdef Py_ssize_t pending_bytes(self) noexcept:
         return self.chunks_size + self.tail.size
@@ -169,6 +180,17 @@ cdef class Writer:
 
     cdef int write_control_bytes(self, int opcode, const uint8_t* data, Py_ssize_t size) except -1:
         return _write_frame(self, FIN | opcode, data, size)
+
+
+cdef list _take_buffers(Writer self):
+    cdef list buffers = self.chunks
+    self.chunks = None
+    self.chunks_size = 0
+    if buffers is None:
+        buffers = []
+    if self.tail.size:
+        buffers.append(take_grown(&self.tail))
+    return buffers
 
 
 cdef inline int _check_between_messages(Writer self) except -1:
@@ -294,17 +316,31 @@ cdef int _put_text(Writer self, object text, Py_ssize_t size) except -1:
 
 
 cdef int _write_compressed(Writer self, int first, const uint8_t* data, Py_ssize_t size) except -1:
+    cdef Deflater deflater = self.deflater
     cdef uint8_t key[4]
-    cdef const uint8_t* output
-    # The key first: to get one, other threads may run, which must not happen while the output lies about.
+    cdef Growing output
+    # The key first: to get one, other threads may run, which must not write a frame between compressing this one and
+    # putting it behind the others.
     if self.masks:
         take_mask_key(key)
-    size = self.deflater.deflate_bytes(data, size, first & FIN != 0, &output)
+    output = borrow_scratch()
     try:
-        return _put_frame(self, first, output, size, key)
+        with cython.critical_section(deflater):
+            deflater.deflate_bytes(data, size, first & FIN != 0, &output)
+        _put_compressed_frame(self, first, &output, key, deflater)
+    finally:
+        return_scratch(&output)
+    return 0
+
+
+cdef int _put_compressed_frame(
+    Writer self, int first, Growing* output, const uint8_t* key, Deflater deflater
+) except -1:
+    try:
+        return _put_frame(self, first, grown_data(output), output.size, key)
     except BaseException:
         # The peer will not see this output: nothing later may refer to it.
-        self.deflater.forget()
+        deflater.drop()
         raise
 
 
@@ -344,22 +380,33 @@ def write_to_all(writers, message, compress=None):
     cdef int known = -1
     cdef int bits  # of the window; 0 is uncompressed
     cdef Py_ssize_t count = 0
+    cdef bint masks
     cdef Writer writer
+    cdef Deflater deflater
     cdef bytes frame = b""
     for each in writers:
         writer = <Writer?>each
-        if writer.in_message:
-            continue
-        bits = writer.deflater.bits if _compresses(writer, size, wanted) else 0
-        if writer.masks:
+        with cython.critical_section(writer):
+            masks = writer.masks
+            deflater = writer.deflater if _compresses(writer, size, wanted) else None
+        bits = 0 if deflater is None else deflater.bits
+        if masks:
             known = -1
             frame = message.masked_frame(bits or None, new_mask_key())
         elif bits != known:
             known = bits
             frame = message.frame(bits or None)
-        _append_frames(writer, frame)
-        if bits:
-            # The peer's window now holds this message and our compressor's does not.
-            writer.deflater.forget()
-        count += 1
+        with cython.critical_section(writer):
+            count += _append_prepared(writer, frame, deflater)
     return count
+
+
+cdef bint _append_prepared(Writer self, bytes frame, Deflater deflater) except -1:
+    if self.in_message:
+        return False
+    _append_frames(self, frame)
+    if deflater is not None:
+        # The peer's window now holds this message and our compressor's does not.
+        with cython.critical_section(deflater):
+            deflater.forget()
+    return True

@@ -49,7 +49,7 @@ def _check_window(window_bits: int, least: int) -> int:
 class DeflatePool:
     """Compressors that many `Deflater`s share: at most `size` at a time, the least recently used is dropped first.
 
-    Not for use from several threads at once: one pool per thread or event loop.
+    Its deflaters may be used by several threads; one pool per thread or event loop is faster.
     """
 
     __slots__ = ("_compressors", "_size")
