@@ -2,6 +2,7 @@
 
 import dataclasses
 import pickle
+import sys
 
 import pytest
 
@@ -249,6 +250,16 @@ def test_what_piles_up_unread_is_read_in_order(peers, connection):
     for i in range(200):
         connection.receive_data(peers.frame(TEXT, b"%d" % i) + peers.frame(PING))
     assert [event.data for event in connection.events() if isinstance(event, TextMessage)] == list(map(str, range(200)))
+
+
+def test_what_was_read_is_not_kept_where_something_always_is_left(peers, connection):
+    ping = peers.frame(PING, b"x" * 125)
+    connection.receive_data(ping * 2)
+    for _ in range(1000):
+        assert next(connection.events()) == Ping(b"x" * 125)
+        connection.receive_data(ping)
+    kept = connection._engine._data if connection._writer else connection._engine._frame_decoder.buffer.buffer
+    assert sys.getsizeof(kept) < 10 * len(ping)
 
 
 # Limits, which wsproto does not have

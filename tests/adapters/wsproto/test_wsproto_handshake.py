@@ -244,6 +244,16 @@ def test_a_body_may_end_with_the_connection():
     assert data == [RejectData(b"bo", False), RejectData(b"dy", False), RejectData(b"", True)]
 
 
+def test_what_follows_a_refusal_is_ignored():
+    client, _ = asking()
+    client.receive_data(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+    assert [type(event) for event in client.events()] == [RejectConnection, RejectData]
+    client.receive_data(bytes(1 << 20))
+    client.receive_data(None)
+    client.receive_data(b"once more")
+    assert list(client.events()) == []
+
+
 def test_a_body_that_is_cut_short_is_a_bad_message():
     client, _ = asking()
     client.receive_data(b"HTTP/1.1 500 No\r\nContent-Length: 9\r\n\r\nbody")
@@ -277,7 +287,14 @@ def test_what_cannot_be_sent_is_an_error():
     with pytest.raises(LocalProtocolError):
         server.send(RejectData(b"too long"))
     client = H11Handshake(CLIENT)
-    for event in (Request("x", "/a b"), Request("x", ""), Request("x", "/é"), AcceptConnection(), RejectConnection()):
+    for event in (
+        Request("x" * 64, "/"),
+        Request("x", "/a b"),
+        Request("x", ""),
+        Request("x", "/é"),
+        AcceptConnection(),
+        RejectConnection(),
+    ):
         with pytest.raises(LocalProtocolError):
             client.send(event)
     client.send(Request("x", "/"))

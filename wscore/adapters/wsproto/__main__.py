@@ -21,8 +21,6 @@ def main() -> None:
     rest = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = f"{FOLDER}{os.pathsep}{rest}" if rest else FOLDER
     sys.path.insert(0, FOLDER)
-    # As `python -m` has it: the folder that we are in comes first, the module's path is the first argument.
-    sys.path.insert(0, os.getcwd())
     del sys.argv[0]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 

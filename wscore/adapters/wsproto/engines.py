@@ -88,10 +88,11 @@ class CodecEngine:
     def feed(self, data: bytes) -> None:
         """Add what came, which may be any buffer; of a `bytes` no copy is made unless something is left."""
         if self._data:
-            # Grows by what comes, however often that is: to join `bytes` would take ever longer.
+            # Cheap at either end, however often it happens: to join `bytes` would take ever longer.
             if isinstance(self._data, bytes):
-                self._data = bytearray(memoryview(self._data)[self._offset :])
-                self._offset = 0
+                self._data = bytearray(self._data)
+            del self._data[: self._offset]
+            self._offset = 0
             self._data += data
         elif self._data is not None:
             self._data = bytes(data)

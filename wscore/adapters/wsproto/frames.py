@@ -12,38 +12,6 @@ from wscore.codec import is_sendable_close_code
 from wscore.codec.errors import CLOSE_CODE_INVALID, Defect, DefectError
 from wscore.protocol.closing import parse_close
 
-__all__ = [
-    "FIN_MASK",
-    "LOCAL_ONLY_CLOSE_REASONS",
-    "MASK_MASK",
-    "MAX_CLOSE_REASON",
-    "MAX_FRAME_PAYLOAD",
-    "MAX_LIBRARY_CLOSE_REASON",
-    "MAX_PAYLOAD_EIGHT_BYTE",
-    "MAX_PAYLOAD_NORMAL",
-    "MAX_PAYLOAD_TWO_BYTE",
-    "MAX_PRIVATE_CLOSE_REASON",
-    "MAX_PROTOCOL_CLOSE_REASON",
-    "MIN_CLOSE_REASON",
-    "MIN_LIBRARY_CLOSE_REASON",
-    "MIN_PRIVATE_CLOSE_REASON",
-    "MIN_PROTOCOL_CLOSE_REASON",
-    "NULL_MASK",
-    "OPCODE_MASK",
-    "PAYLOAD_LENGTH_EIGHT_BYTE",
-    "PAYLOAD_LENGTH_TWO_BYTE",
-    "PAYLOAD_LEN_MASK",
-    "RSV1_MASK",
-    "RSV2_MASK",
-    "RSV3_MASK",
-    "CloseReason",
-    "Frame",
-    "Header",
-    "Opcode",
-    "ParseFailed",
-    "RsvBits",
-]
-
 FIN_MASK = 0x80
 RSV1_MASK = 0x40
 RSV2_MASK = 0x20

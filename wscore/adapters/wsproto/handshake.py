@@ -216,7 +216,7 @@ class H11Handshake:
             raise LocalProtocolError("The target of a request is ASCII without spaces")
         nonce = generate_nonce()
         head = {
-            "Host": request.host.encode("idna").decode("ascii"),
+            "Host": _encoded_host(request.host),
             "Upgrade": "websocket",
             "Connection": "Upgrade",
             "Sec-WebSocket-Key": nonce.decode("ascii"),
@@ -300,6 +300,13 @@ def client_extensions_handshake(accepted: Iterable[str], supported: Sequence[Ext
             raise _broken(f"extension {name} has bad parameters: {error}") from None
         agreed.append(extension)
     return agreed
+
+
+def _encoded_host(host: str) -> str:
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError as error:
+        raise LocalProtocolError(f"The host of a request is a name for DNS: {error}") from None
 
 
 def _offers(extensions: Sequence[Extension]) -> str:

@@ -61,8 +61,9 @@ class ReceivedRefusal:
         self._http.send(h11.Request(method="GET", target="/", headers=[("Host", "")]))
 
     def receive(self, data: bytes) -> Iterator[Event]:
-        """The next bytes, b"" for the end of them. Raises RemoteProtocolError."""
-        self._http.receive_data(data)
+        """The next bytes, b"" for the end of them; what follows the refusal is ignored. Raises RemoteProtocolError."""
+        if not self.complete:
+            self._http.receive_data(data)
         while not self.complete:
             try:
                 event = self._http.next_event()
