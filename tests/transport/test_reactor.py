@@ -387,3 +387,46 @@ async def test_slow_callbacks_leave_others_their_turn(pair) -> None:
     assert seen == [str(number) for number in range(count)]
     # A turn is a millisecond, and 16 calls are looked at together.
     assert turns >= count / 16 / 2
+
+
+async def test_a_peer_that_answers_at_once_does_not_keep_others_waiting(pair) -> None:
+    """The reactor waits a moment for such a peer before Trio's loop has its turn, but no longer than a turn lasts."""
+    rounds, yields = 2000, 0
+
+    def converse() -> None:
+        one = frames("x")
+        for _ in range(rounds):
+            pair[1].sendall(one)
+            assert pair[1].recv(3, socket.MSG_WAITALL) == b"\x81\x01x"
+
+    async def count() -> None:
+        nonlocal yields
+        while True:
+            await trio.lowlevel.checkpoint()
+            yields += 1
+
+    async with opened(pair[0], lambda ws, message: ws.send_nowait(message)), trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        start = time.perf_counter()
+        await trio.to_thread.run_sync(converse)
+        seconds = time.perf_counter() - start
+        nursery.cancel_scope.cancel()
+        pair[1].close()
+    # A turn has a millisecond; a busy machine may take ten times as long.
+    assert yields > seconds / 10e-3
+
+
+async def test_a_quick_peer_that_fills_the_queue_again_and_again_is_read_to_the_end(pair) -> None:
+    """Whoever takes a message lets reading go on by an alarm, which nobody may silence before Trio has heard it."""
+    count, size = 3000, 50
+    messages = frames("x" * size) * count
+
+    async with opened(pair[0], max_receive_queue=300, ping_interval=None) as ws, trio.open_nursery() as nursery:
+        nursery.start_soon(trio.to_thread.run_sync, pair[1].sendall, messages)
+        with trio.fail_after(60):
+            for number in range(count):
+                assert await ws.receive() == "x" * size
+                if number % 7 == 0:
+                    await ws.send("y")
+                    assert await trio.to_thread.run_sync(pair[1].recv, 3, socket.MSG_WAITALL) == b"\x81\x01y"
+        pair[1].close()

@@ -6,7 +6,7 @@ connection goes through stands in `admission`, `entrance` and `conversation`, wh
 
 import gc
 import ssl
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
@@ -285,7 +285,7 @@ class Connections(Collection[WebSocket]):
 
     __slots__ = ("_websockets",)
 
-    def __init__(self, websockets: set[WebSocket]) -> None:
+    def __init__(self, websockets: Mapping[WebSocket, None]) -> None:
         self._websockets = websockets
 
     def __contains__(self, ws: object) -> bool:

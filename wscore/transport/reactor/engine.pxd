@@ -68,6 +68,9 @@ cdef class Reactor:
     cdef bint in_turn
     cdef uint64_t turns  # so many so far
     cdef double turn_ends_at
+    cdef double waits_since  # Trio, for whatever comes
+    cdef bint is_quick  # what came last came within microseconds of that
+    cdef bint has_woken  # a task, in this turn: it waits for its own
     cdef bint wakes_nobody  # Trio waits next, and has made up for how long
     cdef void** wheel
     cdef int64_t tick

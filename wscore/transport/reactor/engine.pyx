@@ -7,8 +7,8 @@ before Trio waits for input or output, whichever task wrote it. It refuses to kn
 bytes mean.
 
 A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. Sources
-that call what may take long look at the time themselves. A source is found by descriptor and generation, so that events
-of a closed one meet nobody, whoever has got its descriptor.
+that call what may take long look at the time themselves. Where events come within microseconds of waiting for them, the
+next are looked out for, for as long, at the end of the turn and before Trio waits: to wait and be woken takes as long.
 
 An instrument of Trio's must wake no task, since Trio has made up by then how long it will wait: what is found out
 while flushing there, and needs more than the flush, waits for the next turn, which an alarm brings about.
@@ -37,6 +37,8 @@ cdef enum:
     SLOTS = 2048
 
 cdef double TURN_TIME = 1e-3
+# Seconds: who answers as quickly is looked out for.
+cdef double QUICK_ANSWER = 60e-6
 
 
 @cython.auto_pickle(False)
@@ -216,16 +218,20 @@ cdef class Reactor:
     def turn(self):
         """Do what is to be done, and return whether there may be more already."""
         cdef int seen = 0
-        self.turn_ends_at = monotonic() + TURN_TIME
+        cdef double now = monotonic()
+        self.is_quick = now < self.waits_since + QUICK_ANSWER
+        self.turn_ends_at = now + TURN_TIME
         self.turns += 1
         self.in_turn = True
+        self.has_woken = False
         try:
             while True:
                 if self.events_seen == self.events_found:
                     _look(self)
                     if self.events_found == 0:
                         _end_tick(self)
-                        return len(self.waiting_ones) > 0
+                        if self.waiting_ones or not (self.is_quick and seen and _wait_shortly(self)):
+                            return len(self.waiting_ones) > 0
                 while self.events_seen < self.events_found:
                     if seen == TURN_EVENTS or self.time_is_over():
                         _end_tick(self)
@@ -248,6 +254,14 @@ cdef class Reactor:
                 _flush_dirty(self)
             finally:
                 self.wakes_nobody = False
+        self.waits_since = monotonic()
+        if self.is_quick and timeout > 0 and not self.is_over:
+            # To be woken takes longer than such an answer. What is seen here is left to the next turn.
+            self.turn_ends_at = self.waits_since + TURN_TIME
+            self.has_woken = False
+            if _wait_shortly(self):
+                self.waits_since = monotonic()
+                _ring_again(self)
 
     cdef bint time_is_over(self) noexcept:
         return monotonic() >= self.turn_ends_at
@@ -324,6 +338,25 @@ cdef int _look(Reactor self) except -1:
     if self.events_found < 0:
         self.events_found = 0
         raise OSError(errno, os.strerror(errno))
+    return 0
+
+
+cdef bint _wait_shortly(Reactor self) except -1:
+    """Events have come in quick succession: look out for the next, unless a task was woken. Whether there are any."""
+    cdef double until = min(monotonic() + QUICK_ANSWER, self.turn_ends_at)
+    while not self.has_woken and monotonic() < until:
+        _look(self)
+        if self.events_found > 0:
+            return True
+    return False
+
+
+cdef int _ring_again(Reactor self) except -1:
+    """An alarm that was seen, and thereby silenced, is still to wake Trio; everything else does so by itself."""
+    cdef int i
+    for i in range(self.events_found):
+        if self.events[i].token == WSCORE_ALARM:
+            wscore_poller_wake(&self.poller)
     return 0
 
 

@@ -255,7 +255,8 @@ cdef class Link(Wire):
         self._bytes_sent += size
         if self.backlog is None:
             self.progress_by = INFINITY
-            self.reactor.dirty(self)
+            if self.says_more or self.writer.pending_bytes() > 0:
+                self.reactor.dirty(self)
         else:
             _expect_progress(self)
         _account(self)
@@ -401,7 +402,7 @@ cdef int _flush_frames(Link self) except -1:
 
 
 cdef int _flush_all(Link self) except -1:
-    cdef list buffers = self._connection.buffers_to_send()
+    cdef list buffers = self._connection.buffers_to_send() if self.says_more else self.writer.take_buffers()
     if buffers:
         self.push_all(buffers)
     if self.fd >= 0 and self.backlog is None and self.says_more:

@@ -252,6 +252,8 @@ cdef class Wire(Source):
             if count == 0:
                 return _end(self)
             self.received(self.reactor.plain, count)
+            if count < RECEIVE_SIZE and not tls.incoming.pending:
+                break  # a record never has more: there is none inside
         return _push_waiting_tls(self)
 
 
