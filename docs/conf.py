@@ -12,7 +12,6 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
-from sphinx.environment import BuildEnvironment
 
 # The twins have the same names and docstrings, and Python's have annotations that can be read at run time.
 os.environ["WSCORE_PURE"] = "1"
@@ -53,24 +52,21 @@ toc_object_entries_show_parents = "hide"
 def from_markdown(app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Let what is indented after a colon stand as it is, and a letter stand after a `name`, as in Markdown."""
     text = re.sub(r"(`[^`]+`)(\w?)", lambda span: span[1] + (span[2] and rf"\ {span[2]}"), "\n".join(lines))
-    text = re.sub(r":\n\n(?=    )", ":\n\n.. code-block:: text\n\n", text)
+    text = re.sub(r"(?<!:):\n\n(?=    )", ":\n\n.. code-block:: text\n\n", text)
     # What Python says of the fields of a named tuple, where nobody says more.
     lines[:] = [] if text.startswith("Alias for field number") else text.split("\n")
 
 
-def link_home(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement) -> nodes.Node | None:
-    """Find what is documented under its public name, where it is called by the name of the module that it stands in."""
-    if node.get("refdomain") != "py":
-        return None
-    name = node["reftarget"].rpartition(".")[2]
-    domain = env.domains["py"]
-    homes = [home for home in domain.data["objects"] if home.rpartition(".")[2] == name and home.count(".") < 3]
-    if len(homes) != 1 or not name[0].isupper():
-        return None
-    return domain.resolve_xref(env, node["refdoc"], app.builder, "obj", homes[0], node, text)
+def find_public_names(app: Sphinx, page: nodes.document) -> None:
+    """Let `WebSocket` mean what `wscore` calls so, except in what is said of an adapter, which has one of its own."""
+    for node in page.findall(pending_xref):
+        home, _, name = node["reftarget"].rpartition(".")
+        of_adapter = (node.get("py:module") or "").startswith("wscore.adapters")
+        if node.get("refdomain") == "py" and not of_adapter and home in ("", wscore._HOME_OF.get(name)):
+            node["reftarget"] = f"wscore.{name}" if name in wscore.__all__ else node["reftarget"]
 
 
 def setup(app: Sphinx) -> None:
     """Called by Sphinx."""
     app.connect("autodoc-process-docstring", from_markdown)
-    app.connect("missing-reference", link_home)
+    app.connect("doctree-read", find_public_names)

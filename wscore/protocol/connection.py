@@ -6,12 +6,14 @@ threads or logs.
 
 The states, by the Close frames that have been seen:
 
-    OPEN              none                 `close` -> LOCAL_CLOSING; the peer's Close frame -> CLOSED
-    (REMOTE_CLOSING without
-                                           `auto_close`); a broken rule, `fail` or the end of the bytes -> CLOSED
-    LOCAL_CLOSING     ours                 still receives; the peer's Close frame, a broken rule or the end -> CLOSED
-    REMOTE_CLOSING    the peer's           still sends; `close`, `fail` or the end -> CLOSED
-    CLOSED            whatever there was   neither; output that was not taken yet is still to be sent
+    OPEN             none      close -> LOCAL_CLOSING
+                               the peer's Close frame -> CLOSED,
+                               or, without auto_close, REMOTE_CLOSING
+    LOCAL_CLOSING    ours      still receives; the peer's Close frame -> CLOSED
+    REMOTE_CLOSING   theirs    still sends; close -> CLOSED
+    CLOSED           any       neither; output not taken yet is still to be sent
+
+From each of them a broken rule, `fail` or the end of the bytes leads to CLOSED.
 
 Exactly one `Close` event ends every connection, and nothing is read after it.
 """
