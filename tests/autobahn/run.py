@@ -1,7 +1,8 @@
 """Runs the Autobahn test suite against wscore: `python tests/autobahn/run.py --help`.
 
-Both roles, on the compiled and on the pure codec. Every case must be OK or INFORMATIONAL, in how it went and in how it
-was closed; anything else is printed and makes the exit code 1. The reports for reading are left in reports/autobahn.
+Both roles, on the compiled and on the pure codec, and, if asked, uvicorn with our adapter. Every case must be OK or
+INFORMATIONAL, in how it went and in how it was closed; anything else is printed and makes the exit code 1. The reports
+for reading are left in reports/autobahn.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import product
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import wstest
 
 HERE = Path(__file__).parent
 REPORTS = HERE.parent.parent / "reports" / "autobahn"
-TESTEES = {role: [sys.executable, str(HERE / f"testee_{role}.py")] for role in ("server", "client")}
+TESTEES = {role: [sys.executable, str(HERE / f"testee_{role}.py")] for role in ("server", "client", "uvicorn")}
 AGENT = "wscore"
 # Seconds until a run is taken for hanging.
 TIME_LIMIT = {True: 600, False: 5400}
@@ -30,7 +32,8 @@ TIME_TO_START = 30
 def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Run Autobahn's wstest against wscore.")
     parser.add_argument("--fast", action="store_true", help="sections 1 to 7 and 10, and a few cases of the others")
-    parser.add_argument("--role", choices=["server", "client", "both"], default="both", help="which role wscore plays")
+    roles = [*TESTEES, "both"]
+    parser.add_argument("--role", choices=roles, default="both", help="what wscore plays; both: server, client")
     parser.add_argument("--implementation", choices=["native", "pure", "both"], default="both")
     default = Path.home() / ".cache" / "wscore" / "autobahn"
     parser.add_argument("--venv", type=Path, default=default, help="where wstest is, or will be, installed")
@@ -75,12 +78,12 @@ def wait_until_listening(port: int, process: subprocess.Popen[bytes], log: Path)
     raise SystemExit(f"{process.args!r} does not listen; it wrote:\n{log.read_text(errors='replace')}")
 
 
-def run_server(tool: Path, folder: Path, implementation: str, fast: bool) -> int:
+def run_server(tool: Path, folder: Path, implementation: str, fast: bool, testee: str = "server") -> int:
     """wscore is the server, wstest the client that misbehaves."""
     port = free_port()
     url = f"ws://127.0.0.1:{port}"
     spec = wstest.write_spec(folder, fast=fast, servers=[{"agent": AGENT, "url": url}])
-    with running([*TESTEES["server"], str(port)], folder / "wscore.log", implementation) as server:
+    with running([*TESTEES[testee], str(port)], folder / "wscore.log", implementation) as server:
         wait_until_listening(port, server, folder / "wscore.log")
         with running([*wstest.command(tool, "fuzzingclient", spec)], folder / "wstest.log") as client:
             return client.wait(TIME_LIMIT[fast])
@@ -97,7 +100,11 @@ def run_client(tool: Path, folder: Path, implementation: str, fast: bool) -> int
             return client.wait(TIME_LIMIT[fast])
 
 
-RUNS: dict[str, Callable[[Path, Path, str, bool], int]] = {"server": run_server, "client": run_client}
+RUNS: dict[str, Callable[[Path, Path, str, bool], int]] = {
+    "server": run_server,
+    "client": run_client,
+    "uvicorn": partial(run_server, testee="uvicorn"),
+}
 
 
 def failures_of(role: str, implementation: str, tool: Path, fast: bool) -> list[str]:

@@ -32,6 +32,7 @@ class Suite:
 DROPPED = "the test expects 1006, a connection dropped without a Close frame (RFC 6455 section 7.1.1)"
 
 UNKNOWN_PARAMETERS = "permessage-deflate with an unknown parameter must be declined or fail (RFC 7692 section 7.1)"
+SENDS_EVENTS = "the test's client hands the application an event that no frame stands for"
 
 SUITES = {
     "uvicorn": Suite(
@@ -65,6 +66,30 @@ SUITES = {
         },
         only="not wsproto",
         fast="not h11 and not zttp",
+    ),
+    "starlette": Suite(
+        "starlette",
+        "1.10.0",
+        tests=("tests/test_websockets.py", "tests/test_routing.py", "tests/test_endpoints.py"),
+        requirements=(
+            "starlette[full]==1.10.0",
+            "uvicorn==0.54.0",
+            "h11==0.16.0",
+            "httpx2",
+            "anyio",
+            "pytest==9.1.1",
+        ),
+        plugin="under_starlette",
+        differs={
+            "test_websocket_headers*": "the test's client sends other headers, with a key that is none",
+            "test_rejected_connection*": "a close before accept is an HTTP response, 403, which has no close code",
+            "test_websocket_route_middleware*": "the test compares names of headers with regard to letter case",
+        },
+        left_out={
+            "test_receive_before_accept*": SENDS_EVENTS,
+            "test_receive_wrong_message_type*": SENDS_EVENTS,
+        },
+        only="websocket and not trio",
     ),
     "wsproto": Suite(
         "wsproto",

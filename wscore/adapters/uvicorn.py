@@ -69,12 +69,13 @@ class Phase(enum.Enum):
 class WebSocketProtocol(asyncio.Protocol):
     """One connection of uvicorn's.
 
-    Subclass it to set `compression`, the policy where uvicorn's option for permessage-deflate is on, and
-    `close_timeout`, the seconds that a closing handshake may take. All connections of a server share one pool of
-    compressors.
+    Subclass it to set what uvicorn has no options for: `compression`, the policy where permessage-deflate is on (all
+    connections of a server share one pool of compressors), `max_fragments` of a message, above which it is closed with
+    1008, and `close_timeout`, the seconds that a closing handshake may take.
     """
 
     compression: ClassVar[str] = "takeover"
+    max_fragments: ClassVar[int] = 4096
     close_timeout: float = 10.0
 
     def __init__(
@@ -227,6 +228,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._connection = Connection(
             SERVER,
             max_message_size=self.config.ws_max_size,
+            max_fragments=self.max_fragments,
             compression=self.compression,
             compression_pool=self._pool() if self._handshake.deflate else None,
             deflate=self._handshake.deflate,

@@ -1,0 +1,31 @@
+"""uvicorn with our adapter, which Autobahn's wstest examines: an echo on the port named by the first argument."""
+
+import sys
+from typing import Any
+
+import uvicorn
+from testee_limits import LIMITS
+
+from wscore.adapters.uvicorn import WebSocketProtocol
+
+
+class Testee(WebSocketProtocol):
+    max_fragments = LIMITS["max_fragments"]
+
+
+async def echo(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({**event, "type": "websocket.send"})
+
+
+uvicorn.run(
+    echo,
+    port=int(sys.argv[1]),
+    ws=Testee,
+    ws_max_size=LIMITS["max_message_size"],
+    ws_ping_interval=None,
+    lifespan="off",
+    log_level="warning",
+)
