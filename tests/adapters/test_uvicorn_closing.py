@@ -16,7 +16,7 @@ from ..raw import Raw
 from ..wire import BINARY, CLOSE, PING, PONG, TEXT, Frame, close_payload, from_client
 from .asgi_server import HANGING, Event, Receive, Record, Running, Send, echo, serving, until_the_end
 
-adapter = pytest.importorskip("wscore.adapters.uvicorn")
+adapter = pytest.importorskip("wscore.adapters.uvicorn.protocol")
 
 
 async def opened(running: Running) -> Raw:
@@ -115,20 +115,33 @@ async def test_after_the_end_receive_says_so_each_time_and_send_raises() -> None
     ends: list[Any] = []
 
     async def talk(receive: Receive, send: Send) -> None:
-        ends.extend([await receive(), await receive()])
+        ends.append(await receive())
         # The connection is closing: to close it once more is no error.
         await send({"type": "websocket.close"})
         try:
             await send({"type": "websocket.send", "text": "late"})
         except OSError as error:
             ends.append(error)
-            raise
+        ends.append(await receive())
 
     with serving(Record(talk)) as running:
         async with wscore.connect(running.url) as ws:
             await ws.aclose(4000, "bye")
         await running.until(lambda: len(ends) == 3)
-    assert ends[:2] == [disconnect(4000, "bye")] * 2
+    assert ends[::2] == [disconnect(4000, "bye")] * 2
+    assert isinstance(ends[1], OSError)
+
+
+async def test_application_that_does_not_notice_the_end_stops_nobody() -> None:
+    async def blind(receive: Receive, send: Send) -> None:
+        while True:
+            await receive()
+
+    with serving(Record(blind), timeout_graceful_shutdown=0) as running:
+        async with wscore.connect(running.url) as ws:
+            await ws.aclose(1000)
+        async with wscore.connect(running.url):
+            pass
 
 
 async def test_errors_of_the_end_are_none_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -360,7 +373,7 @@ async def test_keepalive_can_be_switched_off(interval: float | None) -> None:
     with serving(Record(), ws_ping_interval=interval) as running:
         raw = await opened(running)
         await running.until(lambda: running.protocol._is_open)
-        assert running.protocol.ping_timer is None
+        assert running.protocol._keepalive.timer is None
         await raw.aclose()
 
 
@@ -459,6 +472,5 @@ async def test_nothing_stays_behind() -> None:
             protocol = await running.in_loop(lambda: running.protocol)
         await running.until(lambda: not running.server.server_state.connections)
         await running.until(lambda: not running.server.server_state.tasks)
-        timers = ("close_timer", "_abort_timer", "ping_timer", "_pong_timer")
-        assert [getattr(protocol, timer) for timer in timers] == [None] * 4
+        assert [protocol.close_timer, protocol._abort_timer, protocol._keepalive.timer] == [None] * 3
         assert protocol._connection.state is State.CLOSED

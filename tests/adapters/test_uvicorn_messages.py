@@ -237,6 +237,22 @@ async def test_send_waits_while_the_peer_does_not_read(each_loop: str) -> None:
     assert sent == 64
 
 
+async def test_pongs_wait_while_the_peer_does_not_read_and_only_the_last_are_kept() -> None:
+    with serving(Record(), ws_ping_interval=None) as running:
+        raw = await opened(running)
+        await running.until(lambda: running.protocol._is_open)
+        protocol = await running.in_loop(lambda: running.protocol)
+        await running.in_loop(protocol.pause_writing)
+        for number in range(1000):
+            await running.in_loop(lambda number=number: protocol.data_received(from_client(PING, b"%d" % number)))
+        assert await running.in_loop(lambda: protocol.transport.get_write_buffer_size()) == 0
+        assert await running.in_loop(lambda: protocol._connection.bytes_to_send) < 100
+        await running.in_loop(protocol.resume_writing)
+        frames = await raw.frames(16)
+        assert frames == [Frame(PONG, b"%d" % number) for number in range(984, 1000)]
+        await raw.aclose()
+
+
 async def test_waiting_send_ends_with_the_connection(each_loop: str) -> None:
     raised: list[Exception] = []
 

@@ -1,9 +1,8 @@
-"""uvicorn's WebSocket protocol on wscore: `uvicorn --ws wscore.adapters.uvicorn:WebSocketProtocol app:app`.
+"""One connection, between uvicorn's transport and server, an ASGI application, and a `Connection`.
 
-Decides how ASGI's events (specification 2.4) and those of a `Connection` become each other, how many messages wait for
-the application, when to ping, and when the transport is closed. Knows no frame and no head: these are the codec's and
-the protocol's. uvicorn's HTTP protocols hand over here, with the head of the request, which they have held to their
-limits.
+Decides how ASGI's events and those of a `Connection` become each other, how many messages wait for the application, and
+when the transport is closed. Knows no frame and no head: these are the codec's and the protocol layer's. uvicorn's HTTP
+protocols hand over here, with the head of the request, which they have held to their limits.
 
 What arrives goes through one queue. If it is full, or if a `Connection` has more to read than fits, reading pauses, and
 `_go_on` follows once the application has taken what there is.
@@ -16,24 +15,23 @@ import enum
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from urllib.parse import unquote
 from weakref import WeakKeyDictionary
 
 from uvicorn.logging import TRACE_LOG_LEVEL
 from uvicorn.protocols.utils import (
     ClientDisconnected,
     get_client_addr,
-    get_local_addr,
     get_path_with_query_string,
     get_remote_addr,
-    is_ssl,
 )
 
-from ..codec import MESSAGE_OVERHEAD, SERVER, CloseCode, DeflatePool, new_mask_key
-from ..protocol.connection import Connection
-from ..protocol.events import Close, Event, Ping, Pong
-from ..protocol.handshake import Accept, Refuse, Request, ServerHandshake
-from ..protocol.refusal import StreamedRefusal
+from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode, DeflatePool
+from ...protocol.connection import Connection
+from ...protocol.events import Close, Event, Ping, Pong
+from ...protocol.handshake import Accept, Refuse, Request, ServerHandshake
+from ...protocol.refusal import StreamedRefusal
+from .asgi import disconnect, expect, headers_of, scope_of
+from .keepalive import Keepalive
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, WebSocketScope
@@ -120,10 +118,9 @@ class WebSocketProtocol(asyncio.Protocol):
         # Deadlines.
         self.close_timer: asyncio.TimerHandle | None = None
         self._abort_timer: asyncio.TimerHandle | None = None
-        self.ping_timer: asyncio.TimerHandle | None = None
-        self.ping_sent_at = 0.0
-        self._ping_payload: bytes | None = None
-        self._pong_timer: asyncio.TimerHandle | None = None
+        self._keepalive = Keepalive(
+            self.loop, config.ws_ping_interval, config.ws_ping_timeout, self._ping, self._miss_pong
+        )
 
     # What the transport and the server call
 
@@ -152,6 +149,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._is_writable = True
         self._writable.set()
+        self._flush_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_lost = True
@@ -162,7 +160,7 @@ class WebSocketProtocol(asyncio.Protocol):
         # asyncio does not resume a transport that is lost.
         self.resume_writing()
         if self._connection is None:
-            self._tell_end(_disconnect(CloseCode.ABNORMAL.value))
+            self._tell_end(disconnect(CloseCode.ABNORMAL.value))
         elif not self._is_full:
             self._take(self._connection.receive_eof())
 
@@ -193,34 +191,15 @@ class WebSocketProtocol(asyncio.Protocol):
             self._close_transport()
 
     def _start(self, request: Request) -> None:
-        self.scope = self._scope(request)
+        self.scope = scope_of(request, self.transport, self.config, self.app_state)
         self._queue.append({"type": "websocket.connect"})
         task = self.loop.create_task(self._run())
         self.server_state.tasks.add(task)
         task.add_done_callback(self.server_state.tasks.discard)
 
-    def _scope(self, request: Request) -> WebSocketScope:
-        root_path = self.config.root_path
-        return {
-            "type": "websocket",
-            "asgi": {"version": self.config.asgi_version, "spec_version": "2.4"},
-            "http_version": request.http_version,
-            "scheme": "wss" if is_ssl(self.transport) else "ws",
-            "server": get_local_addr(self.transport),
-            "client": get_remote_addr(self.transport),
-            "root_path": root_path,
-            "path": root_path + unquote(request.path),
-            "raw_path": (root_path + request.path).encode("latin-1"),
-            "query_string": request.query.encode("latin-1"),
-            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
-            "subprotocols": request.subprotocols,
-            "state": self.app_state.copy(),
-            "extensions": {"websocket.http.response": {}},
-        }
-
     def _accept(self, event: Any) -> None:
-        answer = Accept(event.get("subprotocol") or None, self._headers(event, self.server_state.default_headers))
-        self._handshake.answer(answer)
+        headers = headers_of(self.server_state.default_headers, event.get("headers", ()))
+        self._handshake.answer(Accept(event.get("subprotocol") or None, headers))
         self._log("[accepted]")
         self.transport.write(self._handshake.data_to_send())
         self._phase = Phase.OPEN
@@ -233,7 +212,7 @@ class WebSocketProtocol(asyncio.Protocol):
             compression_pool=self._pool() if self._handshake.deflate else None,
             deflate=self._handshake.deflate,
         )
-        self._schedule_ping()
+        self._keepalive.start()
         early = self._handshake.rest + b"".join(self._early)
         if early:
             self._read_on(True)
@@ -245,20 +224,16 @@ class WebSocketProtocol(asyncio.Protocol):
             pool = _pools[self.server_state] = DeflatePool()
         return pool
 
-    def _headers(self, event: Any, defaults: list[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-        pairs = [*defaults, *event.get("headers", ())]
-        return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in pairs]
-
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer with a response of our own, unless the application has begun one; the application may go."""
         is_answered = self._refusal is not None and self._refusal.begun
         if self._phase is not Phase.ENDED and not is_answered and not self._is_lost:
-            self._handshake.answer(Refuse(status, sentence, self._headers({}, self.server_state.default_headers)))
+            self._handshake.answer(Refuse(status, sentence, headers_of(self.server_state.default_headers)))
             self.transport.write(self._handshake.data_to_send())
         self._phase = Phase.ENDED
 
     def _begin_response(self, event: Any) -> None:
-        headers = self._headers(event, self.server_state.default_headers)
+        headers = headers_of(self.server_state.default_headers, event.get("headers", ()))
         self._refusal = StreamedRefusal(event["status"], headers)
         self._log(str(event["status"]))
         self._phase = Phase.REFUSING
@@ -268,7 +243,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.transport.write(refusal.body(event.get("body", b""), more=event.get("more_body", False)))
         if refusal.complete:
             self._phase = Phase.ENDED
-            self._tell_end(_disconnect(CloseCode.ABNORMAL.value))
+            self._tell_end(disconnect(CloseCode.ABNORMAL.value))
             self._close_transport()
 
     # The application
@@ -315,6 +290,8 @@ class WebSocketProtocol(asyncio.Protocol):
         queue = self._queue
         while not queue:
             if self._disconnect is not None:
+                # An application that asks on and on must not stop all others.
+                await asyncio.sleep(0)
                 return self._disconnect.copy()
             if self._flush_is_due:
                 self._flush()
@@ -369,21 +346,16 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._phase is Phase.CONNECTING:
             self._answer(kind, event)
         elif self._phase is Phase.REFUSING:
-            self._expect(kind, "websocket.http.response.body")
+            expect(kind, "websocket.http.response.body")
             self._continue_response(cast("StreamedRefusal", self._refusal), event)
         elif self._phase is Phase.OPEN:
-            self._expect(kind, "websocket.send", "websocket.close")
+            expect(kind, "websocket.send", "websocket.close")
             self._close_or_not(kind, event)
         else:
             raise RuntimeError(f"Unexpected ASGI message '{kind}', after 'websocket.close' or a complete response.")
 
-    def _expect(self, kind: str, *expected: str) -> None:
-        if kind not in expected:
-            names = " or ".join(f"'{name}'" for name in expected)
-            raise RuntimeError(f"Expected ASGI message {names} but got '{kind}'.")
-
     def _answer(self, kind: str, event: Any) -> None:
-        self._expect(kind, "websocket.accept", "websocket.close", "websocket.http.response.start")
+        expect(kind, "websocket.accept", "websocket.close", "websocket.http.response.start")
         if kind == "websocket.accept":
             self._accept(event)
         elif kind == "websocket.http.response.start":
@@ -391,7 +363,7 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self._log("403")
             self._refuse(403, "")
-            self._tell_end(_disconnect(CloseCode.ABNORMAL.value))
+            self._tell_end(disconnect(CloseCode.ABNORMAL.value))
             self._close_transport()
 
     def _close_or_not(self, kind: str, event: Any) -> None:
@@ -418,9 +390,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _take_control(self, event: Event) -> None:
         if isinstance(event, Ping):
-            self._flush_soon()
+            # What a peer asks for without reading it waits in the Connection, which keeps only the last few.
+            if self._is_writable:
+                self._flush_soon()
         elif isinstance(event, Pong):
-            self._receive_pong(event.payload)
+            self._keepalive.receive_pong(event.payload)
         elif isinstance(event, Close):
             self._receive_close(event)
 
@@ -460,6 +434,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _tell_end(self, event: ASGIReceiveEvent) -> None:
         if self._disconnect is None:
             self._disconnect = event
+            self._queue.append(event)
             self._wake()
 
     # Closing
@@ -469,7 +444,7 @@ class WebSocketProtocol(asyncio.Protocol):
         conn.close(code, reason or "")
         self._phase = Phase.ENDED
         self._is_open = False
-        self._tell_end(_disconnect(code, reason))
+        self._tell_end(disconnect(code, reason))
         self._stop_timers()
         self.close_timer = self.loop.call_later(self.close_timeout, self._close_late)
         self._flush()
@@ -488,9 +463,9 @@ class WebSocketProtocol(asyncio.Protocol):
         has_closed = self._phase is Phase.ENDED
         self._is_open = False
         if close.origin == "lost":
-            self._tell_end(_disconnect(close.code))
+            self._tell_end(disconnect(close.code))
             return
-        self._tell_end(_disconnect(close.code, close.reason))
+        self._tell_end(disconnect(close.code, close.reason))
         self._flush()
         if close.origin == "local" and not has_closed:
             self._linger()
@@ -519,42 +494,26 @@ class WebSocketProtocol(asyncio.Protocol):
             self._abort_timer = self.loop.call_later(STALLED, self._abort_if_stalled, unsent)
 
     def _stop_timers(self) -> None:
-        for timer in (self.close_timer, self._abort_timer, self.ping_timer, self._pong_timer):
+        self._keepalive.stop()
+        for timer in (self.close_timer, self._abort_timer):
             if timer is not None:
                 timer.cancel()
-        self.close_timer = self._abort_timer = self.ping_timer = self._pong_timer = None
+        self.close_timer = self._abort_timer = None
 
     # Keepalive
 
-    def _schedule_ping(self) -> None:
-        if self.config.ws_ping_interval:
-            self.ping_timer = self.loop.call_later(self.config.ws_ping_interval, self._ping)
-
-    def _ping(self) -> None:
-        self._ping_payload = new_mask_key()
-        self.ping_sent_at = self.loop.time()
-        cast("Connection", self._connection).ping(self._ping_payload)
+    def _ping(self, payload: bytes) -> None:
+        cast("Connection", self._connection).ping(payload)
         self._flush()
-        if self.config.ws_ping_timeout is None:
-            self._schedule_ping()
-        else:
-            self.ping_timer = None
-            self._pong_timer = self.loop.call_later(self.config.ws_ping_timeout, self._miss_pong)
 
-    def _receive_pong(self, payload: bytes) -> None:
-        if payload == self._ping_payload and self._pong_timer is not None:
-            self._pong_timer.cancel()
-            self._pong_timer = None
-            self._schedule_ping()
-
-    def _miss_pong(self) -> None:
+    def _miss_pong(self) -> bool:
         """The Pong is late; unless it waits behind what the application has not taken, the peer is gone."""
         if self._is_full:
-            self._pong_timer = self.loop.call_later(cast("float", self.config.ws_ping_timeout), self._miss_pong)
-            return
+            return False
         self._trace("WebSocket keepalive ping timeout")
         conn = cast("Connection", self._connection)
         self._take(conn.fail(CloseCode.INTERNAL_ERROR.value, "keepalive ping timeout"))
+        return True
 
     # Output
 
@@ -581,9 +540,3 @@ class WebSocketProtocol(asyncio.Protocol):
         if self.logger.isEnabledFor(TRACE_LOG_LEVEL):
             client = get_remote_addr(self.transport)
             self.logger.log(TRACE_LOG_LEVEL, "%s%s", f"{client[0]}:{client[1]} - " if client else "", text)
-
-
-def _disconnect(code: int, reason: str | None = None) -> ASGIReceiveEvent:
-    if reason is None:
-        return {"type": "websocket.disconnect", "code": code}
-    return {"type": "websocket.disconnect", "code": code, "reason": reason}

@@ -1,0 +1,61 @@
+"""ASGI's words (WebSocket specification 2.4) for what a handshake and a connection say: the scope, headers, the end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Iterable
+
+    from uvicorn._types import ASGIReceiveEvent, WebSocketScope
+    from uvicorn.config import Config
+
+    from ...protocol.handshake import Request
+
+__all__ = ["disconnect", "expect", "headers_of", "scope_of"]
+
+
+def scope_of(
+    request: Request, transport: asyncio.Transport, config: Config, app_state: dict[str, Any]
+) -> WebSocketScope:
+    """What an application is told of the connection and of the request. Text of the request is latin-1."""
+    root_path = config.root_path
+    return {
+        "type": "websocket",
+        "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+        "http_version": request.http_version,
+        "scheme": "wss" if is_ssl(transport) else "ws",
+        "server": get_local_addr(transport),
+        "client": get_remote_addr(transport),
+        "root_path": root_path,
+        "path": root_path + unquote(request.path),
+        "raw_path": (root_path + request.path).encode("latin-1"),
+        "query_string": request.query.encode("latin-1"),
+        "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in request.headers],
+        "subprotocols": request.subprotocols,
+        "state": app_state.copy(),
+        "extensions": {"websocket.http.response": {}},
+    }
+
+
+def headers_of(*pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """ASGI's headers as a handshake wants them."""
+    return [(name.decode("latin-1"), value.decode("latin-1")) for some in pairs for name, value in some]
+
+
+def disconnect(code: int, reason: str | None = None) -> ASGIReceiveEvent:
+    """The last event; without a reason where there was no Close frame."""
+    if reason is None:
+        return {"type": "websocket.disconnect", "code": code}
+    return {"type": "websocket.disconnect", "code": code, "reason": reason}
+
+
+def expect(kind: str, *expected: str) -> None:
+    """Raise RuntimeError where an application sends what it may not send now."""
+    if kind not in expected:
+        names = " or ".join(f"'{name}'" for name in expected)
+        raise RuntimeError(f"Expected ASGI message {names} but got '{kind}'.")
