@@ -3,9 +3,7 @@
 import json
 import os
 import shutil
-import socket
 import ssl
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,12 +16,12 @@ import trustme
 import wscore
 
 from ..cli.conftest import running
+from ..listening import HANGING
 
 ROOT = Path(__file__).parent.parent.parent
 SITE = "chat.example.org"
 # A client whose address is not the proxy's: on Linux all of 127.0.0.0/8 is the loopback interface.
 CLIENT = "127.0.0.2"
-HANGING = 60
 
 APP = """
 import json
@@ -51,12 +49,6 @@ def installed(program: str) -> str:
     if path is None and os.environ.get("CI"):
         pytest.fail(f"{program} is not installed")
     return path or pytest.skip(f"{program} is not installed")
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
 
 
 class Certificate:
@@ -87,28 +79,6 @@ async def serving(folder: Path, *options: object, **keywords: Any) -> AsyncItera
             if entry["event"] == "listening":
                 break
         yield int(entry["addresses"].rpartition(":")[2]) if "unix" not in entry["addresses"] else 0
-
-
-@asynccontextmanager
-async def proxy(port: int, *command: str) -> AsyncIterator[None]:
-    """Run a proxy, in the foreground, from when it listens on `port`."""
-    process = await trio.lowlevel.open_process([*command], stdin=subprocess.DEVNULL)
-    try:
-        with trio.fail_after(HANGING):
-            while True:
-                assert process.poll() is None, "the proxy has ended"
-                try:
-                    stream = await trio.open_tcp_stream("127.0.0.1", port)
-                except OSError:
-                    await trio.sleep(0.02)
-                else:
-                    await stream.aclose()
-                    break
-        yield
-    finally:
-        process.terminate()
-        with trio.CancelScope(shield=True):
-            await process.wait()
 
 
 @asynccontextmanager

@@ -15,7 +15,8 @@ import trio
 import wscore
 
 from ..cli.operating import passing
-from .proxying import CLIENT, HANGING, SITE, Certificate, free_port, installed, proxy, serving, snippet, visiting
+from ..listening import HANGING, free_port, listening
+from .proxying import CLIENT, SITE, Certificate, installed, serving, snippet, visiting
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs more than one loopback address")
 
@@ -60,7 +61,7 @@ async def nginx(folder: Path, certificate: Certificate, upstream: str) -> AsyncI
     around = AROUND_NGINX.format(folder=folder, user="user root;" if os.geteuid() == 0 else "")
     (folder / "nginx.conf").write_text(around, encoding="utf-8")
     command = (program, "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", "stderr", "-g", "daemon off;")
-    async with proxy(port, *command):
+    async with listening(port, *command):
         yield port
 
 
@@ -75,7 +76,7 @@ async def haproxy(folder: Path, certificate: Certificate, name: str, upstream: i
     }
     (folder / "haproxy.cfg").write_text(snippet(name, replacements), encoding="utf-8")
     (folder / "admin.cfg").write_text(f"global\n    stats socket {folder}/admin\n", encoding="utf-8")
-    async with proxy(port, program, "-db", "-f", str(folder / "haproxy.cfg"), "-f", str(folder / "admin.cfg")):
+    async with listening(port, program, "-db", "-f", str(folder / "haproxy.cfg"), "-f", str(folder / "admin.cfg")):
         yield port
 
 

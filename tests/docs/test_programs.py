@@ -2,7 +2,6 @@
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -15,10 +14,10 @@ import trio
 import wscore
 
 from ..cli.conftest import running
+from ..listening import HANGING, free_port, listening
 from .pages import ROOT, Block, all_blocks, blocks_of, marked
 
 PYTHON = all_blocks("python")
-HANGING = 60
 
 
 def after(block: Block) -> str:
@@ -59,34 +58,12 @@ def test_every_program_is_well_typed(tmp_path: Path) -> None:
 # Servers
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
 async def started(code: str) -> AsyncIterator[str]:
     """Run a program that serves on port 8765, on another one; its address, once it listens."""
     port = free_port()
-    code = code.replace("8765", str(port))
-    process = await trio.lowlevel.open_process([sys.executable, "-W", "error", "-c", code])
-    try:
-        with trio.fail_after(HANGING):
-            while True:
-                assert process.poll() is None, "the server has ended"
-                try:
-                    stream = await trio.open_tcp_stream("127.0.0.1", port)
-                except OSError:
-                    await trio.sleep(0.02)
-                else:
-                    await stream.aclose()
-                    break
-            yield f"ws://127.0.0.1:{port}/"
-    finally:
-        process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
+    async with listening(port, sys.executable, "-W", "error", "-c", code.replace("8765", str(port))):
+        yield f"ws://127.0.0.1:{port}/"
 
 
 async def test_a_handler_echoes() -> None:

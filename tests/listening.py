@@ -1,0 +1,43 @@
+"""A program that listens, in a process of its own: on which port, from when, and that nothing of it stays behind."""
+
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+HANGING = 60
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port: int = listener.getsockname()[1]
+        return port
+
+
+@asynccontextmanager
+async def listening(port: int, *command: str) -> AsyncIterator[None]:
+    """Run it, from when it listens on `port` to the end of the block."""
+    process = await trio.lowlevel.open_process([*command], stdin=subprocess.DEVNULL)
+    try:
+        with trio.fail_after(HANGING):
+            await _until_listening(port, process)
+        yield
+    finally:
+        process.terminate()  # so that it can end processes of its own
+        with trio.move_on_after(HANGING, shield=True):
+            await process.wait()
+        process.kill()
+
+
+async def _until_listening(port: int, process: trio.Process) -> None:
+    while process.poll() is None:
+        try:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+        except OSError:
+            await trio.sleep(0.02)
+        else:
+            await stream.aclose()
+            return
+    raise AssertionError(f"it has ended with status {process.returncode}")
