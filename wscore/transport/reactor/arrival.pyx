@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """Connections that are no WebSockets yet: listening sockets, and what comes in.
 
 Decides how connections are accepted, how many in a turn, and what happens when the system has no descriptors left.

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """The reactor: one poller, one receive buffer and one timer wheel for all connections of a Trio run.
 
 Decides what happens in a turn, in which order, and when a turn is over: Trio waits for the poller's descriptor, then
@@ -9,6 +10,9 @@ bytes mean.
 A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. Sources
 that call what may take long look at the time themselves. Where events come within microseconds of waiting for them, the
 next are looked out for, for as long, at the end of the turn and before Trio waits: to wait and be woken takes as long.
+
+A reactor and all that is on it belong to the thread of its Trio run, and have no lock: where there is no GIL to hold
+other threads off, a WebSocket that one of them calls says so.
 
 An instrument of Trio's must wake no task, since Trio has made up by then how long it will wait: what is found out
 while flushing there, and needs more than the flush, waits for the next turn, which an alarm brings about.

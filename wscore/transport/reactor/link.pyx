@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """One connection on the reactor: what is done for each message, and when the slower parts have their turn.
 
 Decides nothing about RFC 6455, which is `Connection`'s, nor about what callers see, which is `Endpoint`'s and
@@ -35,6 +36,7 @@ from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_da
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
 from wscore.codec.native.reader cimport STOP_NEED_DATA
 from wscore.codec.native.text cimport utf8_size
+from wscore.transport.reactor.pace cimport is_another_thread
 from wscore.transport.reactor.wire cimport Wire
 
 __all__ = ["Link", "Terms", "iterate_fast"]
@@ -181,6 +183,7 @@ cdef class Link(Wire):
             WebSocket._deliver(self, event)
 
     def receive(self):
+        _stay_in_thread(self)
         if self.inbox is not None:
             return WebSocket.receive(self)
         return _new_receive(self, False)
@@ -189,6 +192,7 @@ cdef class Link(Wire):
         return self
 
     def __anext__(self):
+        _stay_in_thread(self)
         if self.inbox is not None:
             return WebSocket.__anext__(self)
         return _new_receive(self, True)
@@ -206,11 +210,13 @@ cdef class Link(Wire):
     # Sending
 
     def send(self, message, *, compress=None):
+        _stay_in_thread(self)
         if compress is not None:
             return WebSocket.send(self, message, compress=compress)
         return _new_send(self, message)
 
     def send_nowait(self, message, *, compress=None):
+        _stay_in_thread(self)
         if compress is None and self.goes_at_once(message):
             self.add(message)
             return True
@@ -381,6 +387,13 @@ include "receiving.pxi"
 
 
 # Sending
+
+cdef inline int _stay_in_thread(Link self) except -1:
+    """A connection has no lock: like all of a Trio run it belongs to one thread."""
+    if is_another_thread(self.terms.pace.thread):
+        raise RuntimeError("a WebSocket belongs to the thread of its Trio run: trio.from_thread calls from another")
+    return 0
+
 
 cdef int _flush_frames(Link self) except -1:
     """Send from the Writer's own memory."""

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """The pace of a Trio run, compiled: `trio_glue.Pace` says what it is for, and is its twin."""
 
 cimport cython
@@ -61,6 +62,7 @@ cdef class Pace:
         self.is_cancelled = is_cancelled
         self.by_attribute = is_cancelled is is_cancelled_by_attribute
         self.run_context = current_run_context()
+        self.thread = this_thread()
         self.status_at = self.cancelled_at = -1
         if self.by_attribute:
             _find_slots(self, self.current_task())

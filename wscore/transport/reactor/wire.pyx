@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """A connected socket on the reactor, with TLS where there is TLS.
 
 Decides how bytes move: what the system does not take at once waits in a backlog, in the order of the calls; reading can
