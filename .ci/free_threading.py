@@ -29,8 +29,9 @@ THREADS = [
     "tests/codec/test_threads.py",
     "tests/protocol/test_connection_threads.py",
     "tests/server/test_trio_runs_in_threads.py",
+    "tests/adapters/asyncio/test_asyncio_threads.py",
 ]
-TESTS = ["tests/codec", "tests/protocol", "tests/transport", "-q"]
+TESTS = ["tests/codec", "tests/protocol", "tests/transport", *THREADS[2:], "-q"]
 # A caller's bytearray may be written to while we read it: that race is the caller's.
 CALLERS = "race:bytearray\nrace:memory_ass_sub\n"
 

@@ -1,3 +1,4 @@
+# cython: freethreading_compatible=True
 """The compiled twin of `pure_link`: what happens with every message, between the transport and the user.
 
 It decides what the twin does, in the same order. Beyond that it calls Reader and Writer at C level, and gives output to
