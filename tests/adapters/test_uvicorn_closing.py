@@ -16,7 +16,7 @@ from ..raw import Raw
 from ..wire import BINARY, CLOSE, PING, PONG, TEXT, Frame, close_payload, from_client
 from .asgi_server import HANGING, Event, Receive, Record, Running, Send, echo, serving, until_the_end
 
-adapter = pytest.importorskip("wscore.adapters.uvicorn.protocol")
+adapter = pytest.importorskip("wscore.adapters.uvicorn")
 
 
 async def opened(running: Running) -> Raw:
@@ -211,7 +211,7 @@ async def test_peer_that_reads_nothing_is_given_up(monkeypatch: pytest.MonkeyPat
     async def talk(receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "bytes": bytes(1 << 24)})
 
-    monkeypatch.setattr(adapter, "STALLED", 0.1)
+    monkeypatch.setattr("wscore.adapters.uvicorn.leaving.STALLED", 0.1)
     monkeypatch.setattr(adapter.WebSocketProtocol, "close_timeout", 0.1)
     with serving(Record(talk)) as running:
         raw = await opened(running)
@@ -223,7 +223,7 @@ async def test_slow_peer_has_the_time_that_it_needs(monkeypatch: pytest.MonkeyPa
     async def talk(receive: Receive, send: Send) -> None:
         await send({"type": "websocket.send", "bytes": bytes(1 << 22)})
 
-    monkeypatch.setattr(adapter, "STALLED", 1.0)
+    monkeypatch.setattr("wscore.adapters.uvicorn.leaving.STALLED", 1.0)
     monkeypatch.setattr(adapter.WebSocketProtocol, "close_timeout", 0.1)
     with serving(Record(talk)) as running:
         raw = await opened(running)
@@ -472,5 +472,5 @@ async def test_nothing_stays_behind() -> None:
             protocol = await running.in_loop(lambda: running.protocol)
         await running.until(lambda: not running.server.server_state.connections)
         await running.until(lambda: not running.server.server_state.tasks)
-        assert [protocol.close_timer, protocol._abort_timer, protocol._keepalive.timer] == [None] * 3
+        assert [protocol.close_timer, protocol._leaving.timer, protocol._keepalive.timer] == [None] * 3
         assert protocol._connection.state is State.CLOSED

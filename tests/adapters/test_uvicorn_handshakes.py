@@ -282,7 +282,7 @@ async def test_frames_before_the_answer_are_kept(each_uvicorn: dict[str, str]) -
         await raw.ask()
         await running.until(has_begun.is_set)
         await raw.say(TEXT, b"one")
-        await running.until(lambda: running.protocol._early)
+        await running.until(lambda: running.protocol._opening.early)
         await raw.say(TEXT, b"two")
         await running.in_loop(may_accept.set)
         await raw.head()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -16,7 +17,18 @@ if TYPE_CHECKING:
 
     from ...protocol.handshake import Request
 
-__all__ = ["disconnect", "expect", "headers_of", "scope_of"]
+__all__ = ["Phase", "disconnect", "expect", "headers_of", "scope_of"]
+
+
+class Phase(enum.Enum):
+    """What the application has said."""
+
+    CONNECTING = "connecting"
+    OPEN = "open"
+    REFUSING = "refusing"
+    """It has begun a response, and not completed it."""
+    ENDED = "ended"
+    """It has closed, or completed the response."""
 
 
 def scope_of(

@@ -11,7 +11,6 @@ What arrives goes through one queue. If it is full, or if a `Connection` has mor
 from __future__ import annotations
 
 import asyncio
-import enum
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -28,40 +27,25 @@ from uvicorn.protocols.utils import (
 from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode, DeflatePool
 from ...protocol.connection import Connection
 from ...protocol.events import Close, Event, Ping, Pong
-from ...protocol.handshake import Accept, Refuse, Request, ServerHandshake
-from ...protocol.refusal import StreamedRefusal
-from .asgi import disconnect, expect, headers_of, scope_of
+from ...protocol.handshake import Request
+from .asgi import Phase, disconnect, expect, headers_of, scope_of
 from .keepalive import Keepalive
+from .leaving import Leaving
+from .opening import Opening
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, WebSocketScope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
 __all__ = ["WebSocketProtocol"]
 
-# More than uvicorn's HTTP protocols let through: they hold the limits of a head.
-MAX_HEAD_SIZE = 1 << 20
-MAX_HEADERS = 1 << 16
 # Output that is not passed on to the transport before the loop turns.
 MAX_OUTPUT = 1 << 16
-# Seconds in which we read and discard, so that a Close frame that says what was wrong is not lost in a reset.
-LINGER = 2.0
-# Seconds in which a peer must have read something of what is left when the transport is closed.
-STALLED = 5.0
 
 _pools: WeakKeyDictionary[ServerState, DeflatePool] = WeakKeyDictionary()
-
-
-class Phase(enum.Enum):
-    """What the application has said."""
-
-    CONNECTING = "connecting"
-    OPEN = "open"
-    REFUSING = "refusing"
-    """It has begun a response, and not completed it."""
-    ENDED = "ended"
-    """It has closed, or completed the response."""
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -92,13 +76,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self.app_state = app_state
         self.transport: asyncio.Transport
         self.scope: WebSocketScope
-        # The opening handshake, and the response that the application gives in its place.
-        policy = self.compression if config.ws_per_message_deflate else None
-        self._handshake = ServerHandshake(compression=policy, max_head_size=MAX_HEAD_SIZE, max_headers=MAX_HEADERS)
-        self._refusal: StreamedRefusal | None = None
-        self._early: list[bytes] = []
+        self._opening = Opening(self.compression if config.ws_per_message_deflate else None)
         self._phase = Phase.CONNECTING
-        # After it.
         self._connection: Connection | None = None
         self._is_open = False  # the application may send messages
         self._is_lost = False
@@ -116,8 +95,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._writable.set()
         self._is_writable = True
         # Deadlines.
-        self.close_timer: asyncio.TimerHandle | None = None
-        self._abort_timer: asyncio.TimerHandle | None = None
+        self.close_timer: asyncio.TimerHandle | None = None  # while the peer's Close frame is awaited
+        self._leaving: Leaving
         self._keepalive = Keepalive(
             self.loop, config.ws_ping_interval, config.ws_ping_timeout, self._ping, self._miss_pong
         )
@@ -126,6 +105,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        self._leaving = Leaving(self.loop, self.transport)
         self.server_state.connections.add(self)  # type: ignore[arg-type,unused-ignore]
         self._trace("WebSocket connection made")
 
@@ -157,6 +137,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.server_state.connections.discard(self)  # type: ignore[arg-type,unused-ignore]
         self._trace("WebSocket connection lost")
         self._stop_timers()
+        self._leaving.stop()
         # asyncio does not resume a transport that is lost.
         self.resume_writing()
         if self._connection is None:
@@ -178,17 +159,18 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _receive_early(self, data: bytes) -> None:
         """The head of the request, and what comes before it is answered."""
-        if self._handshake.request is not None:
-            self._early.append(data)
+        came = self._opening.receive_data(data)
+        if came is None:
             self._read_on(False)
-            return
-        answer = self._handshake.receive_data(data)
-        if isinstance(answer, Request):
-            self._start(answer)
-        elif answer is not None:
+        elif isinstance(came, Request):
+            self._start(came)
+        else:
             self._phase = Phase.ENDED
-            self.transport.write(self._handshake.data_to_send())
+            self._write_answer()
             self._close_transport()
+
+    def _write_answer(self) -> None:
+        self.transport.write(self._opening.data_to_send())
 
     def _start(self, request: Request) -> None:
         self.scope = scope_of(request, self.transport, self.config, self.app_state)
@@ -198,10 +180,9 @@ class WebSocketProtocol(asyncio.Protocol):
         task.add_done_callback(self.server_state.tasks.discard)
 
     def _accept(self, event: Any) -> None:
-        headers = headers_of(self.server_state.default_headers, event.get("headers", ()))
-        self._handshake.answer(Accept(event.get("subprotocol") or None, headers))
+        deflate = self._opening.accept(event.get("subprotocol") or None, self._headers(event.get("headers", ())))
         self._log("[accepted]")
-        self.transport.write(self._handshake.data_to_send())
+        self._write_answer()
         self._phase = Phase.OPEN
         self._is_open = True
         self._connection = Connection(
@@ -209,11 +190,11 @@ class WebSocketProtocol(asyncio.Protocol):
             max_message_size=self.config.ws_max_size,
             max_fragments=self.max_fragments,
             compression=self.compression,
-            compression_pool=self._pool() if self._handshake.deflate else None,
-            deflate=self._handshake.deflate,
+            compression_pool=None if deflate is None else self._pool(),
+            deflate=deflate,
         )
         self._keepalive.start()
-        early = self._handshake.rest + b"".join(self._early)
+        early = self._opening.early
         if early:
             self._read_on(True)
             self.data_received(early)
@@ -224,24 +205,26 @@ class WebSocketProtocol(asyncio.Protocol):
             pool = _pools[self.server_state] = DeflatePool()
         return pool
 
+    def _headers(self, own: Iterable[tuple[bytes, bytes]] = ()) -> list[tuple[str, str]]:
+        return headers_of(self.server_state.default_headers, own)
+
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer with a response of our own, unless the application has begun one; the application may go."""
-        is_answered = self._refusal is not None and self._refusal.begun
-        if self._phase is not Phase.ENDED and not is_answered and not self._is_lost:
-            self._handshake.answer(Refuse(status, sentence, headers_of(self.server_state.default_headers)))
-            self.transport.write(self._handshake.data_to_send())
+        if not self._is_lost:
+            self._opening.refuse(status, sentence, self._headers())
+            self._write_answer()
         self._phase = Phase.ENDED
 
     def _begin_response(self, event: Any) -> None:
-        headers = headers_of(self.server_state.default_headers, event.get("headers", ()))
-        self._refusal = StreamedRefusal(event["status"], headers)
+        self._opening.begin_response(event["status"], self._headers(event.get("headers", ())))
         self._log(str(event["status"]))
         self._phase = Phase.REFUSING
-        self.transport.write(self._refusal.start())
+        self._write_answer()
 
-    def _continue_response(self, refusal: StreamedRefusal, event: Any) -> None:
-        self.transport.write(refusal.body(event.get("body", b""), more=event.get("more_body", False)))
-        if refusal.complete:
+    def _continue_response(self, event: Any) -> None:
+        is_complete = self._opening.continue_response(event.get("body", b""), event.get("more_body", False))
+        self._write_answer()
+        if is_complete:
             self._phase = Phase.ENDED
             self._tell_end(disconnect(CloseCode.ABNORMAL.value))
             self._close_transport()
@@ -334,8 +317,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._has_written = True
             self._flush()
         elif not self._flush_is_due:
-            self._flush_is_due = True
-            self.loop.call_soon(self._flush)
+            self._flush_soon()
         elif conn.writer.pending > MAX_OUTPUT:
             self._flush()
 
@@ -347,7 +329,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._answer(kind, event)
         elif self._phase is Phase.REFUSING:
             expect(kind, "websocket.http.response.body")
-            self._continue_response(cast("StreamedRefusal", self._refusal), event)
+            self._continue_response(event)
         elif self._phase is Phase.OPEN:
             expect(kind, "websocket.send", "websocket.close")
             self._close_or_not(kind, event)
@@ -446,17 +428,13 @@ class WebSocketProtocol(asyncio.Protocol):
         self._is_open = False
         self._tell_end(disconnect(code, reason))
         self._stop_timers()
-        self.close_timer = self.loop.call_later(self.close_timeout, self._close_late)
+        self.close_timer = self.loop.call_later(self.close_timeout, self._close_transport)
         self._flush()
         while conn.has_rest:
             self._discard(conn.receive_data(b""))
         if self._is_full:
             self._is_full = False
             self._read_on(True)
-
-    def _close_late(self) -> None:
-        self.close_timer = None
-        self._close_transport()
 
     def _receive_close(self, close: Close) -> None:
         """The connection has ended, whoever began."""
@@ -468,37 +446,22 @@ class WebSocketProtocol(asyncio.Protocol):
         self._tell_end(disconnect(close.code, close.reason))
         self._flush()
         if close.origin == "local" and not has_closed:
-            self._linger()
+            # The peer may be sending, and is to read why.
+            self._stop_timers()
+            self._leaving.linger()
         else:
             self._close_transport()
 
-    def _linger(self) -> None:
-        """We failed the connection: the peer may be sending, and is to read why (RFC 9112 section 9.6)."""
-        self._stop_timers()
-        if self.transport.can_write_eof():
-            self.transport.write_eof()
-        self.close_timer = self.loop.call_later(LINGER, self._close_late)
-
     def _close_transport(self) -> None:
-        """Close once all is written, and give up a peer that does not read it."""
         self._stop_timers()
-        self.transport.close()
         if not self._is_lost:
-            self._abort_timer = self.loop.call_later(STALLED, self._abort_if_stalled, None)
-
-    def _abort_if_stalled(self, before: int | None) -> None:
-        unsent = self.transport.get_write_buffer_size()
-        if before is not None and unsent >= before:
-            self.transport.abort()
-        else:
-            self._abort_timer = self.loop.call_later(STALLED, self._abort_if_stalled, unsent)
+            self._leaving.close()
 
     def _stop_timers(self) -> None:
         self._keepalive.stop()
-        for timer in (self.close_timer, self._abort_timer):
-            if timer is not None:
-                timer.cancel()
-        self.close_timer = self._abort_timer = None
+        if self.close_timer is not None:
+            self.close_timer.cancel()
+            self.close_timer = None
 
     # Keepalive
 
