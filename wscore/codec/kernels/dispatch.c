@@ -37,6 +37,11 @@ static int leaf(int number, int index, int bit) {
 static int has_ssse3(void) { return leaf(1, 2, 9); }
 /* AVX also needs an operating system that saves its registers. */
 static int has_avx2(void) { return leaf(1, 2, 27) && (saved_registers() & 6) == 6 && leaf(7, 1, 5); }
+/* F, BW, VL, VBMI and VBMI2; POPCNT and BMI2 are older, but a virtual machine may hide them. */
+static int has_avx512(void) {
+    return has_avx2() && (saved_registers() & 0xe6) == 0xe6 && leaf(7, 1, 16) && leaf(7, 1, 30) && leaf(7, 1, 31) &&
+           leaf(7, 2, 1) && leaf(7, 2, 6) && leaf(1, 2, 23) && leaf(7, 1, 8);
+}
 #endif
 
 static int always(void) { return 1; }
@@ -46,6 +51,7 @@ static const struct {
     int (*available)(void);
 } variants[] = {
 #if WSCORE_X86
+    {&wscore_avx512, has_avx512},
     {&wscore_avx2, has_avx2},
     {&wscore_ssse3, has_ssse3},
 #elif WSCORE_NEON

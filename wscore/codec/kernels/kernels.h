@@ -12,7 +12,7 @@
 
 #define WIDEST_UCS1 0xc4 /* the least lead byte of characters from U+0100 on */
 #define WIDEST_UCS2 0xf0 /* and of those from U+10000 on */
-#define WSCORE_SLACK 32 /* bytes behind their result that the encoders may write */
+#define WSCORE_SLACK 64 /* bytes behind their result that the encoders may write */
 
 struct kernels {
     const char *name;
@@ -63,7 +63,7 @@ uint32_t wscore_rotate_key(uint32_t key, size_t offset);
     };
 
 /* The variants that this build has, NULL at the end; those that this processor has come first in order of preference. */
-extern const struct kernels wscore_scalar, wscore_ssse3, wscore_avx2, wscore_neon;
+extern const struct kernels wscore_scalar, wscore_ssse3, wscore_avx2, wscore_avx512, wscore_neon;
 const struct kernels *wscore_kernels_best(void);
 /* The variant called `name`, or the n-th; NULL if there is none or the processor lacks it. */
 const struct kernels *wscore_kernels_named(const char *name);

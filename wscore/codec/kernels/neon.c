@@ -119,6 +119,8 @@ WSCORE_INLINE size_t v_sum_8(V v) { return vaddlvq_u8(v); }
 WSCORE_INLINE uint8_t v_greatest_8(V v) { return vmaxvq_u8(v); }
 
 #include "vector.h"
+#include "decode.h"
+#include "encode.h"
 
 WSCORE_VARIANT(neon)
 #endif

@@ -36,14 +36,11 @@ WSCORE_INLINE size_t v_sum_8(V v) {
     V sums = _mm_sad_epu8(v, x_zero());
     return (size_t)(_mm_cvtsi128_si32(sums) + _mm_cvtsi128_si32(x_high_8(sums)));
 }
-WSCORE_INLINE uint8_t v_greatest_8(V v) {
-    v = _mm_max_epu8(v, _mm_srli_si128(v, 8));
-    v = _mm_max_epu8(v, _mm_srli_si128(v, 4));
-    v = _mm_max_epu8(v, _mm_srli_si128(v, 2));
-    return (uint8_t)_mm_cvtsi128_si32(_mm_max_epu8(v, _mm_srli_si128(v, 1)));
-}
+#define v_greatest_8 x_greatest_8
 
 #include "vector.h"
+#include "decode.h"
+#include "encode.h"
 
 WSCORE_VARIANT(ssse3)
 WSCORE_TARGET_END

@@ -100,19 +100,24 @@ WSCORE_INLINE int scan_block(V *last, const uint8_t *src) {
     return v_is_zero(errors);
 }
 
+/* The last bytes of a text, with zeros behind them. */
+#ifndef copy_end
+WSCORE_INLINE void copy_end(uint8_t *block, const uint8_t *src, size_t size) {
+    memset(block, 0, BLOCK);
+    memcpy(block, src, size);
+}
+#endif
+
 static size_t utf8_scan(const uint8_t *src, size_t size) {
     V last = v_zero();
     size_t at = 0;
     size -= wscore_utf8_incomplete(src, size);
     for (; at + BLOCK <= size && scan_block(&last, src + at); at += BLOCK) {}
     if (at + BLOCK > size && at < size) {
-        uint8_t end[BLOCK] = {0};
-        memcpy(end, src + at, size - at);
+        uint8_t end[BLOCK];
+        copy_end(end, src + at, size - at);
         if (scan_block(&last, end)) return size;
     }
     /* What is wrong may be in the character that lies across the end of the last good block. */
     return at - wscore_utf8_incomplete(src, at);
 }
-
-#include "decode.h"
-#include "encode.h"

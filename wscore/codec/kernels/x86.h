@@ -71,3 +71,9 @@ WSCORE_INLINE size_t x_sum_16(X v) {
     v = _mm_add_epi32(v, _mm_srli_si128(v, 8));
     return (uint32_t)_mm_cvtsi128_si32(_mm_add_epi32(v, _mm_srli_si128(v, 4)));
 }
+WSCORE_INLINE uint8_t x_greatest_8(X v) {
+    v = _mm_max_epu8(v, _mm_srli_si128(v, 8));
+    v = _mm_max_epu8(v, _mm_srli_si128(v, 4));
+    v = _mm_max_epu8(v, _mm_srli_si128(v, 2));
+    return (uint8_t)_mm_cvtsi128_si32(_mm_max_epu8(v, _mm_srli_si128(v, 1)));
+}
