@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from functools import cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ __all__ = ["mask", "mask_inplace", "new_mask_key"]
 KEY_BLOCK = 4096
 
 # From this size on tables are faster than integers.
-WORTH_TRANSLATING = 3 << 12
+WORTH_TRANSLATING = 512
 EVERY_BYTE = bytes(range(256))
 
 
@@ -74,10 +75,19 @@ def xor(data: bytes | memoryview, key: bytes) -> bytes:
 
 def _translate(data: bytes | memoryview, key: bytes) -> bytes:
     """Every fourth byte at a time: four tables, but no conversion to an integer and back."""
+    tables = _tables()
     masked = bytearray(data)
-    for i in range(4):
-        masked[i::4] = masked[i::4].translate(xor(EVERY_BYTE, key[i : i + 1] * 4))
+    masked[::4] = masked[::4].translate(tables[key[0]])
+    masked[1::4] = masked[1::4].translate(tables[key[1]])
+    masked[2::4] = masked[2::4].translate(tables[key[2]])
+    masked[3::4] = masked[3::4].translate(tables[key[3]])
     return bytes(masked)
+
+
+@cache
+def _tables() -> list[bytes]:
+    """For each byte of a key what becomes of every byte: 64 KiB, for those who need them."""
+    return [xor(EVERY_BYTE, bytes([byte]) * 4) for byte in EVERY_BYTE]
 
 
 class _KeyPool(threading.local):
