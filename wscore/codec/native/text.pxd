@@ -25,6 +25,8 @@ cdef inline str decode_with(const Kernels* kernels, const uint8_t* data, Py_ssiz
     cdef size_t chars
     cdef uint8_t widest
     cdef bint valid
+    if size == 0:  # and `data` may be NULL, which memcpy must not get
+        return ""
     kernels.utf8_measure(data, size, &chars, &widest)
     if widest < 0x80:
         text = PyUnicode_New(size, 0x7F)
