@@ -1,6 +1,7 @@
 """Which layer may import what. One table, third-party packages included; whatever is not in it fails."""
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -228,6 +229,16 @@ def test_modules_import_each_other_in_no_circle() -> None:
         for module, path in MODULES.items()
     }
     assert len(list(TopologicalSorter(graph).static_order())) >= len(MODULES)
+
+
+@pytest.mark.parametrize("pure", ["1", ""])
+def test_the_codec_loads_nothing_that_takes_longer_than_itself(pure: str) -> None:
+    """Run without `site`, through which other packages that are installed may load anything."""
+    program = "import sys; import wscore.codec; print(*{'typing', 're', 'contextlib', 'inspect'} & set(sys.modules))"
+    env = {"PYTHONPATH": str(ROOT), "WSCORE_PURE": pure}
+    command = [sys.executable, "-S", "-c", program]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, env=os.environ | env)
+    assert run.stdout.strip() == ""
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,10 @@ embeds the codec or `Connection` pays neither for Trio nor for the server: `from
 codec and the protocol, `wscore.serve` loads the transport.
 """
 
-from typing import TYPE_CHECKING
 
 from wscore._version import __version__
+
+TYPE_CHECKING = False
 
 __all__ = [
     "CLIENT",

@@ -7,14 +7,17 @@ library that compresses, with its version.
 """
 
 import importlib
-import importlib.util
 import os
 import warnings
-from typing import TYPE_CHECKING
+from importlib.machinery import PathFinder
 
+from . import native
 from .errors import Defect, DefectError, LocalProtocolError
 from .messages import MESSAGE_OVERHEAD, Piece, Prepared, Stop
 from .opcodes import CLIENT, SERVER, CloseCode, Opcode, Role, is_sendable_close_code
+
+# `typing` takes longer to load than the whole codec, and is imported by nothing here; nor is what needs `contextlib`.
+TYPE_CHECKING = False
 
 __all__ = [
     "CLIENT",
@@ -74,7 +77,7 @@ def _load_error() -> str | None:
 
 
 def _is_built() -> bool:
-    return importlib.util.find_spec(".native.masking", __package__) is not None
+    return PathFinder.find_spec(f"{native.__name__}.masking", native.__path__) is not None
 
 
 LOAD_ERROR: str | None = None

@@ -6,7 +6,9 @@ protocol layer take their `Defect` from here. A defect is the peer's fault and c
 bytes (RFC 6455 section 5.5).
 """
 
-from typing import NamedTuple
+from __future__ import annotations
+
+from collections import namedtuple
 
 from .opcodes import CloseCode
 
@@ -19,9 +21,10 @@ class LocalProtocolError(Exception):
     """
 
 
-class Defect(NamedTuple):
+class Defect(namedtuple("Defect", ("code", "sentence"))):
     """A rule that the peer broke: the close code that the RFC names, and one sentence for the Close frame."""
 
+    __slots__ = ()
     code: int
     sentence: str
 

@@ -3,7 +3,12 @@ stopped.
 """
 
 import enum
-from typing import Protocol
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+else:
+    Protocol = object
 
 __all__ = ["MESSAGE_OVERHEAD", "Piece", "Prepared", "Stop"]
 

@@ -3,8 +3,13 @@
 Decides which close codes may stand in a Close frame. Knows nothing of frames or states.
 """
 
+from __future__ import annotations
+
 import enum
-from typing import Final
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
 
 __all__ = ["CLIENT", "SERVER", "CloseCode", "Opcode", "Role", "is_sendable_close_code"]
 

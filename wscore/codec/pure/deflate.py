@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
 from ..errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 from .masking import flat_view
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 

@@ -6,11 +6,11 @@ Decides how a header is written: lengths in the fewest bytes. Knows nothing of m
 from __future__ import annotations
 
 from struct import Struct
-from typing import TYPE_CHECKING
 
 from ..opcodes import Opcode
 from .masking import flat_view, mask
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 

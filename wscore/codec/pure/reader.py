@@ -11,7 +11,6 @@ of fragments, size of the message. With the payload, as it comes: DEFLATE, size 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from .. import errors
 from ..errors import Defect, DefectError
@@ -21,6 +20,7 @@ from .frames import MAX_CONTROL_PAYLOAD
 from .masking import flat_view, xor
 from .utf8 import TextDecoder
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 

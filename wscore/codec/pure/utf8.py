@@ -7,10 +7,10 @@ split.
 from __future__ import annotations
 
 from encodings.utf_8 import IncrementalDecoder
-from typing import TYPE_CHECKING
 
 from .masking import flat_view
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 

@@ -7,13 +7,12 @@ before the next begins.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from ..errors import LocalProtocolError
 from ..opcodes import CLIENT, Opcode, Role
 from .frames import MAX_CONTROL_PAYLOAD, frame_header
 from .masking import flat_view, new_mask_key, xor
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
