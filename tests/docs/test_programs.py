@@ -145,6 +145,10 @@ async def test_the_chat_is_served(tmp_path: Path) -> None:
             assert await ada.receive() == "hello"
             await bob.send("who is there?")
             assert await ada.receive() == "who is there?"
+            bob.abort()
+            for message in ("still here", "and here"):
+                await ada.send(message)
+                assert await ada.receive() == message
         with pytest.raises(wscore.HandshakeError, match="404"):
             async with wscore.connect(f"{url}/elsewhere"):
                 pass
