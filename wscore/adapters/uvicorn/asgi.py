@@ -6,7 +6,13 @@ import enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from uvicorn.protocols.utils import get_local_addr, get_remote_addr, is_ssl
+from uvicorn.protocols.utils import (
+    get_client_addr,
+    get_local_addr,
+    get_path_with_query_string,
+    get_remote_addr,
+    is_ssl,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -17,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...protocol.handshake import Request
 
-__all__ = ["Phase", "disconnect", "expect", "headers_of", "scope_of"]
+__all__ = ["Phase", "disconnect", "expect", "headers_of", "line_of", "scope_of"]
 
 
 class Phase(enum.Enum):
@@ -52,6 +58,11 @@ def scope_of(
         "state": app_state.copy(),
         "extensions": {"websocket.http.response": {}},
     }
+
+
+def line_of(scope: WebSocketScope) -> str:
+    """How uvicorn's log names a request."""
+    return f'{get_client_addr(scope)} - "WebSocket {get_path_with_query_string(scope)}"'
 
 
 def headers_of(*pairs: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -17,18 +17,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from weakref import WeakKeyDictionary
 
 from uvicorn.logging import TRACE_LOG_LEVEL
-from uvicorn.protocols.utils import (
-    ClientDisconnected,
-    get_client_addr,
-    get_path_with_query_string,
-    get_remote_addr,
-)
+from uvicorn.protocols.utils import ClientDisconnected, get_remote_addr
 
 from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode, DeflatePool
 from ...protocol.connection import Connection
 from ...protocol.events import Close, Event, Ping, Pong
 from ...protocol.handshake import Request
-from .asgi import Phase, disconnect, expect, headers_of, scope_of
+from .asgi import Phase, disconnect, expect, headers_of, line_of, scope_of
 from .keepalive import Keepalive
 from .leaving import Leaving
 from .opening import Opening
@@ -496,8 +491,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self.loop.call_soon(self._flush)
 
     def _log(self, outcome: str) -> None:
-        client, path = get_client_addr(self.scope), get_path_with_query_string(self.scope)
-        self.logger.info('%s - "WebSocket %s" %s', client, path, outcome)
+        self.logger.info("%s %s", line_of(self.scope), outcome)
 
     def _trace(self, text: str) -> None:
         if self.logger.isEnabledFor(TRACE_LOG_LEVEL):
