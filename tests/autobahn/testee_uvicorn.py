@@ -1,5 +1,6 @@
 """uvicorn with our adapter, which Autobahn's wstest examines: an echo on the port named by the first argument."""
 
+import os
 import sys
 from typing import Any
 
@@ -7,6 +8,7 @@ import uvicorn
 from testee_limits import LIMITS
 
 from wscore.adapters.uvicorn import WebSocketProtocol
+from wscore.codec import IMPLEMENTATION
 
 
 class Testee(WebSocketProtocol):
@@ -20,6 +22,8 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         await send({**event, "type": "websocket.send"})
 
 
+if not os.environ.get("WSCORE_PURE") and IMPLEMENTATION != "native":
+    sys.exit("the compiled codec is not built")
 uvicorn.run(
     echo,
     port=int(sys.argv[1]),
