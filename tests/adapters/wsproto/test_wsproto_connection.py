@@ -103,6 +103,15 @@ def test_sending_frames_by_the_letter(peers, connection):
         )
 
 
+@pytest.mark.parametrize("size", [0, 1023, 1024, 70_000])
+def test_texts_of_any_size_are_utf8(peers, connection, size):
+    for text in ("x" * size, "é" * size):
+        [frame] = decode(connection.send(TextMessage(text)))
+        assert (frame.opcode, frame.payload) == (TEXT, text.encode())
+    with pytest.raises(UnicodeEncodeError):
+        connection.send(TextMessage("x" * size + "\ud800"))
+
+
 def test_what_cannot_be_sent_is_an_error_and_sends_nothing(connection):
     connection.send(TextMessage("text", message_finished=False))
     for event in (BytesMessage(b"bytes"), Message(5), Message({})):
@@ -258,7 +267,8 @@ def test_what_was_read_is_not_kept_where_something_always_is_left(peers, connect
     for _ in range(1000):
         assert next(connection.events()) == Ping(b"x" * 125)
         connection.receive_data(ping)
-    kept = connection._engine._data if connection._writer else connection._engine._frame_decoder.buffer.buffer
+    engine = connection._engine
+    kept = engine._frame_decoder.buffer.buffer if connection._proto.extensions else engine._data
     assert sys.getsizeof(kept) < 10 * len(ping)
 
 

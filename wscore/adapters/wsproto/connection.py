@@ -50,7 +50,9 @@ SERVER = ConnectionType.SERVER
 # Members of an enumeration are slow to find by name.
 _OPEN, _LOCAL_CLOSING = ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING
 _REMOTE_CLOSING, _CLOSED = ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED
-_BINARY = Opcode.BINARY.value
+_TEXT, _BINARY = Opcode.TEXT.value, Opcode.BINARY.value
+# From here on it pays that the engine encodes text right into the frame.
+_LARGE_TEXT = 1 << 10
 
 
 class Connection:
@@ -72,8 +74,8 @@ class Connection:
         self._events: deque[Event] = deque()
         self._proto = FrameProtocol(self.client, extensions or [], limits=limits)
         self._engine = self._proto.engine
-        self._writer = self._engine.writer
-        self._is_plain = not self.client and not self._proto.extensions  # neither masked nor compressed
+        # Whether a whole message would become one frame as it is: not masked, nor compressed, nor inside of another.
+        self._is_plain = self._may_be_plain = not self.client and not self._proto.extensions
         self._state = _OPEN
         self.receive_data(trailing_data)
 
@@ -88,15 +90,13 @@ class Connection:
         """
         if self._state is _OPEN:
             if isinstance(event, Message):
-                writer = self._writer
-                if writer is None or writer.in_message or not event.message_finished:
-                    return self._engine.data(event.data, event.message_finished)
-                # A whole message by the codec, the shortest way.
                 data = event.data
-                if self._is_plain and type(data) is bytes:
-                    return encode_frame(_BINARY, data)
-                writer.write(data)
-                return writer.take()
+                if self._is_plain and event.message_finished:
+                    if type(data) is bytes:
+                        return encode_frame(_BINARY, data)
+                    if type(data) is str and len(data) < _LARGE_TEXT:
+                        return encode_frame(_TEXT, data.encode())
+                return self._send_message(data, event.message_finished)
             if isinstance(event, Ping):
                 return self._engine.control(Opcode.PING, event.payload)
             if isinstance(event, Pong):
@@ -104,6 +104,11 @@ class Connection:
         if isinstance(event, CloseConnection) and self._state in (_OPEN, _REMOTE_CLOSING):
             return self._close(event)
         raise LocalProtocolError(f"Event {event} cannot be sent in state {self.state}.")
+
+    def _send_message(self, data: bytes | bytearray | str, finished: bool) -> bytes:
+        frame = self._engine.data(data, finished)
+        self._is_plain = self._may_be_plain and finished
+        return frame
 
     def _close(self, event: CloseConnection) -> bytes:
         try:

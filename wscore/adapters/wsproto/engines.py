@@ -38,10 +38,6 @@ class Engine(Protocol):
     items: list[Item]
     """What was read and not taken yet, the next one last."""
 
-    @property
-    def writer(self) -> Writer | None:
-        """What frames whole messages, if the codec does."""
-
     def feed(self, data: bytes) -> None:
         """Add what came."""
 
@@ -69,7 +65,7 @@ def new_engine(proto: FrameProtocol, limits: Limits) -> Engine:
 class CodecEngine:
     """Frames by the codec, with permessage-deflate or without."""
 
-    __slots__ = ("_data", "_offset", "_reader", "items", "writer")
+    __slots__ = ("_data", "_offset", "_reader", "_writer", "items")
 
     def __init__(self, client: bool, deflate: PerMessageDeflate | None, limits: Limits) -> None:
         role = CLIENT if client else SERVER
@@ -83,7 +79,7 @@ class CodecEngine:
             frames=True,
             inflater=None if deflate is None else deflate.inflater(client),
         )
-        self.writer = Writer(role, deflater=None if deflate is None else deflate.deflater(client))
+        self._writer = Writer(role, deflater=None if deflate is None else deflate.deflater(client))
 
     def feed(self, data: bytes) -> None:
         """Add what came, which may be any buffer; of a `bytes` no copy is made unless something is left."""
@@ -131,7 +127,7 @@ class CodecEngine:
 
     def data(self, payload: bytes | bytearray | memoryview | str, fin: bool) -> bytes:
         """A message, or the next fragment of one."""
-        writer = self.writer
+        writer = self._writer
         if fin and not writer.in_message:
             writer.write(payload)
         else:
@@ -143,8 +139,8 @@ class CodecEngine:
 
     def control(self, opcode: frames.Opcode, payload: bytes | bytearray) -> bytes:
         """A control frame."""
-        self.writer.write_control(opcode, payload)
-        return self.writer.take()
+        self._writer.write_control(opcode, payload)
+        return self._writer.take()
 
 
 class FrameEngine:
@@ -156,7 +152,6 @@ class FrameEngine:
         self._frame_decoder = FrameDecoder(proto.client, proto.extensions, limits=limits)
         self._message_decoder = MessageDecoder()
         self._ended = False
-        self.writer: Writer | None = None
         self._outbound: frames.Opcode | None = None  # of the message that has begun and not ended
 
     def feed(self, data: bytes) -> None:
