@@ -1,5 +1,7 @@
 """The server's half of the opening handshake (RFC 6455 section 4.2): checks and answers, without the machine."""
 
+import marshal
+
 import pytest
 
 from wscore.codec.errors import LocalProtocolError
@@ -304,3 +306,15 @@ def test_a_request_is_what_was_sent_whoever_sent_it() -> None:
     assert one.user == {"sub": "ada"}
     assert (other.client, other.user) == (None, None)
     assert one == other
+
+
+@pytest.mark.parametrize("client", [None, Client(("192.0.2.1", 5), "https", "example.org"), Client()])
+def test_a_request_is_the_same_after_it_was_plain(client: Client | None) -> None:
+    headers = Headers([("Host", "example.org"), ("Cookie", "a=1"), ("Cookie", "b=2")])
+    request = Request("GET", "/feed?since=5", headers, "1.0", client)
+    folded = marshal.dumps(request.to_plain())
+    again = Request.from_plain(marshal.loads(folded), user="ada")
+    assert again == request
+    assert (again.client, again.user, list(again.headers)) == (client, "ada", list(headers))
+    if client is not None:
+        assert again.client.scheme == client.scheme
