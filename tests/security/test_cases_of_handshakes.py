@@ -208,7 +208,8 @@ def steps_of(hook, authorization):
             calls.append(argument.__qualname__ if event == "c_call" else frame.f_code.co_name)
 
     asking = wscore.Request("GET", "/", wscore.Headers({"authorization": authorization}))
-    # What a collection of garbage calls is no step of the hook's.
+    # Filling the caches of abstract classes, and collecting garbage, are no steps of the hook's.
+    hook(asking)
     gc.disable()
     sys.setprofile(note)
     try:
