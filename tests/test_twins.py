@@ -152,7 +152,7 @@ def test_validating_is_the_same(twins, data):
 @pytest.mark.native
 @given(
     st.integers(-1, 17),
-    PAYLOADS,
+    PAYLOADS | st.text(),
     st.booleans(),
     st.booleans(),
     st.none() | st.binary(min_size=4, max_size=4) | st.binary(max_size=5),

@@ -122,6 +122,36 @@ def test_what_is_no_buffer_is_refused(codec, wrong):
             codec.encode_frame(2, b"data", key=wrong)
 
 
+# A header of each size, and characters of each width.
+ALPHABETS = ("x", "\xe9", "\u043f", "\u6f22", "\U0001f600", "", "a\U0001f600")
+TEXTS = [alphabet * count for alphabet in ALPHABETS for count in (1, 60, 20_000)]
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+@pytest.mark.parametrize("text", TEXTS)
+def test_text_is_encoded(codec, text, key):
+    for opcode in (0, 1):
+        assert codec.encode_frame(opcode, text, key=key) == codec.encode_frame(opcode, text.encode(), key=key)
+
+
+@pytest.mark.parametrize("opcode", [2, 5, 8, 9, 10, -1, 1 << 70])
+def test_only_text_is_a_str(codec, opcode):
+    with pytest.raises(TypeError, match="only text"):
+        codec.encode_frame(opcode, "text")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "\U0001f600\udfff"])
+def test_lone_surrogates_are_refused(codec, text):
+    with pytest.raises(UnicodeEncodeError):
+        codec.encode_frame(1, text)
+
+
+@pytest.mark.parametrize("text", ["text", "\u6f22"])
+def test_text_is_refused_with_a_key_of_another_length(codec, text):
+    with pytest.raises(ValueError, match="4 bytes"):
+        codec.encode_frame(1, text, key=b"abc")
+
+
 def test_memory_with_gaps_is_refused(codec):
     with pytest.raises(BufferError):
         codec.encode_frame(2, memoryview(b"abcd")[::2])

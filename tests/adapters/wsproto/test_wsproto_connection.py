@@ -50,7 +50,7 @@ def test_compressed_messages_come_inflated(peers, extra):
         receiver = peers.connection(deflate(), Shout())
     for text in ("the same " * 20, "the same " * 20, "", "x" * 300_000):
         frames = sender.send(TextMessage(text))
-        assert len(frames) < 2000
+        assert len(frames) < 3000  # zlib-ng's fastest level needs 2,855
         assert "".join(event.data for event in receive(receiver, frames)).rstrip("!").lower() == text
 
 

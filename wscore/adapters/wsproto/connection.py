@@ -51,8 +51,6 @@ SERVER = ConnectionType.SERVER
 _OPEN, _LOCAL_CLOSING = ConnectionState.OPEN, ConnectionState.LOCAL_CLOSING
 _REMOTE_CLOSING, _CLOSED = ConnectionState.REMOTE_CLOSING, ConnectionState.CLOSED
 _TEXT, _BINARY = Opcode.TEXT.value, Opcode.BINARY.value
-# From here on it pays that the engine encodes text right into the frame.
-_LARGE_TEXT = 1 << 10
 
 
 class Connection:
@@ -74,9 +72,10 @@ class Connection:
         self._events: deque[Event] = deque()
         self._proto = FrameProtocol(self.client, extensions or [], limits=limits)
         self._engine = self._proto.engine
-        # Whether a whole message would become one frame as it is: not masked, nor compressed, nor inside of another.
-        self._is_plain = self._may_be_plain = not self.client and not self._proto.extensions
         self._state = _OPEN
+        # Whether a whole message may be sent, and becomes one frame as it is: neither masked nor compressed, nor inside
+        # of another.
+        self._is_plain = self._may_be_plain = not self.client and not self._proto.extensions
         self.receive_data(trailing_data)
 
     @property
@@ -88,15 +87,15 @@ class Connection:
         """The bytes of an event. Raises LocalProtocolError where it may not be sent in this state, and for a close code
         that nobody may send; TypeError and ValueError as the methods of `FrameProtocol`. Nothing is sent then.
         """
+        if self._is_plain and (type(event) is TextMessage or type(event) is BytesMessage) and event.message_finished:
+            data = event.data
+            if type(data) is bytes:
+                return encode_frame(_BINARY, data)
+            if type(data) is str:
+                return encode_frame(_TEXT, data)
         if self._state is _OPEN:
             if isinstance(event, Message):
-                data = event.data
-                if self._is_plain and event.message_finished:
-                    if type(data) is bytes:
-                        return encode_frame(_BINARY, data)
-                    if type(data) is str and len(data) < _LARGE_TEXT:
-                        return encode_frame(_TEXT, data.encode())
-                return self._send_message(data, event.message_finished)
+                return self._send_message(event.data, event.message_finished)
             if isinstance(event, Ping):
                 return self._engine.control(Opcode.PING, event.payload)
             if isinstance(event, Pong):
@@ -115,8 +114,12 @@ class Connection:
             frame = self._proto.close(event.code, event.reason)
         except ValueError as error:
             raise LocalProtocolError(str(error)) from None
-        self._state = _LOCAL_CLOSING if self._state is _OPEN else _CLOSED
+        self._leave_open(_LOCAL_CLOSING if self._state is _OPEN else _CLOSED)
         return frame
+
+    def _leave_open(self, state: ConnectionState) -> None:
+        self._state = state
+        self._is_plain = False
 
     def receive_data(self, data: bytes | None) -> None:
         """Take what came from the peer, None for the end of it; `events` has what it means.
@@ -125,7 +128,7 @@ class Connection:
         """
         if data is None:
             self._events.append(CloseConnection(CloseReason.ABNORMAL_CLOSURE))
-            self._state = _CLOSED
+            self._leave_open(_CLOSED)
         elif self._state is _CLOSED:
             raise LocalProtocolError("Connection already closed.")
         elif self._state is not _REMOTE_CLOSING:
@@ -154,7 +157,7 @@ class Connection:
         assert isinstance(item, Frame)
         payload = item.payload
         if isinstance(payload, tuple):
-            self._state = _CLOSED if self._state is _LOCAL_CLOSING else _REMOTE_CLOSING
+            self._leave_open(_CLOSED if self._state is _LOCAL_CLOSING else _REMOTE_CLOSING)
             return CloseConnection(*payload)
         if item.opcode.iscontrol():
             assert isinstance(payload, bytes)

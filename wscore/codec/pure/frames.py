@@ -19,6 +19,7 @@ __all__ = ["encode_frame"]
 MAX_CONTROL_PAYLOAD = 125
 
 _OPCODES = frozenset(Opcode)
+_TEXT = (Opcode.TEXT, Opcode.CONTINUATION)
 _pack_2 = Struct("!BB").pack
 _pack_4 = Struct("!BBH").pack
 _pack_10 = Struct("!BBQ").pack
@@ -34,13 +35,19 @@ def frame_header(first: int, size: int, mask_bit: int) -> bytes:
 
 
 def encode_frame(
-    opcode: int, payload: Buffer, *, fin: bool = True, rsv1: bool = False, key: Buffer | None = None
+    opcode: int, payload: Buffer | str, *, fin: bool = True, rsv1: bool = False, key: Buffer | None = None
 ) -> bytes:
     """One frame, header and payload, as bytes (RFC 6455 section 5.2).
 
-    With `key`, 4 bytes, the payload is masked. Raises ValueError for an unknown opcode, a key that is not 4 bytes long,
-    and for a control frame that is fragmented, compressed or carries more than 125 bytes (section 5.5).
+    The payload is any buffer, or a `str` of a text message, which is encoded on its way into the frame. With `key`,
+    4 bytes, it is masked. Raises ValueError for an unknown opcode, a key that is not 4 bytes long, and for a control
+    frame that is fragmented, compressed or carries more than 125 bytes (section 5.5); TypeError for a `str` in a frame
+    that is neither text nor a continuation, UnicodeEncodeError for lone surrogates.
     """
+    if isinstance(payload, str):
+        if opcode not in _TEXT:
+            raise TypeError("only text is a str")
+        payload = payload.encode()
     view = flat_view(payload)
     if opcode not in _OPCODES:
         raise ValueError("unknown opcode")
