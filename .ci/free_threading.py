@@ -79,7 +79,7 @@ def fetch(sources: Path) -> None:
     """Debian's sources, without its patches: those are for its own ways of installing."""
     work = sources.with_name("debian")
     work.mkdir(exist_ok=True)
-    run(["apt-get", "source", "--download-only", PACKAGE], cwd=work)
+    run(["apt-get", "source", "--download-only", "--tar-only", PACKAGE], cwd=work)
     (archive,) = work.glob("*.orig.tar.xz")
     sources.mkdir()
     run(["tar", "-xJf", str(archive), "-C", str(sources), "--strip-components=1"])

@@ -35,7 +35,7 @@ GLIBC = (2, 17)
 TAG = "manylinux_{}_{}_x86_64".format(*GLIBC)
 TARGET = "x86_64-linux-gnu.{}.{}".format(*GLIBC)
 VERSIONS = ("3.11", "3.12", "3.13", "3.14", "3.15")
-QUICK = ("-nauto", "tests/codec", "tests/kernels", "tests/test_extension_loaded.py", "tests/test_bill_of_materials.py")
+QUICK = ("tests/codec", "tests/kernels", "tests/test_extension_loaded.py", "tests/test_bill_of_materials.py")
 IMPORTS = 15
 
 PROGRAMS = {"cc": f"cc -target {TARGET}", "ar": "ar", "ranlib": "ranlib"}
@@ -151,7 +151,8 @@ def try_out(path: Path, sdist: Path, python: str, folder: Path, tests: Iterable[
     alone = {"PATH": str(bin_folder), "CI": ""} | required
     must_run(bin_folder, implementation, alone)
     run(bin_folder / "python", "-m", "pip", "install", "--quiet", f"{path}[test]")
-    run(bin_folder / "python", "-m", "pytest", "-q", *tests, cwd=unpacked_without_package(sdist, folder), env=alone)
+    pytest = bin_folder / "python", "-m", "pytest", "-q", "-n", "auto"
+    run(*pytest, *tests, cwd=unpacked_without_package(sdist, folder), env=alone)
 
 
 def must_run(bin_folder: Path, implementation: str, env: dict[str, str]) -> None:
