@@ -8,6 +8,7 @@
 WSCORE_TARGET("avx2")
 #include "avx2.h"
 #include "vector.h"
+#include "validate.h"
 #include "decode.h"
 #include "encode.h"
 

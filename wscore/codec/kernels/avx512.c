@@ -39,8 +39,7 @@ WSCORE_INLINE X w_quarter(W w, int i) {
                  : i == 2 ? _mm512_extracti32x4_epi32(w, 2) : _mm512_extracti32x4_epi32(w, 3);
 }
 
-/* Masking and validation do no better with 64 bytes at a time. */
-#define copy_end(block, src, size) w_store(block, w_load_part(src, size))
+/* Masking does no better with 64 bytes at a time. */
 #include "vector.h"
 
 static void utf8_measure(const uint8_t *src, size_t size, size_t *chars, uint8_t *widest) {
@@ -55,6 +54,7 @@ static void utf8_measure(const uint8_t *src, size_t size, size_t *chars, uint8_t
     *widest = v_greatest_8(_mm256_max_epu8(_mm512_castsi512_si256(most), _mm512_extracti64x4_epi64(most, 1)));
 }
 
+#include "validate512.h"
 #include "decode512.h"
 #include "encode512.h"
 

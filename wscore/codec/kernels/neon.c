@@ -119,6 +119,7 @@ WSCORE_INLINE size_t v_sum_8(V v) { return vaddlvq_u8(v); }
 WSCORE_INLINE uint8_t v_greatest_8(V v) { return vmaxvq_u8(v); }
 
 #include "vector.h"
+#include "validate.h"
 #include "decode.h"
 #include "encode.h"
 

@@ -39,6 +39,7 @@ WSCORE_INLINE size_t v_sum_8(V v) {
 #define v_greatest_8 x_greatest_8
 
 #include "vector.h"
+#include "validate.h"
 #include "decode.h"
 #include "encode.h"
 
