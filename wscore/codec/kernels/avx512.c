@@ -39,8 +39,10 @@ WSCORE_INLINE X w_quarter(W w, int i) {
                  : i == 2 ? _mm512_extracti32x4_epi32(w, 2) : _mm512_extracti32x4_epi32(w, 3);
 }
 
-/* Masking does no better with 64 bytes at a time. */
-#include "vector.h"
+#include "scalar.h"
+#include "tables.h"
+
+#include "mask512.h"
 
 static void utf8_measure(const uint8_t *src, size_t size, size_t *chars, uint8_t *widest) {
     W most = w_zero();
