@@ -30,7 +30,7 @@ WSCORE_INLINE W errors_at(const uint8_t *src) {
 WSCORE_INLINE int is_zero(W w) { return !_mm512_test_epi8_mask(w, w); }
 WSCORE_INLINE int is_ascii(W w) { return !_mm512_movepi8_mask(w); }
 
-/* Whether up to 64 bytes that begin a text are right. */
+/* Whether up to 64 bytes that begin a text are right. Zeros behind them show whether they are cut short; 64 bytes have none. */
 WSCORE_INLINE int is_right_start(W now) {
     W lanes = _mm512_alignr_epi64(now, w_zero(), 6);
     if (is_ascii(now)) return 1;
@@ -68,9 +68,9 @@ WSCORE_INLINE size_t second_block(const uint8_t *src, size_t size) {
 static size_t utf8_scan(const uint8_t *src, size_t size) {
     size -= wscore_utf8_incomplete(src, size);
     if (!is_right_start(w_load_part(src, size))) return 0;
-    if (size <= BLOCK) return size;
+    if (size < BLOCK) return size;
     size_t at = scan_blocks(src, second_block(src, size), size);
-    if (at + BLOCK > size && (at == size || is_right_end(src + at, size - at))) return size;
-    /* What is wrong may be in the character that lies across the end of the last good block. */
+    if (at + BLOCK > size && at < size && is_right_end(src + at, size - at)) return size;
+    /* What is wrong may be in the character that lies across the end of the last good block, which nothing in it shows. */
     return at - wscore_utf8_incomplete(src, at);
 }
