@@ -175,7 +175,7 @@ async def test_output_that_cannot_be_written_is_one_sentence(
 @pytest.mark.parametrize("redirection", ["<&-", ">&-"])
 async def test_closed_standard_streams_are_one_sentence_and_status_2(redirection: str) -> None:
     command = f"exec {shlex.quote(sys.executable)} -m wscore connect ws://127.0.0.1:1/ {redirection}"
-    result = await trio.run_process(["sh", "-c", command], capture_stderr=True, check=False)
+    result = await trio.run_process(["/bin/sh", "-c", command], capture_stderr=True, check=False)
     assert result.returncode == 2
     assert result.stderr == b"wscore: standard input and output must not be closed\n"
 

@@ -218,6 +218,7 @@ def tally(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
 
 
 @pytest.mark.native
+@pytest.mark.compiler
 @pytest.mark.slow
 def test_the_example_in_cython_counts_words(tally: ModuleType) -> None:
     server, client = tally.Tally(), Connection(CLIENT)
@@ -235,6 +236,7 @@ def test_the_example_in_cython_counts_words(tally: ModuleType) -> None:
 
 
 @pytest.mark.native
+@pytest.mark.compiler
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "code"),
