@@ -109,7 +109,8 @@ def installed(folder: Path, thread_sanitizer: bool) -> str:
         shutil.copy2(ROOT / name, copy)
     flags = {"CFLAGS": "-fsanitize=thread -g -O1", "LDFLAGS": "-fsanitize=thread"} if thread_sanitizer else {}
     run([*pip, "--no-deps", "--no-build-isolation", "-e", str(copy)], env=os.environ | flags)
-    run([python, "-c", "import sys, wscore.codec as c; print(sys.version, c.IMPLEMENTATION, sys._is_gil_enabled())"])
+    about = "import sys, wscore.codec as c; print(sys.version, c.IMPLEMENTATION, sys._is_gil_enabled())"
+    run([python, "-c", about], cwd=copy)
     return python
 
 

@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.native, pytest.mark.compiler, pytest.mark.slow]
 ROOT = Path(wscore.__file__).parent.parent
 
 EMBEDDER = '''
-# cython: language_level=3
+# cython: language_level=3, freethreading_compatible=True
 from libc.stdint cimport uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy

@@ -30,7 +30,9 @@ def kept(action: Callable[[], object]) -> int:
 
 
 def test_a_connection_s_reader_and_writer_are_small(codec):
-    assert codec.Reader.__basicsize__ + codec.Writer.__basicsize__ <= 320
+    # Beyond the header of any object, which is larger where there is no GIL.
+    sizes = codec.Reader.__basicsize__ + codec.Writer.__basicsize__ - 2 * object.__basicsize__
+    assert sizes <= 288
 
 
 def test_the_garbage_collector_has_nothing_to_visit(codec):

@@ -31,8 +31,10 @@ print("subinterpreter", codec.LOAD_ERROR)
 
 import wscore.codec
 assert wscore.codec.IMPLEMENTATION == "native"
-failed = interpreters.run_string(interpreters.create(), CODE)
+subinterpreter = interpreters.create()
+failed = interpreters.run_string(subinterpreter, CODE)
 assert failed is None, failed
+interpreters.destroy(subinterpreter)
 print("main", wscore.codec.mask(b"still there", b"abcd"))
 """
 
