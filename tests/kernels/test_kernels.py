@@ -50,6 +50,15 @@ def test_masking_agrees_with_the_pure_twin_at_every_length_and_offset(kernel):
             assert ascii_only == expected.isascii()
 
 
+def test_a_character_cut_short_is_found_wherever_it_is(kernel):
+    """At the end of a vector, too, in which nothing shows it but what comes next."""
+    cuts = [whole[:size] for whole in map(str.encode, "é漢😀") for size in range(1, len(whole))]
+    for before in range(200):
+        for cut in cuts:
+            for behind in (b"", b"x", b"\xe2"):
+                assert not kernel.is_valid_utf8(b"x" * before + cut + behind)
+
+
 TEXTS = st.one_of(
     st.text(max_size=300),
     st.text(st.characters(max_codepoint=0x7F), max_size=300),
