@@ -11,6 +11,7 @@ from wscore.adapters.wsproto.connection import ConnectionState
 from wscore.adapters.wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, TextMessage
 from wscore.adapters.wsproto.frame_protocol import CloseReason
 from wscore.adapters.wsproto.utilities import LocalProtocolError
+from wscore.codec import DEFLATE_LIBRARY
 
 from ...wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, decode
 from .peers import Shout, deflate, receive
@@ -50,7 +51,8 @@ def test_compressed_messages_come_inflated(peers, extra):
         receiver = peers.connection(deflate(), Shout())
     for text in ("the same " * 20, "the same " * 20, "", "x" * 300_000):
         frames = sender.send(TextMessage(text))
-        assert len(frames) < 3000  # zlib-ng's fastest level needs 2,855
+        # zlib-ng's fastest level needs 2,855.
+        assert len(frames) < (3000 if "zlib-ng" in DEFLATE_LIBRARY else 2000)
         assert "".join(event.data for event in receive(receiver, frames)).rstrip("!").lower() == text
 
 

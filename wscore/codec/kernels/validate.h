@@ -2,7 +2,6 @@
 #include "utf8_errors.h"
 
 #define BLOCK 64
-#define VECTORS (BLOCK / V_SIZE)
 
 WSCORE_INLINE V errors_in(V now, V last) {
     V before = v_before_1(now, last);

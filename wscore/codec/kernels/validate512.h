@@ -19,7 +19,7 @@ WSCORE_INLINE W errors_in(W now, W before, W two_before, W three_before) {
     /* The third and fourth byte of a character have to be the second of two continuations, and no other byte may. */
     W third = _mm512_subs_epu8(two_before, w_splat_8(0xe0 - 0x80));
     W fourth = _mm512_subs_epu8(three_before, w_splat_8(0xf0 - 0x80));
-    return _mm512_ternarylogic_epi32(w_and(w_or(third, fourth), w_splat_8(0x80)), pairs, w_zero(), 0x3c);
+    return w_xor(w_and(w_or(third, fourth), w_splat_8(0x80)), pairs);
 }
 
 /* Of bytes within the text, of which there are three before them. */
