@@ -6,15 +6,16 @@ is looked at once in 8 calls. That departs from Trio's rule of one yield a call,
 messages arrive in bursts; `strict_checkpoints` keeps Trio's rule. Cancellation is noticed by every call.
 
 Private knowledge of Trio stands here and nowhere else: whether a task is cancelled is read from an attribute, for a
-tenth of what asking costs. Each run checks first that the attribute says what Trio's public calls say; where it does
-not, these are asked.
+tenth of what asking costs, and the reactor acts in the place of its task between the steps of tasks. Each run checks
+first that what it finds agrees with Trio's public calls; where it does not, these are asked.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sized
 from typing import Any
 
 import trio
@@ -61,6 +62,14 @@ def current_run_context() -> dict[str, Any] | None:
     context = getattr(trio._core._run, "GLOBAL_RUN_CONTEXT", None)
     names = getattr(context, "__dict__", {})
     return names if names.get("task") is current_task() else None
+
+
+def current_run_queue() -> Sized | None:
+    """The tasks that Trio will let run in its next pass; None if it keeps them elsewhere than we know."""
+    context = current_run_context()
+    queue = None if context is None else getattr(context.get("runner"), "runq", None)
+    is_it = isinstance(queue, deque) and len(queue) == trio.lowlevel.current_statistics().tasks_runnable
+    return queue if is_it else None
 
 
 def trap_of(abort: Callable[[Any], Abort]) -> object:

@@ -177,6 +177,9 @@ cdef int _sleep(Receive self) except -1:
         if self.iterating:
             raise StopAsyncIteration from None
         raise
+    if link.is_dirty and link.reactor.is_calm:
+        # Whoever waits for more has said what there was to say; the peer may have waited for it.
+        link.flush()
     if link.receive_trap is None:
         link.receive_trap = trap_of(link.abort_receive)
     link.receiver = link.terms.pace.current_task()

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from wscore.transport.reactor.pace cimport Pace
+
 cdef extern from "poller.h" nogil:
     enum:
         WSCORE_READ
@@ -66,11 +68,15 @@ cdef class Reactor:
     cdef list waiting_ones
     cdef list failures  # while flushing: sources, and what they raised
     cdef bint in_turn
-    cdef uint64_t turns  # so many so far
+    cdef uint64_t turns  # so many so far, with this one
     cdef double turn_ends_at
     cdef double waits_since  # Trio, for whatever comes
     cdef bint is_quick  # what came last came within microseconds of that
-    cdef bint has_woken  # a task, in this turn: it waits for its own
+    cdef int events_of_turn  # so many so far
+    cdef bint is_calm  # there were few in the last
+    cdef bint goes_on  # the last turn was followed by this one at once
+    cdef Pace pace
+    cdef object task  # in whose place it has its turns; None if they are left to the task
     cdef bint wakes_nobody  # Trio waits next, and has made up for how long
     cdef void** wheel
     cdef int64_t tick

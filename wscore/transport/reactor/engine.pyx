@@ -9,13 +9,16 @@ bytes mean.
 
 A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. Sources
 that call what may take long look at the time themselves. Where events come within microseconds of waiting for them, the
-next are looked out for, for as long, at the end of the turn and before Trio waits: to wait and be woken takes as long.
+next are looked out for, for as long, unless a task could run: to wait and be woken takes as long.
 
 A reactor and all that is on it belong to the thread of its Trio run, and have no lock: where there is no GIL to hold
 other threads off, a WebSocket that one of them calls says so.
 
-An instrument of Trio's must wake no task, since Trio has made up by then how long it will wait: what is found out
-while flushing there, and needs more than the flush, waits for the next turn, which an alarm brings about.
+The reactor is an instrument of Trio's, and has its turn after Trio has waited and before the tasks have theirs, so that
+those that it wakes run at once. For that time it stands in for its own task. Where it is not known how to (see `pace`),
+that task takes the turn, and nothing is looked out for. The flush before Trio waits must wake no task, since Trio has
+made up by then how long it will wait: what is found out there, and needs more than the flush, waits for the next turn,
+which an alarm brings about.
 """
 
 cimport cython
@@ -27,7 +30,7 @@ from libc.string cimport memset
 
 import os
 
-from wscore.transport.reactor.pace cimport monotonic
+from wscore.transport.reactor.pace cimport Pace, monotonic
 
 __all__ = ["Reactor"]
 
@@ -36,6 +39,8 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef enum:
     TURN_EVENTS = 256
+    # With no more of them in a turn, one answer need not wait for the others: many are faster one after the other.
+    FEW_EVENTS = 4
     # The wheel: a slot for each 32nd of a second, 64 seconds in all. What is farther away waits in the last slot.
     SLOTS_A_SECOND = 32
     SLOTS = 2048
@@ -135,7 +140,10 @@ cdef class Source:
         cdef int fd = self.fd
         if fd < 0:
             return 0
-        self.ask_for(0)
+        if self.interest != 0:
+            # Where that fails, the end of the descriptor does the same.
+            wscore_poller_remove(&reactor.poller, fd, self.interest)
+            self.interest = 0
         _leave_wheel(self)
         self.fd = -1
         self.deadline = INFINITY
@@ -185,7 +193,8 @@ cdef void _leave_wheel(Source source) noexcept:
 @cython.auto_pickle(False)
 cdef class Reactor:
     """What the tasks in `running` drive. `at_deadline_change` is called when `next_deadline` has become earlier,
-    `at_end` when the last source has gone, after which this reactor takes no more; `now` is on Trio's clock.
+    `at_end` when the last source has gone, or at a `crash`, after which this reactor takes no more; `now` is on Trio's
+    clock.
     """
 
     def __cinit__(self, at_deadline_change, at_end, double now):
@@ -219,36 +228,35 @@ cdef class Reactor:
 
     # Turns
 
+    def belong_to(self, task, Pace pace not None):
+        """Have turns before tasks have theirs, in the place of `task`, which is this reactor's."""
+        if pace.knows_run:
+            self.pace = pace
+            self.task = task
+
     def turn(self):
-        """Do what is to be done, and return whether there may be more already."""
-        cdef int seen = 0
-        cdef double now = monotonic()
-        self.is_quick = now < self.waits_since + QUICK_ANSWER
-        self.turn_ends_at = now + TURN_TIME
-        self.turns += 1
-        self.in_turn = True
-        self.has_woken = False
+        """Do what is to be done, unless that has happened before the tasks, and return whether there may be more
+        already.
+        """
+        if self.task is None:
+            _turn(self)
+        return self.goes_on
+
+    def after_io_wait(self, timeout):
+        """Trio's instrument: the turn. What it raises ends this reactor, and is its `crash`."""
+        if self.task is None or self.is_over:
+            return
+        self.pace.stand_in_for(self.task)
         try:
-            while True:
-                if self.events_seen == self.events_found:
-                    _look(self)
-                    if self.events_found == 0:
-                        _end_tick(self)
-                        if self.waiting_ones or not (self.is_quick and seen and _wait_shortly(self)):
-                            return len(self.waiting_ones) > 0
-                while self.events_seen < self.events_found:
-                    if seen == TURN_EVENTS or self.time_is_over():
-                        _end_tick(self)
-                        return True
-                    seen += 1
-                    self.events_seen += 1
-                    _dispatch(self, &self.events[self.events_seen - 1])
-                _end_tick(self)
+            _turn(self)
+            if self.waiting_ones:
+                # Our task may be asleep.
+                wscore_poller_wake(&self.poller)
+        except BaseException as error:
+            self.crash = error
+            _end(self)
         finally:
-            self.in_turn = False
-            if self.deadline_changed:
-                self.deadline_changed = False
-                self.at_deadline_change()
+            self.pace.step_back(self.task)
 
     def before_io_wait(self, timeout):
         """Trio's instrument: the tick ends, whoever has sent in it."""
@@ -258,14 +266,8 @@ cdef class Reactor:
                 _flush_dirty(self)
             finally:
                 self.wakes_nobody = False
-        self.waits_since = monotonic()
-        if self.is_quick and timeout > 0 and not self.is_over:
-            # To be woken takes longer than such an answer. What is seen here is left to the next turn.
-            self.turn_ends_at = self.waits_since + TURN_TIME
-            self.has_woken = False
-            if _wait_shortly(self):
-                self.waits_since = monotonic()
-                _ring_again(self)
+        if timeout > 0:
+            self.waits_since = monotonic()
 
     cdef bint time_is_over(self) noexcept:
         return monotonic() >= self.turn_ends_at
@@ -336,6 +338,53 @@ cdef class Reactor:
 
 # Turns
 
+cdef int _turn(Reactor self) except -1:
+    cdef double now = monotonic()
+    if not self.goes_on:
+        self.is_quick = self.task is not None and now < self.waits_since + QUICK_ANSWER
+    self.turn_ends_at = now + TURN_TIME
+    self.turns += 1
+    self.events_of_turn = 0
+    self.in_turn = True
+    try:
+        self.goes_on = _take_turn(self)
+    finally:
+        self.in_turn = False
+        self.is_calm = self.events_of_turn <= FEW_EVENTS
+        if self.deadline_changed:
+            self.deadline_changed = False
+            self.at_deadline_change()
+    return 0
+
+
+cdef bint _take_turn(Reactor self) except -1:
+    """Whether the next turn is to come at once, which it does after other tasks."""
+    while True:
+        if self.events_seen == self.events_found:
+            _look(self)
+            if self.events_found == 0:
+                _end_tick(self)
+                if self.waiting_ones:
+                    return True
+                if not self.is_quick or self.events_of_turn == 0 and not self.goes_on:
+                    return False
+                if self.pace.runnable() > 1:
+                    return True
+                self.is_quick = _wait_shortly(self)
+                if not self.is_quick:
+                    return False
+        while self.events_seen < self.events_found:
+            if self.events_of_turn == TURN_EVENTS or self.time_is_over():
+                _end_tick(self)
+                return True
+            self.events_of_turn += 1
+            self.events_seen += 1
+            _dispatch(self, &self.events[self.events_seen - 1])
+        _end_tick(self)
+        if self.waiting_ones:
+            return True
+
+
 cdef int _look(Reactor self) except -1:
     self.events_seen = 0
     self.events_found = wscore_poller_look(&self.poller, self.events, TURN_EVENTS)
@@ -346,22 +395,13 @@ cdef int _look(Reactor self) except -1:
 
 
 cdef bint _wait_shortly(Reactor self) except -1:
-    """Events have come in quick succession: look out for the next, unless a task was woken. Whether there are any."""
-    cdef double until = min(monotonic() + QUICK_ANSWER, self.turn_ends_at)
-    while not self.has_woken and monotonic() < until:
+    """Events have come in quick succession: look out for the next. Whether there are any."""
+    cdef double until = monotonic() + QUICK_ANSWER
+    while monotonic() < until:
         _look(self)
         if self.events_found > 0:
             return True
     return False
-
-
-cdef int _ring_again(Reactor self) except -1:
-    """An alarm that was seen, and thereby silenced, is still to wake Trio; everything else does so by itself."""
-    cdef int i
-    for i in range(self.events_found):
-        if self.events[i].token == WSCORE_ALARM:
-            wscore_poller_wake(&self.poller)
-    return 0
 
 
 cdef int _dispatch(Reactor self, wscore_ready* event) except -1:

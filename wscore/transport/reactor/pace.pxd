@@ -21,6 +21,8 @@ cdef class Pace:
     cdef readonly object is_cancelled
     cdef bint by_attribute
     cdef dict run_context  # of this thread, in which Trio keeps the current task
+    cdef object run_queue  # the tasks that Trio will let run next
+    cdef readonly bint knows_run  # whether we know where these two are; without, only `current_task` works
     cdef unsigned long thread  # that the run is in
     # Where a task has its cancel status, and that what we ask: -1 if they are not in slots.
     cdef type task_type
@@ -36,3 +38,8 @@ cdef class Pace:
     # Whether the current task is cancelled.
     cdef bint cancelled(self) except -1
     cdef object current_task(self)
+    # How many tasks run next.
+    cdef Py_ssize_t runnable(self) except -1
+    # Between the steps of tasks, act in the place of this one; then no more.
+    cdef int stand_in_for(self, object task) except -1
+    cdef int step_back(self, object task) except -1

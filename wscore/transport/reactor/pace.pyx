@@ -6,7 +6,13 @@ from cpython.object cimport PyObject
 
 from trio.lowlevel import current_task as ask_for_task
 
-from wscore.transport.trio_glue import CALLS_A_LOOK, READY_TIME, current_run_context, is_cancelled_by_attribute
+from wscore.transport.trio_glue import (
+    CALLS_A_LOOK,
+    READY_TIME,
+    current_run_context,
+    current_run_queue,
+    is_cancelled_by_attribute,
+)
 
 __all__ = ["Pace"]
 
@@ -43,6 +49,10 @@ cdef extern from *:
     Py_ssize_t wscore_offset_of(object descriptor)
     PyObject* wscore_slot(object instance, Py_ssize_t offset)
 
+cdef extern from "Python.h":
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
 cdef int CALLS = CALLS_A_LOOK
 cdef double MOST_TIME = READY_TIME
 
@@ -62,6 +72,8 @@ cdef class Pace:
         self.is_cancelled = is_cancelled
         self.by_attribute = is_cancelled is is_cancelled_by_attribute
         self.run_context = current_run_context()
+        self.run_queue = current_run_queue()
+        self.knows_run = self.run_queue is not None
         self.thread = this_thread()
         self.status_at = self.cancelled_at = -1
         if self.by_attribute:
@@ -98,6 +110,21 @@ cdef class Pace:
         if type(status) is not self.status_type:
             return status.effectively_cancelled
         return <object>wscore_slot(status, self.cancelled_at)
+
+    cdef Py_ssize_t runnable(self) except -1:
+        return len(self.run_queue)
+
+    cdef int stand_in_for(self, object task) except -1:
+        self.run_context["task"] = task
+        try:
+            return PyContext_Enter(task.context)
+        except BaseException:
+            del self.run_context["task"]
+            raise
+
+    cdef int step_back(self, object task) except -1:
+        del self.run_context["task"]
+        return PyContext_Exit(task.context)
 
     cdef object current_task(self):
         return self.run_context["task"] if self.run_context is not None else ask_for_task()

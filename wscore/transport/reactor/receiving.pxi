@@ -58,7 +58,6 @@ cdef int _note_written(Link self) except -1:
 cdef int _wake_receiver(Link self) except -1:
     if self.receiver is not None:
         task, self.receiver = self.receiver, None
-        self.reactor.has_woken = True
         reschedule(task, WAKE_UP)
     return 0
 

@@ -1,6 +1,6 @@
 """The tasks that drive a reactor, and the one reactor of each Trio run.
 
-Decides when the reactor has its turn, and what happens when it fails: its connections are closed, and whoever uses it
+Decides how the reactor gets its turns, and what happens when it fails: its connections are closed, and whoever uses it
 is told by `crash`. One task waits for the poller, one for the next deadline; both are system tasks, which no caller's
 cancellation reaches, and end with the last source. Nothing escapes from them.
 """
@@ -8,7 +8,7 @@ cancellation reaches, and end with the last source. Nothing escapes from them.
 from __future__ import annotations
 
 import trio
-from trio.lowlevel import RunVar, checkpoint, wait_readable
+from trio.lowlevel import RunVar, cancel_shielded_checkpoint, checkpoint, wait_readable
 
 from ..trio_glue import Pace, Signal, pace_of_this_run, unwrapped
 from .engine import Reactor
@@ -31,6 +31,7 @@ class Running:
     async def run(self) -> None:
         """Run until the last source has gone. Cancelled, which the end of the Trio run does, it closes them all."""
         reactor = self.reactor
+        reactor.belong_to(trio.lowlevel.current_task(), self.pace)
         trio.lowlevel.add_instrument(reactor)  # type: ignore[arg-type]  # it has what Trio looks for
         error: BaseException = trio.ClosedResourceError("the Trio run has ended")
         try:
@@ -46,14 +47,17 @@ class Running:
             error = crash
         finally:
             trio.lowlevel.remove_instrument(reactor)  # type: ignore[arg-type]
-            reactor.fail(error)
+            reactor.fail(reactor.crash or error)
 
     async def _take_turns(self) -> None:
         while True:
-            if self.reactor.turn():
+            if not self.reactor.turn():
+                await wait_readable(self.reactor.fileno())
+            elif self.pace.is_cancelled():
                 await checkpoint()
             else:
-                await wait_readable(self.reactor.fileno())
+                # The same, at less than half the cost.
+                await cancel_shielded_checkpoint()
 
     async def _keep_time(self) -> None:
         while True:
