@@ -130,7 +130,8 @@ def test_a_throttle_waits_for_the_slower_of_two_rates() -> None:
     assert throttle.charge(NOW, 10, 1000) == 0
     assert throttle.charge(NOW, 1, 0) == pytest.approx(0.1)
     assert throttle.charge(NOW, 0, 500) == pytest.approx(0.5)
-    throttle.excuse(NOW + 100, 100)
+    throttle.pause(NOW)
+    throttle.excuse(NOW + 100)
     assert throttle.charge(NOW + 100, 900, 90_000) == 0
 
 

@@ -101,7 +101,6 @@ class Connection:
         "_deflater",
         "_pongs",
         "_rest",
-        "_rest_offset",
         "auto_close",
         "auto_pong",
         "close_event",
@@ -144,8 +143,7 @@ class Connection:
         )
         self.writer = Writer(role, deflater=self._deflater, compression_threshold=threshold)
         self._pongs: list[bytes] | None = None  # made when there is one
-        self._rest: bytes | bytearray = b""
-        self._rest_offset = 0
+        self._rest: bytes | memoryview = b""
         self._buffer: bytearray | None = None
 
     # Receiving
@@ -164,13 +162,11 @@ class Connection:
             self._act_on_end(events)
         if self.close_event is not None:
             return events
-        offset = 0
         if self._rest:
             if memoryview(data).nbytes:
-                self._rest = self._rest[self._rest_offset :] + memoryview(data).cast("B")
-                self._rest_offset = 0
-            data, offset = self._rest, self._rest_offset
-        self._read(data, offset, budget, events)
+                self._rest = b"".join((self._rest, data))
+            data = self._rest
+        self._read(data, 0, budget, events)
         return events
 
     @property
@@ -181,7 +177,7 @@ class Connection:
     @property
     def bytes_kept(self) -> int:
         """How many bytes have come that no event tells of yet: of a message that is not complete, and of a rest."""
-        return self.reader.kept + len(self._rest) - self._rest_offset
+        return self.reader.kept + len(self._rest)
 
     def get_buffer(self, hint: int = 1 << 16) -> memoryview:
         """Memory to receive into, of at least `hint` bytes: write to its start, then call `buffer_updated`."""
@@ -232,7 +228,7 @@ class Connection:
                 return
             if budget is not None:
                 budget -= reader.spent
-        self._forget_rest()
+        self._rest = b""
 
     def _goes_on(self, data: Buffer, offset: int, budget: int | None, events: list[Event]) -> bool:
         """Do what the Reader stopped for, which is not want of data; whether to read on."""
@@ -245,19 +241,13 @@ class Connection:
         self.is_ending = budget is not None and self.state is _OPEN
         if not self.is_ending:
             self._act_on_end(events)
-        self._forget_rest()
+        self._rest = b""
         return False
 
-    def _forget_rest(self) -> None:
-        self._rest = b""
-        self._rest_offset = 0
-
     def _keep_rest(self, data: Buffer, offset: int) -> None:
-        if data is self._rest:
-            self._rest_offset = offset
-            return
-        self._rest = bytes(memoryview(data).cast("B")[offset:])
-        self._rest_offset = 0
+        rest = memoryview(data).cast("B")[offset:]
+        # What is kept already is ours, and is not copied again.
+        self._rest = rest if data is self._rest else bytes(rest)
 
     def _receive_control(self, events: list[Event]) -> bool:
         """Take a Ping or Pong; False if the Reader stopped at a Close frame or a broken rule."""
@@ -318,7 +308,7 @@ class Connection:
         self.close_event = close
         self.is_ending = False
         # Nothing is read any more: whoever goes on while there is a rest must come to an end.
-        self._forget_rest()
+        self._rest = b""
         events.append(close)
 
     # Sending

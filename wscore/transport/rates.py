@@ -133,15 +133,18 @@ class Bucket:
 class Throttle:
     """What one connection may send: messages, control frames included, and bytes as on the wire. None: any number.
 
-    With `is_strict` whoever exceeds a rate is to be stopped, else to be slowed down.
+    With `is_strict` whoever exceeds a rate is to be stopped, else to be slowed down: `slow_until` is for whoever does
+    that to keep.
     """
 
-    __slots__ = ("_bytes", "_messages", "is_strict")
+    __slots__ = ("_bytes", "_messages", "_paused_at", "is_strict", "slow_until")
 
     def __init__(self, messages: Rate | None, size: Rate | None, *, is_strict: bool = False) -> None:
         self._messages = None if messages is None else Bucket(messages)
         self._bytes = None if size is None else Bucket(size)
+        self._paused_at = 0.0
         self.is_strict = is_strict
+        self.slow_until = math.inf
 
     def charge(self, now: float, messages: int, size: int) -> float:
         """So much has come; how many seconds that is too much for, 0.0 for none."""
@@ -159,8 +162,13 @@ class Throttle:
             return None
         return max(int(self._messages.tokens(now) + _EPSILON), 1)
 
-    def excuse(self, now: float, seconds: float) -> None:
-        """For so long we did not read, until now."""
+    def pause(self, now: float) -> None:
+        """From now on we do not read."""
+        self._paused_at = now
+
+    def excuse(self, now: float) -> None:
+        """We did not read since `pause` or the last excuse, until now."""
         for bucket in (self._messages, self._bytes):
             if bucket is not None:
-                bucket.excuse(now, seconds)
+                bucket.excuse(now, now - self._paused_at)
+        self._paused_at = now

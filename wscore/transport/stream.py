@@ -163,7 +163,6 @@ class StreamWebSocket(WebSocket):
         "_in_flight",
         "_output",
         "_patience",
-        "_paused_at",
         "_reading",
         "_room",
         "_scope",
@@ -202,7 +201,6 @@ class StreamWebSocket(WebSocket):
         self._reading = trio.CancelScope()
         self._writing = trio.CancelScope()
         self._patience = trio.CancelScope()
-        self._paused_at = 0.0
         self._discarded = 0
 
     async def run(self, around: trio.CancelScope) -> None:
@@ -336,14 +334,15 @@ class StreamWebSocket(WebSocket):
         await self._manners.leave()
 
     def _pause(self) -> None:
-        self._paused_at = trio.current_time()
         self._timers.pause()
+        if self._throttle is not None:
+            self._throttle.pause(trio.current_time())
 
     def _resume(self) -> None:
         now = trio.current_time()
         self._timers.resume(now)
         if self._throttle is not None:
-            self._throttle.excuse(now, now - self._paused_at)
+            self._throttle.excuse(now)
         self._output.give()  # its deadline may have changed
 
     # Writing

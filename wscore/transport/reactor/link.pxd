@@ -7,6 +7,9 @@ from wscore.codec.native.writer cimport Writer
 from wscore.transport.reactor.pace cimport Pace
 from wscore.transport.reactor.wire cimport Wire
 
+cdef extern from "<stdbool.h>":
+    ctypedef bint flag "bool"
+
 cdef class Terms:
     # What the connections of a server have in common.
     cdef Pace pace
@@ -27,13 +30,9 @@ cdef class Link(Wire):
     cdef public object _end
     cdef public object _timers
     cdef public object _keepalive
-    cdef public object _throttle
+    cdef public object _throttle  # with the time until which nothing is taken, since the peer sends too fast
     cdef public object _reserve
     cdef public Py_ssize_t _held
-    cdef public bint _closed_here
-    cdef public bint _has_reset
-    cdef public bint _failed
-    cdef public bint _sending_broke
     cdef public long long _messages_received
     cdef public long long _messages_sent
     cdef public long long _messages_dropped
@@ -52,7 +51,12 @@ cdef class Link(Wire):
     cdef Reader reader
     cdef Writer writer
     cdef Terms terms
-    cdef readonly bint is_over
+    # Of one byte each.
+    cdef public flag _closed_here
+    cdef public flag _has_reset
+    cdef public flag _failed
+    cdef public flag _sending_broke
+    cdef readonly flag is_over
     cdef uint8_t is_open  # messages may be sent
     cdef uint8_t is_deaf  # messages that come are for nobody
     cdef uint8_t is_paused
@@ -65,8 +69,6 @@ cdef class Link(Wire):
     cdef double lose_by
     cdef double answer_by
     cdef double progress_by
-    cdef double slow_until  # the peer sends too fast: nothing is taken before
-    cdef double paused_at
     # What came and was not taken yet: messages, or with `_on_message` events; from `items_start` on.
     cdef list items
     cdef Py_ssize_t items_start

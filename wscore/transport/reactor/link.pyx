@@ -86,7 +86,7 @@ cdef class Link(Wire):
     """See link.pxd for its state. `start` is called once everything is set up."""
 
     def __cinit__(self):
-        self.lose_by = self.answer_by = self.progress_by = self.slow_until = INFINITY
+        self.lose_by = self.answer_by = self.progress_by = INFINITY
 
     def start(self, Wire other, Terms terms, place=None):
         """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end."""
@@ -294,8 +294,8 @@ cdef class Link(Wire):
             self._lose()
         elif now >= self.progress_by:
             self._give_up()
-        elif now >= self.slow_until:
-            self.slow_until = INFINITY
+        elif now >= _slow_until(self):
+            self._throttle.slow_until = INFINITY
             _resume(self)
         elif now >= self.answer_by:
             self.answer_by = INFINITY
@@ -465,7 +465,7 @@ cdef int _set_alarm(Link self) except -1:
     cdef double due
     if self.fd < 0 or self.lingers:
         return 0
-    due = min(<double>self._timers.next(), min(self.lose_by, self.slow_until))
+    due = min(<double>self._timers.next(), min(self.lose_by, _slow_until(self)))
     return self.set_deadline(min(due, min(self.answer_by, self.progress_by)))
 
 

@@ -134,7 +134,7 @@ cdef int _pause(Link self) except -1:
         self._timers.pause()
         self.set_reading(False)
         if self._throttle is not None:
-            self.paused_at = current_time()
+            self._throttle.pause(current_time())
     return 0
 
 
@@ -142,18 +142,14 @@ cdef int _slow_down(Link self, Py_ssize_t messages, Py_ssize_t size) except -1:
     """Hold the peer to its rates: if it sends too fast, take nothing more for a while."""
     cdef double wait = self._charge(self._throttle, messages, size)
     if wait > 0 and self.fd >= 0:
-        self.slow_until = current_time() + wait
+        self._throttle.slow_until = current_time() + wait
         _pause(self)
         _set_alarm(self)
     return 0
 
 
-cdef int _excuse(Link self) except -1:
-    """What a peer has sent since we paused is not too fast."""
-    cdef double now = current_time()
-    self._throttle.excuse(now, now - self.paused_at)
-    self.paused_at = now
-    return 0
+cdef inline double _slow_until(Link self) except? -1:
+    return INFINITY if self._throttle is None else self._throttle.slow_until
 
 
 cdef int _go_on(Link self) except -1:
@@ -176,17 +172,18 @@ cdef int _resume(Link self) except -1:
         _call(self)
         if self.items is not None:
             return 0
-    if self.is_deaf:
-        self.slow_until = INFINITY
-    if self.slow_until != INFINITY:
-        return 0
     if self._throttle is not None:
-        _excuse(self)
+        if self.is_deaf:
+            self._throttle.slow_until = INFINITY
+        elif _slow_until(self) != INFINITY:
+            return 0
+        # What a peer has sent since we paused is not too fast.
+        self._throttle.excuse(current_time())
     while self._connection.has_rest:
         if _must_wait(self):
             return 0
         _take_rest(self, self._connection.receive_data(b"", _budget(self)))
-        if self.slow_until != INFINITY:
+        if _slow_until(self) != INFINITY:
             return 0
         if self._on_message is not None and self.items is not None:
             return 0
