@@ -777,6 +777,36 @@ async def test_a_broadcast_is_framed_and_compressed_once() -> None:
         assert server.statistics().bytes_sent < 3_000
 
 
+@pytest.mark.parametrize(("excess", "took"), [(0, 1), (1, 0)])
+async def test_a_broadcast_goes_to_those_that_have_room_for_all_of_it(excess: int, took: int) -> None:
+    first, mark, header = 1000, 1 << 16, 14
+    async with serving(max_send_buffer=mark) as server, wscore.connect(url_of(server)) as ws:
+        await wait_until(lambda: len(server.connections) == 1)
+        assert server.broadcast(bytes(first)) == 1
+        (ours,) = server.connections
+        unsent = ours.statistics().send_buffer
+        assert first < unsent <= first + header
+        assert server.broadcast(bytes(mark - unsent - header + excess)) == took
+        assert len(await ws.receive()) == first
+
+
+async def test_a_broadcast_does_not_overtake_those_that_wait_to_send() -> None:
+    async with serving(wscore.WebSocket.wait_closed, max_send_buffer=1 << 16) as server, dial(server) as slow:
+        await slow.upgrade()
+        await wait_until(lambda: len(server.connections) == 1)
+        (ws,) = server.connections
+
+        async def send_on() -> None:
+            while True:
+                await ws.send(bytes(1 << 16))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_on)
+            await wait_until(lambda: ws.statistics().senders_waiting == 1)
+            assert server.broadcast(b"") == 0
+            nursery.cancel_scope.cancel()
+
+
 @pytest.mark.parametrize("message", [None, 5, ["list"], "\ud800"])
 async def test_a_broadcast_of_no_message_is_misuse_even_with_nobody_there(message: object) -> None:
     async with serving() as server:

@@ -7,7 +7,6 @@ connection goes through stands in `admission`, `entrance` and `conversation`, wh
 import gc
 import ssl
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -25,8 +24,8 @@ from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
 from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.transport.choice import check_transport
-from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import close_now
+from wscore.transport.offering import offer_to_all
 from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.transport.rates import Rate, rate_of
 from wscore.transport.reserve import Reserve
@@ -340,7 +339,7 @@ class Server:
         UnicodeEncodeError for what cannot be sent.
         """
         prepared = message if isinstance(message, PreparedMessage) else prepare(message)
-        return sum(_offer(ws, prepared) for ws in (self._connections if to is None else to))
+        return offer_to_all(self._connections if to is None else to, prepared)
 
     async def aclose(self, *, drain: float = 10.0) -> None:
         """Stop: accept no more, close every connection with 1001, wait, and let `serve` return.
@@ -445,9 +444,3 @@ class Server:
         # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
         self._failure = self._failure or error
         self._everything.cancel()
-
-
-def _offer(ws: WebSocket, message: PreparedMessage) -> bool:
-    with suppress(ConnectionLost, trio.ClosedResourceError):
-        return ws.send_nowait(message)
-    return False

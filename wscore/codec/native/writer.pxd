@@ -27,3 +27,15 @@ cdef class Writer:
     # Close, Ping or Pong, of at most 125 bytes.
     cdef int write_control_bytes(self, int opcode, const uint8_t* data, Py_ssize_t size) except -1
     cdef Py_ssize_t pending_bytes(self) noexcept
+
+cdef class Shared:
+    # A prepared message on its way to many writers: the frame for one serves the next that wants it alike.
+    cdef object message
+    cdef Py_ssize_t size
+    cdef int known  # the window bits that `frame` is for; 0 is uncompressed, -1 nothing yet
+    cdef bytes frame
+
+    # As `write_prepared`; not in the middle of a fragmented message, and False then.
+    cdef bint put(self, Writer writer, int compress) except -1
+
+cdef Shared share(object message)

@@ -375,30 +375,43 @@ cdef int _append_chunk(Writer self, bytes chunk) except -1:
 
 def write_to_all(writers, message, compress=None):
     """`write_prepared` for each of `writers` but those in the middle of a fragmented message; how many took it."""
-    cdef Py_ssize_t size = message.size
     cdef int wanted = BY_DEFAULT if compress is None else bool(compress)
-    cdef int known = -1
-    cdef int bits  # of the window; 0 is uncompressed
     cdef Py_ssize_t count = 0
-    cdef bint masks
-    cdef Writer writer
-    cdef Deflater deflater
-    cdef bytes frame = b""
+    cdef Shared shared = share(message)
     for each in writers:
-        writer = <Writer?>each
+        count += shared.put(<Writer?>each, wanted)
+    return count
+
+
+cdef Shared share(object message):
+    cdef Shared shared = Shared.__new__(Shared)
+    shared.message = message
+    shared.size = message.size
+    shared.known = -1
+    return shared
+
+
+@cython.auto_pickle(False)
+cdef class Shared:
+    cdef bint put(self, Writer writer, int compress) except -1:
+        cdef Deflater deflater
+        cdef bint masks
         with cython.critical_section(writer):
             masks = writer.masks
-            deflater = writer.deflater if _compresses(writer, size, wanted) else None
-        bits = 0 if deflater is None else deflater.bits
-        if masks:
-            known = -1
-            frame = message.masked_frame(bits or None, new_mask_key())
-        elif bits != known:
-            known = bits
-            frame = message.frame(bits or None)
+            deflater = writer.deflater if _compresses(writer, self.size, compress) else None
+        _prepare_frame(self, 0 if deflater is None else deflater.bits, masks)
         with cython.critical_section(writer):
-            count += _append_prepared(writer, frame, deflater)
-    return count
+            return _append_prepared(writer, self.frame, deflater)
+
+
+cdef int _prepare_frame(Shared self, int bits, bint masks) except -1:
+    if masks:
+        self.known = -1
+        self.frame = self.message.masked_frame(bits or None, new_mask_key())
+    elif bits != self.known:
+        self.frame = self.message.frame(bits or None)
+        self.known = bits
+    return 0
 
 
 cdef bint _append_prepared(Writer self, bytes frame, Deflater deflater) except -1:

@@ -78,8 +78,10 @@ cdef class Link(Wire):
 
     cdef bint has_message(self) noexcept
     cdef object take(self)
+    cdef Py_ssize_t goes_before(self) except -1
     cdef bint goes_at_once(self, object message) except -1
     cdef int add(self, object message) except -1
+    cdef int added(self) except -1
     cdef int stop_waiting(self) noexcept
 
 cdef class Awaited:

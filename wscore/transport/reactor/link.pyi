@@ -1,4 +1,4 @@
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from contextvars import Context
 from typing import Any, Self
 
@@ -6,6 +6,7 @@ from trio import Event
 from trio.lowlevel import Abort, ParkingLot, RaiseCancelT
 from typing_extensions import disjoint_base
 
+from ...protocol.prepared import PreparedMessage
 from ..endpoint import Endpoint
 from ..options import Options
 from ..pings import Pings
@@ -15,9 +16,10 @@ from ..trio_glue import Pace
 from ..websocket import WebSocket
 from .wire import Wire
 
-__all__ = ["Link", "Terms", "iterate_fast"]
+__all__ = ["Link", "Terms", "iterate_fast", "offer_to_all"]
 
 def iterate_fast(subclass: type[Link]) -> None: ...
+def offer_to_all(websockets: Iterable[WebSocket], message: PreparedMessage) -> int: ...
 
 @disjoint_base
 class Terms:

@@ -25,6 +25,7 @@ from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.protocol.connection import State
 from wscore.transport.endpoint import counted
 from wscore.transport.linger import LINGER_TIME
+from wscore.transport.offering import offer
 from wscore.transport.records import Opening, fold, unfold
 from wscore.transport.reserve import QUANTUM as _QUANTUM
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
@@ -36,10 +37,11 @@ from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_da
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
 from wscore.codec.native.reader cimport STOP_NEED_DATA
 from wscore.codec.native.text cimport utf8_size
+from wscore.codec.native.writer cimport Shared, share
 from wscore.transport.reactor.pace cimport is_another_thread
 from wscore.transport.reactor.wire cimport Wire
 
-__all__ = ["Link", "Terms", "iterate_fast"]
+__all__ = ["Link", "Terms", "iterate_fast", "offer_to_all"]
 
 cdef extern from "Python.h":
     int PyContext_Enter(object context) except -1
@@ -222,20 +224,29 @@ cdef class Link(Wire):
             return True
         return WebSocket.send_nowait(self, message, compress=compress)
 
+    cdef Py_ssize_t goes_before(self) except -1:
+        """How many bytes leave before a message that is sent now; PY_SSIZE_T_MAX if it cannot be sent now."""
+        if not self.is_open:
+            return PY_SSIZE_T_MAX
+        if self.line is not None:
+            if not self.line.is_idle:
+                return PY_SSIZE_T_MAX
+            self.line = None
+        return self.backlog_size + self.writer.pending_bytes()
+
     cdef bint goes_at_once(self, object message) except -1:
         """Whether it is a message, and nothing is in its way."""
         cdef Py_ssize_t unsent
-        if not self.is_open or type(message) is not str and type(message) is not bytes:
+        if type(message) is not str and type(message) is not bytes:
             return False
-        if self.line is not None:
-            if not self.line.is_idle:
-                return False
-            self.line = None
-        unsent = self.backlog_size + self.writer.pending_bytes()
-        return unsent == 0 or unsent + size_of(message) + FRAME_HEADER <= self.terms.max_unsent
+        unsent = self.goes_before()
+        return unsent == 0 or unsent <= self.terms.max_unsent - FRAME_HEADER - size_of(message)
 
     cdef int add(self, object message) except -1:
         self.writer.write_message(message, BY_DEFAULT)
+        return self.added()
+
+    cdef int added(self) except -1:
         self._messages_sent += 1
         if self.writer.pending_bytes() >= EARLY_FLUSH and self.backlog is None:
             return self.flush()
@@ -393,6 +404,30 @@ cdef inline int _stay_in_thread(Link self) except -1:
     if is_another_thread(self.terms.pace.thread):
         raise RuntimeError("a WebSocket belongs to the thread of its Trio run: trio.from_thread calls from another")
     return 0
+
+
+def offer_to_all(websockets, message):
+    """`send_nowait` of what `wscore.prepare` made, for each of `websockets`, on whatever transport; how many took it.
+
+    Those that are closing, or lost, go without. It is framed once for all that are on the reactor.
+    """
+    cdef Shared shared = share(message)
+    cdef Py_ssize_t count = 0
+    for ws in websockets:
+        count += isinstance(ws, Link) and _offer(<Link>ws, shared) or offer(ws, message)
+    return count
+
+
+cdef bint _offer(Link self, Shared shared) except -1:
+    cdef Py_ssize_t unsent
+    _stay_in_thread(self)
+    unsent = self.goes_before()
+    if unsent != 0 and unsent > self.terms.max_unsent - FRAME_HEADER - shared.size:
+        return False
+    if not shared.put(self.writer, BY_DEFAULT):
+        return False
+    self.added()
+    return True
 
 
 cdef int _flush_frames(Link self) except -1:
