@@ -245,9 +245,12 @@ cdef int _account(Link self) except -1:
     if self._reserve is None:
         return 0
     held = self.backlog_size + self.writer.pending_bytes() + self.reader.message.size
-    held += self.queued if self.inbox is None else self.inbox.queue.size
+    if self.inbox is None:
+        held += self.queued
+    else:
+        held += <Py_ssize_t>self.inbox.queue.size
     if self.is_paused:
-        held += self._connection.bytes_kept - self.reader.message.size
+        held += <Py_ssize_t>self._connection.bytes_kept - self.reader.message.size
     change = held - self._held
     if self.reactor.wakes_nobody:
         # Somebody may wait for the sum of all.
