@@ -54,10 +54,9 @@ class Headers:
     def get_all(self, name: str) -> list[str]:
         """The values of all fields of that name, in order; empty where there is none."""
         name = name.lower()
-        if name not in self._first:
-            return []
-        if len(self._first) == len(self._pairs):
-            return [self._first[name]]
+        first = self._first.get(name)
+        if first is None or len(self._first) == len(self._pairs):
+            return [] if first is None else [first]
         return [value for each, value in self._pairs if each.lower() == name]
 
     def __contains__(self, name: str) -> bool:
@@ -94,7 +93,8 @@ def split_list(values: Iterable[str]) -> list[str]:
 
 def has_token(values: Iterable[str], token: str) -> bool:
     """Whether a list such as ``keep-alive, Upgrade`` names the token (in lower case), in any letter case."""
-    return token in [element.strip(" \t") for element in ",".join(values).lower().split(",")]
+    text = ",".join(values).lower()
+    return text == token or token in [element.strip(" \t") for element in text.split(",")]
 
 
 def unique_tokens(values: Iterable[str]) -> list[str]:
@@ -109,7 +109,7 @@ def own_subprotocols(names: Sequence[str]) -> list[str]:
     """Check the subprotocols that the application names; raises `ValueError` unless they are distinct tokens."""
     if isinstance(names, str):
         raise TypeError("Subprotocols are a sequence of names, not one str.")
-    return _distinct_tokens(list(names))
+    return _distinct_tokens(list(names)) if names else []
 
 
 def _distinct_tokens(elements: list[str]) -> list[str]:

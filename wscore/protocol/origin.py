@@ -81,7 +81,7 @@ class SitePolicy:
         if self._any_host or header is None:
             return True
         host, port = split_host_port(header)
-        return not self._hosts.isdisjoint({(host, None), (host, port)})
+        return (host, None) in self._hosts or (host, port) in self._hosts
 
     def _origin_is_allowed(self, values: Sequence[str], host: str | None) -> bool:
         if not values or self._any_origin:

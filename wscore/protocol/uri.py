@@ -14,6 +14,7 @@ they could end the request line. User and password never become part of the reso
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes
 
@@ -74,6 +75,7 @@ def parse_uri(url: str) -> Uri:
     return Uri(scheme == "wss", host, port, _encode_resource(resource), username, password)
 
 
+@lru_cache(maxsize=64)  # a server is asked for by few names, and a peer's others displace each other
 def split_host_port(text: str) -> tuple[str, int | None]:
     """Take `host`, `host:port`, `[IPv6]` or `[IPv6]:port` apart, as in a Host header (RFC 9110 section 7.2).
 

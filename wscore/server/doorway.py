@@ -182,7 +182,7 @@ class Doorway:
     def leave(self, guest: "Guest") -> None:
         """This guest is gone, or has become a WebSocket."""
         self.guests.discard(guest)
-        self._change.unpark_all()
+        self._tell_change()
 
     def welcome(self, guest: "Guest", opening: Opening) -> None:
         """The opening handshake has succeeded: let the conversation begin."""
@@ -218,7 +218,11 @@ class Doorway:
 
     def _forget(self, ws: ReactorWebSocket) -> None:
         self.conversations.leave(ws)
-        self._change.unpark_all()
+        self._tell_change()
+
+    def _tell_change(self) -> None:
+        if self._change:
+            self._change.unpark_all()
 
     def crashed(self, error: BaseException) -> None:
         """A connection has ended with this. If the whole reactor has, so does the server."""

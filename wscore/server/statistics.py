@@ -77,10 +77,9 @@ class Tally:
 
     def ended(self, ws: WebSocket) -> None:
         """A WebSocket is over: keep what it has counted."""
-        statistics = ws.statistics()
-        self._traffic = list(map(add, self._traffic, _traffic_of(statistics)))
-        self.resets += statistics.reset
-        self.errors += statistics.failed
+        self._traffic = list(map(add, self._traffic, _traffic_of(ws)))
+        self.resets += ws._has_reset
+        self.errors += ws._failed
         if ws.close_code is not None:
             self.close_codes[ws.close_code] += 1
 
@@ -94,7 +93,7 @@ class Tally:
 
 _TRAFFIC = ("messages_received", "messages_sent", "messages_dropped", "bytes_received", "bytes_sent")
 _DEPTHS = ("messages_waiting", "receive_queue", "send_buffer", "senders_waiting")
-_traffic_of = attrgetter(*_TRAFFIC)
+_traffic_of = attrgetter(*[f"_{name}" for name in _TRAFFIC])  # of a WebSocket, without its whole statistics
 _all_of = attrgetter(*_TRAFFIC, *_DEPTHS)
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Folded", "Opening", "Statistics", "fold", "unfold"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Opening:
     """What the opening handshake has settled, as far as it is known."""
 
