@@ -30,7 +30,7 @@ cdef class Pace:
     cdef Py_ssize_t status_at
     cdef Py_ssize_t cancelled_at
     cdef public object clock
-    cdef int ready_calls
+    cdef int calls_until_a_look  # at the clock
     cdef bint is_over
     cdef double turned_at
 

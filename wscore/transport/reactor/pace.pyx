@@ -79,12 +79,12 @@ cdef class Pace:
         if self.by_attribute:
             _find_slots(self, self.current_task())
         self.clock = clock
-        self.ready_calls = 0
+        self.calls_until_a_look = CALLS
         self.turned_at = _now(self)
 
     def after_io_wait(self, timeout):
         """Trio's loop has turned: the time starts anew."""
-        self.ready_calls = 0
+        self.calls_until_a_look = CALLS
         self.is_over = False
         self.turned_at = _now(self)
 
@@ -93,10 +93,11 @@ cdef class Pace:
         return self.due()
 
     cdef bint due(self) except -1:
-        self.ready_calls += 1
         if self.is_over:
             return True
-        if self.ready_calls % CALLS == 0:
+        self.calls_until_a_look -= 1
+        if self.calls_until_a_look == 0:
+            self.calls_until_a_look = CALLS
             self.is_over = _now(self) - self.turned_at >= MOST_TIME
         return self.is_over
 
