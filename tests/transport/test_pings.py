@@ -92,11 +92,11 @@ async def test_pongs_that_nobody_asked_for_mean_nothing(link) -> None:
         assert ws.latency is None
 
 
-async def test_a_pong_that_overtakes_its_ping_took_no_time() -> None:
+async def test_of_a_pong_that_overtakes_the_news_that_its_ping_has_left_the_time_since_the_call_counts() -> None:
     pings = Pings()
-    ping = pings.add(b"x")
+    ping = pings.add(b"x", 3.0)
     assert pings.answered(b"x", 5.0) == [ping]
-    assert ping.seconds == 0.0
+    assert ping.seconds == pings.latency == 2.0
 
 
 async def test_a_cancelled_ping_leaves_nothing_behind_and_its_pong_is_ignored(link) -> None:

@@ -327,7 +327,7 @@ class Endpoint:
             self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
         elif self._timers.ping_is_due(now) and self._connection.state is State.OPEN:
             self._keepalive = self._pings.new_payload()
-            self._pings.add(self._keepalive)
+            self._pings.add(self._keepalive, now)
             self._connection.ping(self._keepalive)
             self._output_waits()
 

@@ -14,18 +14,21 @@ __all__ = ["PendingPing", "Pings"]
 
 
 class PendingPing:
-    """One Ping: `left_at` once it has left, `seconds` once it was answered; `done` is set then, and at the end."""
+    """One Ping: `left_at` once it is known to have left, `seconds` once it was answered; `done` is set then, and at
+    the end.
+    """
 
-    __slots__ = ("done", "left_at", "seconds")
+    __slots__ = ("_added_at", "done", "left_at", "seconds")
 
-    def __init__(self) -> None:
+    def __init__(self, now: float) -> None:
         self.done = trio.Event()
+        self._added_at = now
         self.left_at: float | None = None
         self.seconds: float | None = None
 
     def answer(self, now: float) -> None:
-        """The Pong has come."""
-        self.seconds = 0.0 if self.left_at is None else now - self.left_at
+        """The Pong has come: perhaps before we have learnt that the Ping has left."""
+        self.seconds = now - (self._added_at if self.left_at is None else self.left_at)
         self.done.set()
 
 
@@ -45,9 +48,9 @@ class Pings:
         """A payload that the peer cannot foresee: it cannot answer before it was asked."""
         return new_mask_key() + new_mask_key()
 
-    def add(self, payload: bytes) -> PendingPing:
+    def add(self, payload: bytes, now: float) -> PendingPing:
         """A Ping with `payload` is about to be sent."""
-        ping = self._pending[payload] = PendingPing()
+        ping = self._pending[payload] = PendingPing(now)
         return ping
 
     def forget(self, payload: bytes) -> None:

@@ -258,7 +258,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         if key in self._pings:
             raise LocalProtocolError("a Ping with this payload is under way: take another, or none")
         self._connection.ping(key)
-        ping = self._pings.add(key)
+        ping = self._pings.add(key, trio.current_time())
         self._output_waits()
         try:
             await ping.done.wait()
