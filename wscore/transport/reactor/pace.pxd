@@ -22,7 +22,7 @@ cdef class Pace:
     cdef bint by_attribute
     cdef dict run_context  # of this thread, in which Trio keeps the current task
     cdef object run_queue  # the tasks that Trio will let run next
-    cdef readonly bint knows_run  # whether we know where these two are; without, only `current_task` works
+    cdef bint knows_run  # whether we know where these two are; without, only `current_task` works
     cdef unsigned long thread  # that the run is in
     # Where a task has its cancel status, and that what we ask: -1 if they are not in slots.
     cdef type task_type
