@@ -14,6 +14,8 @@ class Scale:
     slow_handshakes: int = 500
     deaf: int = 100
     silent: int = 200
+    # Each end takes a stream, with tasks of its own, about a millisecond, and all come to theirs at once.
+    silent_streams: int = 200
     broken: int = 200
     wave: int = 200
     connects: int = 2000
@@ -27,6 +29,7 @@ LONG = Scale(
     slow_handshakes=5000,
     deaf=1000,
     silent=5000,
+    silent_streams=2000,
     broken=5000,
     wave=5000,
     connects=100_000,

@@ -42,7 +42,7 @@ async def test_slow_handshakes_are_ended_and_keep_nobody_waiting(transport: str,
 
 async def test_peers_that_vanish_are_found_out_and_keep_nobody_waiting(transport: str, scale: Scale) -> None:
     """Not a packet comes of them, not even the end of their connection."""
-    count = scale.silent
+    count = scale.silent_streams if transport == "stream" else scale.silent
     options = {"ping_interval": 0.5, "ping_timeout": scale.patience, "close_timeout": 1.0}
     async with attacked(transport, **options) as target, honest(target) as clients:
         with crowd() as silent:

@@ -19,7 +19,7 @@ def test_its_answer_is_due_from_when_it_has_left() -> None:
     assert timers.pong_by == inf
     timers.pinged(123)
     assert timers.pong_by == 128
-    timers.answered()
+    timers.answered(124)
     assert timers.next() == 140
 
 
@@ -28,8 +28,18 @@ def test_no_second_ping_is_due_while_the_first_is_unanswered() -> None:
     assert timers.ping_is_due(20)
     timers.pinged(20)
     assert not timers.ping_is_due(40)
-    timers.answered()
-    assert timers.ping_is_due(60)
+    timers.answered(39)
+    assert timers.next() == 40
+    assert timers.ping_is_due(40)
+
+
+def test_nothing_is_looked_at_before_the_answer_is_due_and_after_a_late_one_an_interval_passes() -> None:
+    timers = Timers(20, 60, now=0)
+    assert timers.ping_is_due(20)
+    timers.pinged(20)
+    assert timers.next() == 80
+    timers.answered(50)
+    assert timers.next() == 70
 
 
 def test_while_reading_pauses_no_answer_is_due() -> None:

@@ -29,24 +29,27 @@ class Timers:
 
     def next(self) -> float:
         """The earliest deadline."""
-        return min(self.ping_at, self.pong_by, self.close_by)
+        due = min(self.pong_by, self.close_by)
+        return due if self._waiting else min(due, self.ping_at)
 
     def ping_is_due(self, now: float) -> bool:
         """Whether to send a Ping now; the next is then an interval away. While one is unanswered, none is due."""
-        if now < self.ping_at:
+        if self._waiting or now < self.ping_at:
             return False
         self.ping_at = now + self._interval
-        return not self._waiting
+        return True
 
     def pinged(self, now: float) -> None:
         """Our Ping has left: its answer is due from now on."""
         self._waiting = True
         self._expect(now)
 
-    def answered(self) -> None:
-        """Its Pong has come."""
+    def answered(self, now: float) -> None:
+        """Its Pong has come, perhaps so late that the next would have been due already."""
         self._waiting = False
         self.pong_by = inf
+        if self.ping_at <= now:
+            self.ping_at = now + self._interval
 
     def pause(self) -> None:
         """We stop reading: no answer can reach us."""

@@ -299,10 +299,12 @@ class Endpoint:
             self._shut()
 
     def _ponged(self, payload: bytes) -> None:
-        self._pings.answered(payload, trio.current_time())
+        now = trio.current_time()
+        self._pings.answered(payload, now)
         if self._keepalive is not None and self._keepalive not in self._pings:
             self._keepalive = None
-            self._timers.answered()
+            self._timers.answered(now)
+            self._deadline_changed()
 
     def _has_written(self) -> None:
         """Bytes have left."""
@@ -361,6 +363,10 @@ class Endpoint:
     @abstractmethod
     def _input_has_room(self) -> None:
         """Reading may go on if it has paused."""
+
+    @abstractmethod
+    def _deadline_changed(self) -> None:
+        """`_timers` may have come to an earlier one than it had."""
 
     @abstractmethod
     def _closing_begins(self) -> None:

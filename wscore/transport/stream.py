@@ -160,6 +160,7 @@ class StreamWebSocket(WebSocket):
     __slots__ = (
         *STATE,
         "_discarded",
+        "_idling",
         "_in_flight",
         "_output",
         "_patience",
@@ -201,6 +202,7 @@ class StreamWebSocket(WebSocket):
         self._reading = trio.CancelScope()
         self._writing = trio.CancelScope()
         self._patience = trio.CancelScope()
+        self._idling = trio.CancelScope()
         self._discarded = 0
 
     async def run(self, around: trio.CancelScope) -> None:
@@ -343,7 +345,7 @@ class StreamWebSocket(WebSocket):
         self._timers.resume(now)
         if self._throttle is not None:
             self._throttle.excuse(now)
-        self._output.give()  # its deadline may have changed
+        self._deadline_changed()
 
     # Writing
 
@@ -382,9 +384,9 @@ class StreamWebSocket(WebSocket):
             self._has_flushed()
 
     async def _idle(self) -> None:
-        with trio.CancelScope(deadline=self._timers.next()) as waiting:
+        with trio.CancelScope(deadline=self._timers.next()) as self._idling:
             await self._output.wait()
-        if waiting.cancelled_caught:
+        if self._idling.cancelled_caught:
             # If this process was stopped, the answer may have come meanwhile: in the next turn Trio finds that out, and
             # in the one after it has been read.
             await trio.lowlevel.checkpoint()
@@ -426,6 +428,9 @@ class StreamWebSocket(WebSocket):
         if self._held > self._inbox.queue.size * 2:
             self._account()
         self._room.give()
+
+    def _deadline_changed(self) -> None:
+        self._idling.deadline = self._timers.next()
 
     def _closing_begins(self) -> None:
         self._timers.closing(trio.current_time(), self._options.close_timeout)

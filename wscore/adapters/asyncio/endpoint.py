@@ -253,7 +253,8 @@ class Endpoint(Link, asyncio.BufferedProtocol):
             self._pings.answered(event.payload)
             if self._keepalive is not None and self._keepalive not in self._pings:
                 self._keepalive = None
-                self._timers.answered()
+                self._timers.answered(self._loop.time())
+                self._set_alarm()
         elif isinstance(event, Ping):
             self._output_waits()
 

@@ -375,6 +375,9 @@ cdef class Link(Wire):
         if self.is_paused:
             self.reactor.attend_to(self)
 
+    def _deadline_changed(self):
+        _set_alarm(self)
+
     def _closing_begins(self):
         self.is_open = False
         self.is_deaf = self._discards
