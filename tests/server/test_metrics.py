@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 from math import inf
 
 import pytest
@@ -129,6 +130,23 @@ async def test_turns_of_the_loop_are_counted_by_their_length() -> None:
     assert tuple(clock.turns) == TURN_BOUNDS
     assert sum(clock.turns.values()) >= 9
     assert clock.seconds > 0
+
+
+@pytest.mark.usefixtures("each_transport")
+async def test_what_is_called_for_a_message_counts_with_the_turn() -> None:
+    def take_time(ws: wscore.WebSocket, message: str | bytes) -> None:
+        time.sleep(0.06)
+        ws.send_nowait(message)
+
+    clock = TurnClock()
+    trio.lowlevel.add_instrument(clock)
+    try:
+        async with serving(None, on_message=take_time) as server, wscore.connect(url_of(server)) as ws:
+            await ws.send("x")
+            assert await ws.receive() == "x"
+    finally:
+        trio.lowlevel.remove_instrument(clock)
+    assert sum(count for bound, count in clock.turns.items() if bound > 0.05) >= 1
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import gc
 import itertools
 import math
 import os
+import select
 import socket
 import time
 import weakref
@@ -255,6 +256,41 @@ async def test_who_waits_for_a_message_runs_in_the_pass_of_trio_in_which_it_come
         pair[1].close()
 
 
+@pytest.mark.parametrize(("count", "at_once"), [(4, True), (5, False)])
+async def test_where_few_have_asked_an_answer_leaves_before_all_tasks_had_their_turn(count: int, at_once: bool) -> None:
+    async def answer(ws) -> None:
+        await ws.send(await ws.receive())
+        await ws.receive()
+
+    class Steps(trio.abc.Instrument):
+        def after_task_step(self, task: trio.lowlevel.Task) -> None:
+            if task.name in peers:
+                has_left[task.name].append(bool(select.select([peers[task.name]], [], [], 0)[0]))
+
+    peers: dict[str, socket.socket] = {}
+    has_left: dict[str, list[bool]] = {}
+    async with AsyncExitStack() as stack:
+        connections = {}
+        for name in map(str, range(count)):
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            peers[name], has_left[name] = stack.enter_context(theirs), []
+            connections[name] = await stack.enter_async_context(opened(ours))
+        nursery = await stack.enter_async_context(trio.open_nursery())
+        for name, ws in connections.items():
+            nursery.start_soon(answer, ws, name=name)
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.add_instrument(steps := Steps())
+        for theirs in peers.values():
+            theirs.send(frames("x"))
+        await trio.testing.wait_all_tasks_blocked()
+        trio.lowlevel.remove_instrument(steps)
+        nursery.cancel_scope.cancel()
+        for theirs in peers.values():
+            theirs.close()
+    assert has_left == {name: [at_once] for name in peers}
+
+
 async def test_a_call_that_is_never_awaited_does_nothing(pair) -> None:
     async with opened(pair[0]) as ws:
         ws.send("never")
@@ -475,7 +511,7 @@ async def test_slow_callbacks_leave_others_their_turn(pair) -> None:
 
 async def test_a_peer_that_answers_at_once_does_not_keep_others_waiting(pair) -> None:
     """The reactor waits a moment for such a peer before Trio's loop has its turn, but no longer than a turn lasts."""
-    rounds, yields = 2000, 0
+    rounds, yields = 300, 0
 
     def converse() -> None:
         one = frames("x")

@@ -67,14 +67,14 @@ class Program(ABC):
 
     async def _start(self, nursery: trio.Nursery) -> Server | None:
         listeners = [listener_on(sock) for sock in self.ground.sockets]
+        if self.ground.metrics:
+            self._turns = TurnClock()
+            trio.lowlevel.add_instrument(self._turns)
         try:
             server: Server = await nursery.start(partial(serve, listeners=listeners, **self._keywords))
         except (ValueError, TypeError) as error:
             self._failure = Failure(f"an option makes no sense: {reason(error)}", 2)
             return None
-        if self.ground.metrics:
-            self._turns = TurnClock()
-            trio.lowlevel.add_instrument(self._turns)
         return server
 
     def drain(self) -> None:

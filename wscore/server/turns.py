@@ -18,7 +18,9 @@ TURN_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05,
 
 
 class TurnClock(trio.abc.Instrument):
-    """Counts the turns of the Trio run that it was added to, with `trio.lowlevel.add_instrument`."""
+    """Counts the turns of the Trio run that it was added to, with `trio.lowlevel.add_instrument`: before its first
+    server starts, since the reactor is an instrument, too, and those have their turns in the order of their coming.
+    """
 
     def __init__(self) -> None:
         self._counts = [0] * len(TURN_BOUNDS)

@@ -246,17 +246,18 @@ cdef class Reactor:
         """Trio's instrument: the turn. What it raises ends this reactor, and is its `crash`."""
         if self.task is None or self.is_over:
             return
-        self.pace.stand_in_for(self.task)
         try:
-            _turn(self)
-            if self.waiting_ones:
-                # Our task may be asleep.
-                wscore_poller_wake(&self.poller)
+            self.pace.stand_in_for(self.task)
+            try:
+                _turn(self)
+            finally:
+                self.pace.step_back(self.task)
         except BaseException as error:
             self.crash = error
             _end(self)
-        finally:
-            self.pace.step_back(self.task)
+        if self.waiting_ones:
+            # Our task may be asleep.
+            wscore_poller_wake(&self.poller)
 
     def before_io_wait(self, timeout):
         """Trio's instrument: the tick ends, whoever has sent in it."""
@@ -395,13 +396,23 @@ cdef int _look(Reactor self) except -1:
 
 
 cdef bint _wait_shortly(Reactor self) except -1:
-    """Events have come in quick succession: look out for the next. Whether there are any."""
-    cdef double until = monotonic() + QUICK_ANSWER
-    while monotonic() < until:
-        _look(self)
-        if self.events_found > 0:
-            return True
-    return False
+    """Events have come in quick succession: look out for the next, while other threads may run. Whether there are any.
+    """
+    cdef int found
+    self.events_seen = self.events_found = 0
+    with nogil:
+        found = _look_out(&self.poller, self.events, monotonic() + QUICK_ANSWER)
+    if found < 0:
+        raise OSError(errno, os.strerror(errno))
+    self.events_found = found
+    return found > 0
+
+
+cdef int _look_out(wscore_poller* poller, wscore_ready* events, double until) noexcept nogil:
+    cdef int found = 0
+    while found == 0 and monotonic() < until:
+        found = wscore_poller_look(poller, events, TURN_EVENTS)
+    return found
 
 
 cdef int _dispatch(Reactor self, wscore_ready* event) except -1:

@@ -1,6 +1,6 @@
 """The C face of the pace: what a call that need not wait asks."""
 
-cdef double monotonic() noexcept
+cdef double monotonic() noexcept nogil
 
 cdef extern from *:
     """

@@ -57,7 +57,7 @@ cdef int CALLS = CALLS_A_LOOK
 cdef double MOST_TIME = READY_TIME
 
 
-cdef double monotonic() noexcept:
+cdef double monotonic() noexcept nogil:
     return wscore_monotonic()
 
 
