@@ -83,6 +83,8 @@ def test_other_lists_of_subprotocols_are_refused(values: list[str]) -> None:
 def test_own_subprotocols_are_a_sequence_of_tokens() -> None:
     with pytest.raises(TypeError, match="sequence"):
         own_subprotocols("chat")
+    with pytest.raises(TypeError):
+        own_subprotocols(None)
     with pytest.raises(ValueError, match="no token"):
         own_subprotocols(["a, b"])
 

@@ -777,6 +777,17 @@ async def test_a_broadcast_is_framed_and_compressed_once() -> None:
         assert server.statistics().bytes_sent < 3_000
 
 
+async def test_a_broadcast_may_go_to_nobody_to_one_twice_and_to_connections_of_a_client() -> None:
+    """Whoever a client's frames are for wants them masked, each with a key of its own."""
+    async with serving() as server, wscore.connect(url_of(server)) as ws:
+        await wait_until(lambda: len(server.connections) == 1)
+        assert server.broadcast("x", to=[]) == 0
+        assert server.broadcast("x", to=(ours for ours in [*server.connections] * 2)) == 2
+        assert [await ws.receive() for _ in range(2)] == ["x", "x"]
+        assert server.broadcast(b"echoed", to=[ws, *server.connections, ws]) == 3
+        assert [await ws.receive() for _ in range(3)] == [b"echoed"] * 3
+
+
 @pytest.mark.parametrize(("excess", "took"), [(0, 1), (1, 0)])
 async def test_a_broadcast_goes_to_those_that_have_room_for_all_of_it(excess: int, took: int) -> None:
     first, mark, header = 1000, 1 << 16, 14

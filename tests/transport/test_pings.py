@@ -144,6 +144,17 @@ async def test_a_ping_ends_with_the_connection(link) -> None:
 # Keepalive
 
 
+async def test_however_long_an_answer_may_take_the_next_ping_comes_an_interval_after_the_last(
+    link, autojump_clock
+) -> None:
+    async with link(ping_interval=1, ping_timeout=60) as (_, peer):
+        start = trio.current_time()
+        for number in range(1, 4):
+            assert isinstance(await peer.next(), Ping)
+            assert 0 <= trio.current_time() - start - number <= number / 16
+            await peer.flush()
+
+
 async def test_an_idle_connection_is_pinged_every_interval(link, autojump_clock) -> None:
     async with link(ping_interval=20) as (ws, peer):
         start = trio.current_time()

@@ -525,7 +525,9 @@ async def test_a_peer_that_answers_at_once_does_not_keep_others_waiting(pair) ->
             await trio.lowlevel.checkpoint()
             yields += 1
 
-    async with opened(pair[0], lambda ws, message: ws.send_nowait(message)), trio.open_nursery() as nursery:
+    # However long it takes, nothing but echoes comes.
+    echo = opened(pair[0], lambda ws, message: ws.send_nowait(message), ping_interval=None)
+    async with echo, trio.open_nursery() as nursery:
         nursery.start_soon(count)
         start = time.perf_counter()
         await trio.to_thread.run_sync(converse)

@@ -109,7 +109,8 @@ def own_subprotocols(names: Sequence[str]) -> list[str]:
     """Check the subprotocols that the application names; raises `ValueError` unless they are distinct tokens."""
     if isinstance(names, str):
         raise TypeError("Subprotocols are a sequence of names, not one str.")
-    return _distinct_tokens(list(names)) if names else []
+    elements = list(names)
+    return _distinct_tokens(elements) if elements else elements
 
 
 def _distinct_tokens(elements: list[str]) -> list[str]:
