@@ -34,26 +34,27 @@ class Layer(NamedTuple):
 LAYERS = {
     "codec": Layer(set(), outside={"cython", "cpython", "libc"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS),
     "protocol": Layer({"codec"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
+    "session": Layer({"codec", "protocol"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
     "transport": Layer(
-        {"codec", "protocol"}, outside={"trio", "outcome", "cython", "cpython", "libc"}, without={"asyncio"}
+        {"codec", "protocol", "session"}, outside={"trio", "outcome", "cython", "cpython", "libc"}, without={"asyncio"}
     ),
     "server": Layer(
-        {"codec", "protocol", "transport"},
+        {"codec", "protocol", "session", "transport"},
         outside={"trio", "h11"},
         inside_functions={"jwt", "prometheus_client"},
         without={"asyncio"},
     ),
-    "client": Layer({"codec", "protocol", "transport"}, outside={"trio"}, without={"asyncio"}),
+    "client": Layer({"codec", "protocol", "session", "transport"}, outside={"trio"}, without={"asyncio"}),
     "cli": Layer(
-        {"codec", "protocol", "transport", "server", "client"},
+        {"codec", "protocol", "session", "transport", "server", "client"},
         outside={"trio"},
         inside_functions={"rich", "msgspec"},
         without={"asyncio"},
     ),
     # Each adapter is a layer of its own: it knows the library that it is for, and no other adapter.
     "adapters": Layer(set()),
-    "adapters.asyncio": Layer({"codec", "protocol"}, outside={"cython", "cpython", "libc"}),
-    "adapters.uvicorn": Layer({"codec", "protocol"}, outside={"uvicorn"}),
+    "adapters.asyncio": Layer({"codec", "protocol", "session"}, outside={"cython", "cpython", "libc"}),
+    "adapters.uvicorn": Layer({"codec", "protocol", "session"}, outside={"uvicorn"}),
     # It stands in for its library, and needs h11 for the bodies of refusals only.
     "adapters.wsproto": Layer({"codec", "protocol"}, outside={"h11"}),
 }

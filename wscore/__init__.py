@@ -59,8 +59,8 @@ if TYPE_CHECKING:
     from wscore.protocol.handshake import Accept, Handshake, HandshakeError, Headers, Page, Refuse, Request, Response
     from wscore.protocol.prepared import PreparedMessage, prepare
     from wscore.server.serve import Server, serve, serve_stream
+    from wscore.session.rates import Rate
     from wscore.transport.errors import ConnectionClosed, ConnectionLost
-    from wscore.transport.rates import Rate
     from wscore.transport.websocket import WebSocket
 else:
     _HOMES = {
@@ -75,7 +75,7 @@ else:
         "wscore.protocol.prepared": "PreparedMessage prepare",
         "wscore.server.serve": "Server serve serve_stream",
         "wscore.transport.errors": "ConnectionClosed ConnectionLost",
-        "wscore.transport.rates": "Rate",
+        "wscore.session.rates": "Rate",
         "wscore.transport.websocket": "WebSocket",
     }
     _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}

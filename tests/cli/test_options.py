@@ -18,7 +18,7 @@ from wscore.cli.options import (
     settings_of,
 )
 from wscore.cli.values import Address, Reference
-from wscore.transport.rates import Rate
+from wscore.session.rates import Rate
 
 
 def read(options: tuple[Option, ...], typed: list[str], environ: dict[str, str] | None = None) -> Settings:

@@ -17,7 +17,7 @@ from wscore.protocol.events import Close, Ping
 from wscore.protocol.extensions import DeflateParameters, parse_extensions
 from wscore.protocol.head import HeadReader
 from wscore.protocol.headers import has_token, unique_tokens
-from wscore.transport.options import Options
+from wscore.session.options import Options
 
 from ..raw import dial, serving, url_of
 from ..wire import BINARY, CLOSE, CONTINUATION, KEY, PING, PONG, TEXT, Frame, close_payload, header

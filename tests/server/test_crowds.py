@@ -6,7 +6,7 @@ import trio.testing
 
 import wscore
 from wscore.server.limits import MAX_TURNED_AWAY, AddressLimits, Limits
-from wscore.transport.rates import Rate
+from wscore.session.rates import Rate
 
 from ..raw import Raw, dial, echo, serving, status_of
 from ..wire import CLOSE, TEXT

@@ -5,7 +5,7 @@ import random
 import pytest
 
 from wscore.server.rates import AddressBuckets, AddressCounts, key_of
-from wscore.transport.rates import Rate
+from wscore.session.rates import Rate
 
 NOW = 10_000.0
 

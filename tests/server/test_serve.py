@@ -21,8 +21,8 @@ import trio.lowlevel
 import trio.testing
 
 import wscore
+from wscore.session.options import Options
 from wscore.transport import reactor
-from wscore.transport.options import Options
 
 from ..raw import Raw, dial, echo, serving, status_of, url_of
 from ..steps import cancelled_at

@@ -12,8 +12,8 @@ import trio.testing
 from wscore.codec import CLIENT, SERVER, Role
 from wscore.protocol.connection import Connection
 from wscore.protocol.events import Close, Event
+from wscore.session.options import Options
 from wscore.transport import stream
-from wscore.transport.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection
 from wscore.transport.websocket import WebSocket

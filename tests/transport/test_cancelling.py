@@ -7,8 +7,8 @@ import trio
 import trio.testing
 
 from wscore.codec import CLIENT, SERVER
+from wscore.session.options import Options
 from wscore.transport.errors import ConnectionClosed
-from wscore.transport.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.sending import SendLine
 from wscore.transport.stream import new_connection, open_websocket

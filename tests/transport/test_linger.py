@@ -13,9 +13,9 @@ import trustme
 from wscore.codec import CLIENT, SERVER, CloseCode
 from wscore.protocol.connection import Connection
 from wscore.protocol.events import Close
+from wscore.session.options import Options
 from wscore.transport.errors import ConnectionLost
 from wscore.transport.linger import discard, linger, reset
-from wscore.transport.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection, open_websocket, run_websocket
 from wscore.transport.tls import start_tls

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from wscore.codec import SERVER
-from wscore.transport.options import Options
+from wscore.session.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection, open_websocket, run_websocket
 from wscore.transport.trio_glue import CALLS_A_LOOK, pace_of_this_run

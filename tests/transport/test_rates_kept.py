@@ -5,9 +5,9 @@ import trio
 import trio.testing
 
 from wscore.protocol.events import Close
+from wscore.session.options import Options
+from wscore.session.rates import Rate
 from wscore.transport.errors import ConnectionLost
-from wscore.transport.options import Options
-from wscore.transport.rates import Rate
 
 from .conftest import Peer
 

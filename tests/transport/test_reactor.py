@@ -18,7 +18,7 @@ import trio.testing
 
 from wscore.codec import CLIENT, SERVER
 from wscore.protocol.connection import Connection
-from wscore.transport.options import Options
+from wscore.session.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
 from wscore.transport.stream import new_connection

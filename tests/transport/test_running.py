@@ -10,9 +10,9 @@ import trio.testing
 
 from wscore.codec import CLIENT, SERVER
 from wscore.protocol.extensions import DeflateParameters
+from wscore.session.options import Options
 from wscore.transport import stream
 from wscore.transport.errors import ConnectionClosed, ConnectionLost
-from wscore.transport.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection, open_websocket, run_websocket
 from wscore.transport.websocket import WebSocket

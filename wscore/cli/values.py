@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
-from wscore.transport.rates import Rate
+from wscore.session.rates import Rate
 
 
 class Reference(NamedTuple):

@@ -18,11 +18,11 @@ from wscore.codec import CLIENT
 from wscore.protocol.connection import Connection
 from wscore.protocol.handshake import ClientHandshake, HandshakeError, HeadersLike, Response
 from wscore.protocol.uri import Uri
+from wscore.session.options import Compression, FastProducer, Options, SlowConsumer
+from wscore.session.rates import Rate
 from wscore.transport.addresses import addresses_of
 from wscore.transport.choice import check_transport
 from wscore.transport.linger import close_now
-from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
-from wscore.transport.rates import Rate
 from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection, open_websocket
 from wscore.transport.tls import start_tls

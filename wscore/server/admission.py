@@ -27,7 +27,7 @@ from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError
 from wscore.server.statistics import Tally
-from wscore.transport.options import Options
+from wscore.session.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
 

@@ -16,8 +16,8 @@ from wscore.server.entrance import Entrance
 from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.server.statistics import Tally
+from wscore.session.options import Options
 from wscore.transport.linger import close_now, linger, reset
-from wscore.transport.options import Options
 from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
 from wscore.transport.stream import new_connection, run_websocket

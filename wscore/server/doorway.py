@@ -21,7 +21,7 @@ from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
 from wscore.server.limits import Limits, Place, Settled
 from wscore.server.logs import escape, fields, logger
-from wscore.transport.options import Options
+from wscore.session.options import Options
 from wscore.transport.reactor.arrival import Arrival, Listening
 from wscore.transport.reactor.link import Terms
 from wscore.transport.reactor.running import reactor_of_this_run

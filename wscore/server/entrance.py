@@ -16,8 +16,8 @@ from wscore.server.admission import CLOSING, CROWDED, Admission, Visit
 from wscore.server.application import Answer, Refusal
 from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
+from wscore.session.options import Options
 from wscore.transport.addresses import addresses_of
-from wscore.transport.options import Options
 from wscore.transport.tls import start_tls
 
 __all__ = ["Entrance"]

@@ -21,7 +21,7 @@ import trio
 from trio.lowlevel import ParkingLot, RunVar
 
 from wscore.server.rates import AddressBuckets, AddressCounts, key_of
-from wscore.transport.rates import Bucket, Rate
+from wscore.session.rates import Bucket, Rate
 
 __all__ = ["AddressLimits", "Excess", "Limits", "Place", "Settled", "checked_limit", "default_max_connections"]
 

@@ -18,7 +18,7 @@ from wscore.server.admission import Admission, Visit
 from wscore.server.logs import logger
 from wscore.server.pages import Pages
 from wscore.server.statistics import Tally
-from wscore.transport.options import Options
+from wscore.session.options import Options
 
 __all__ = ["MAX_VISITORS", "PageServer", "only_pages"]
 

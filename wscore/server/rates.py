@@ -18,7 +18,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Hashable
 
-from wscore.transport.rates import Rate
+from wscore.session.rates import Rate
 
 __all__ = ["AddressBuckets", "AddressCounts", "key_of"]
 

@@ -23,11 +23,11 @@ from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
 from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
 from wscore.server.pages import Pages
 from wscore.server.statistics import ServerStatistics, Survey, Tally
+from wscore.session.options import Compression, FastProducer, Options, SlowConsumer
+from wscore.session.rates import Rate, rate_of
 from wscore.transport.choice import check_transport
 from wscore.transport.linger import close_now
 from wscore.transport.offering import offer_to_all
-from wscore.transport.options import Compression, FastProducer, Options, SlowConsumer
-from wscore.transport.rates import Rate, rate_of
 from wscore.transport.reserve import Reserve
 from wscore.transport.sending import Sendable
 from wscore.transport.trio_glue import unwrapped

@@ -22,10 +22,10 @@ from ..codec.errors import MESSAGE_TOO_BIG
 from ..protocol.connection import Connection, State
 from ..protocol.events import Close, Event, Ping, Pong
 from ..protocol.timers import Timers
+from ..session.options import Options
+from ..session.rates import Throttle
 from .errors import ConnectionClosed, ConnectionLost
-from .options import Options
 from .pings import Pings
-from .rates import Throttle
 from .receiving import Inbox
 from .records import Opening
 from .reserve import QUANTUM, Reserve

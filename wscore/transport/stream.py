@@ -23,9 +23,9 @@ from trio.lowlevel import RunVar
 from ..codec import CloseCode, DeflatePool, Role
 from ..protocol.connection import Connection
 from ..protocol.extensions import DeflateParameters
+from ..session.options import Options
 from .endpoint import STATE, counted
 from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
-from .options import Options
 from .pings import Pings
 from .receiving import Inbox
 from .records import Opening, Statistics

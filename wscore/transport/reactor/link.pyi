@@ -7,8 +7,8 @@ from trio.lowlevel import Abort, ParkingLot, RaiseCancelT
 from typing_extensions import disjoint_base
 
 from ...protocol.prepared import PreparedMessage
+from ...session.options import Options
 from ..endpoint import Endpoint
-from ..options import Options
 from ..pings import Pings
 from ..receiving import Inbox
 from ..sending import Sendable, SendLine

@@ -12,7 +12,7 @@ from contextlib import AbstractAsyncContextManager, suppress
 import trio
 
 from ...protocol.connection import Connection
-from ..options import Options
+from ...session.options import Options
 from ..records import Opening
 from .arrival import Arrival
 from .running import reactor_of_this_run

@@ -14,7 +14,7 @@ import trio
 
 from ...codec import CloseCode
 from ...protocol.connection import Connection
-from ..options import Options
+from ...session.options import Options
 from ..pings import Pings
 from ..receiving import Inbox
 from ..records import Opening

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wscore.transport.rates import Bucket, Rate, Throttle, rate_of
+from wscore.session.rates import Bucket, Rate, Throttle, rate_of
 
 NOW = 10_000.0
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from wscore.transport.options import Options
+from wscore.session.options import Options
 
 
 def test_defaults_are_the_documented_ones() -> None:
