@@ -1,6 +1,7 @@
 """Builds what is compiled: the twins of the codec, that of the adapter for asyncio, and the reactor.
 
-Everything else about the package stands in pyproject.toml.
+Decides, too, how the README reads on the package's page: with links that lead from there to the sources of this
+version. Everything else about the package stands in pyproject.toml.
 
 Three switches, all of them environment variables:
     WSCORE_PURE=1            build no extension at all
@@ -10,8 +11,10 @@ Three switches, all of them environment variables:
 
 import os
 import platform
+import re
 import shutil
 import sys
+import tomllib
 from pathlib import Path
 
 from setuptools import Extension, setup
@@ -98,11 +101,18 @@ class AllOrNothing(build_ext):
             self.inplace = inplace
             for module in self.extensions:
                 Path(self.get_ext_fullpath(module.name)).unlink(missing_ok=True)
-        self.extensions = []
+        self.extensions = self.distribution.ext_modules = []
 
 
-class WithBillsOfMaterials(bdist_wheel):
-    """Puts what .ci/zlib_ng.py says of the library that is linked in where PEP 770 wants it."""
+class AsItWasBuilt(bdist_wheel):
+    """Is for every machine if no module came about, and says of the library that is linked in what .ci/zlib_ng.py does,
+    where PEP 770 wants it.
+    """
+
+    def run(self) -> None:
+        self.run_command("build")
+        self.root_is_pure = not self.distribution.has_ext_modules()
+        super().run()
 
     def write_wheelfile(self, wheelfile_base: str, *generator: str) -> None:
         super().write_wheelfile(wheelfile_base, *generator)
@@ -114,4 +124,21 @@ class WithBillsOfMaterials(bdist_wheel):
                 shutil.copy(bill, folder)
 
 
-setup(ext_modules=native_modules(), cmdclass={"build_ext": AllOrNothing, "bdist_wheel": WithBillsOfMaterials})
+def readme() -> str:
+    """Return README.md with links that lead somewhere from anywhere."""
+    sources = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]["urls"]["Source"]
+    (version,) = re.findall(r'__version__ = "(.*)"', Path("wscore/_version.py").read_text(encoding="utf-8"))
+
+    def absolute(link: re.Match[str]) -> str:
+        kind = "raw" if link[1].startswith("!") else "blob"
+        return f"{link[1]}{sources}/{kind}/v{version}/{'README.md#' if link[2] else ''}"
+
+    return re.sub(r"(!?\[[^\[\]]*\]\()(#?)(?!\w+:)", absolute, Path("README.md").read_text(encoding="utf-8"))
+
+
+setup(
+    ext_modules=native_modules(),
+    cmdclass={"build_ext": AllOrNothing, "bdist_wheel": AsItWasBuilt},
+    long_description=readme(),
+    long_description_content_type="text/markdown",
+)

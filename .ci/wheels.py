@@ -171,7 +171,7 @@ def unpacked_without_package(sdist: Path, folder: Path) -> Path:
         archive.extractall(folder, filter="data")
     sources = folder / sdist.name.removesuffix(".tar.gz")
     # Python would take the second for what is installed.
-    for name in ("wscore", "wscore.egg-info"):
+    for name in ("wscore", "wscore_websockets.egg-info"):
         shutil.rmtree(sources / name)
     return sources
 

@@ -7,7 +7,7 @@ from wscore.codec import DEFLATE_LIBRARY
 
 
 def bills() -> list[str]:
-    return [path.read_text() for path in files("wscore") or () if path.match("*.dist-info/sboms/*.cdx.json")]
+    return [path.read_text() for path in files("wscore-websockets") or () if path.match("*.dist-info/sboms/*.cdx.json")]
 
 
 def test_the_bill_names_the_library_that_compresses_and_no_other() -> None:

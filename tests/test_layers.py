@@ -58,6 +58,8 @@ LAYERS = {
     # It stands in for its library, and needs h11 for the bodies of refusals only.
     "adapters.wsproto": Layer({"codec", "protocol"}, outside={"h11"}),
 }
+# What every layer may import: they stand beside the layers, and import nothing of them.
+FOR_ALL = {"_extras", "_version"}
 # What every layer may import for type checkers alone, which bring it themselves.
 ONLY_FOR_TYPES = {"typing_extensions"}
 # The one module that may choose between the twins of the codec, and so the only one that may import them.
@@ -152,7 +154,7 @@ def layer_of(module: str) -> str:
 def refused(module: str, layer: Layer, an_import: Import) -> bool:
     top, *rest = target_of(an_import).split(".")
     if top == "wscore":
-        return not rest or layer_of(target_of(an_import)) not in {*layer.below, layer_of(module), "_version"}
+        return not rest or layer_of(target_of(an_import)) not in {*layer.below, layer_of(module), *FOR_ALL}
     if top in layer.outside or top in sys.stdlib_module_names - layer.without:
         return False
     if an_import.depth == "types":
@@ -170,7 +172,7 @@ def code_of(text: str) -> str:
 
 def test_every_module_has_a_layer() -> None:
     layers = {layer_of(name) for name in {*MODULES, *COMPILED} if name.count(".")}
-    assert layers - {"__main__", "_version"} == set(LAYERS)
+    assert layers - {"__main__", *FOR_ALL} == set(LAYERS)
 
 
 @pytest.mark.parametrize("path", [path.relative_to(ROOT).as_posix() for path in IN_LAYERS])

@@ -46,7 +46,7 @@ def test_every_public_method_is_documented(name: str) -> None:
 
 def test_type_checkers_and_the_interpreter_find_the_same_names_in_the_same_modules() -> None:
     assert names_for_type_checkers() == wscore._HOME_OF
-    assert sorted(wscore.__all__) == sorted({*wscore._HOME_OF, "__version__"})
+    assert sorted(wscore.__all__) == sorted({*wscore._HOME_OF, "__version__", "codec"})
 
 
 def test_a_star_import_brings_every_public_name() -> None:

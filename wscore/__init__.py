@@ -2,7 +2,8 @@
 
 This module decides what is public at the top level, and nothing else. It imports nothing by itself, so that whoever
 embeds the codec or `Connection` pays neither for Trio nor for the server: `from wscore import Connection` loads the
-codec and the protocol, `wscore.serve` loads the transport.
+codec and the protocol, `wscore.serve` loads the transport. Where that needs what is not installed, the error names the
+extra that brings it.
 """
 
 
@@ -41,6 +42,7 @@ __all__ = [
     "WebSocket",
     "__version__",
     "broadcast",
+    "codec",
     "connect",
     "prepare",
     "serve",
@@ -49,6 +51,7 @@ __all__ = [
 
 # Type checkers read these imports; at run time `__getattr__` does the same from the table. A test compares the two.
 if TYPE_CHECKING:
+    from wscore import codec
     from wscore.client.connect import connect
     from wscore.codec.errors import LocalProtocolError
     from wscore.codec.messages import Piece
@@ -79,13 +82,19 @@ else:
         "wscore.transport.websocket": "WebSocket",
     }
     _HOME_OF = {name: module for module, names in _HOMES.items() for name in names.split()}
+    # What runs on Trio, and reads HTTP with h11; all else needs the standard library alone.
+    _ON_TRIO = ("wscore.client.", "wscore.server.", "wscore.transport.")
 
     def __getattr__(name):
         """Load the module that a public name comes from, and keep the name."""
         from importlib import import_module
 
+        if name == "codec":
+            return import_module("wscore.codec")
         if name not in _HOME_OF:
             raise AttributeError(f"module 'wscore' has no attribute {name!r}")
+        if _HOME_OF[name].startswith(_ON_TRIO):
+            import_module("wscore._extras").require(f"wscore.{name}", "trio", "trio", "h11")
         value = globals()[name] = getattr(import_module(_HOME_OF[name]), name)
         return value
 

@@ -79,10 +79,11 @@ async def test_health_says_that_it_is_closing(running: Callable[..., Any], tmp_p
 
 
 async def test_without_prometheus_client_the_extra_is_named(run: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "prometheus_client.py").write_text("raise ImportError('there is none')\n")
+    (tmp_path / "prometheus_client.py").write_text("raise ModuleNotFoundError('there is none')\n")
     env = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
     result = await run("serve", "--port", 0, "--metrics", "127.0.0.1:0", env=env)
-    assert result == (1, "", "wscore: metrics need prometheus-client: pip install 'wscore[metrics]'\n")
+    sentence = "a page of metrics needs prometheus-client: pip install 'wscore-websockets[metrics]'"
+    assert result == (2, "", f"wscore: {sentence}\n")
 
 
 async def test_an_address_in_use_is_one_sentence(run: Callable[..., Any]) -> None:

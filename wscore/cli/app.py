@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+from wscore._extras import MissingExtra
 from wscore.cli import Failure
 from wscore.cli.values import Reference
 
@@ -44,6 +45,8 @@ def _imported(reference: Reference) -> object:
         sys.path.insert(0, os.getcwd())
     try:
         return import_module(reference.module)
+    except MissingExtra as error:
+        raise Failure(f"cannot import {reference.module}: {error}", 2) from None
     except (Exception, SystemExit) as error:
         raise Failure(f"cannot import {reference.module}: {_described(error)}") from None
 

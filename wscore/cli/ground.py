@@ -36,10 +36,10 @@ class Ground:
         self.certificate = _certificate(settings)
         self.notifier = Notifier(os.environ)
         passed = _passed()
+        if settings["metrics"] or any(name == _METRICS for name, _ in passed):
+            _require(require_prometheus)
         self.sockets = [sock for name, sock in passed if name != _METRICS] or self._opened()
         self.metrics = [sock for name, sock in passed if name == _METRICS] or self._opened_for_metrics()
-        if self.metrics:
-            _require(require_prometheus)
         self._had_a_terminal = sys.stdin is not None and sys.stdin.isatty()
 
     def _opened(self) -> list[socket.socket]:
@@ -113,7 +113,7 @@ def _require(check: Callable[[], None]) -> None:
     try:
         check()
     except ImportError as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error), 2) from None
 
 
 def _url(sock: socket.socket, scheme: str) -> str:

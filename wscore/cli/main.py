@@ -1,7 +1,7 @@
 """Where the program starts: which command, and which exit status.
 
 Decides what is printed when something cannot be done: one sentence on standard error, status 1, or 2 if the command
-line was wrong; never a traceback for what a user or a peer did.
+line was wrong or what it asks for is not installed; never a traceback for what a user or a peer did.
 
 Refuses to know the commands: each is imported when it is called, so that `--help` and `--version` start fast.
 """
@@ -13,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from wscore._extras import MissingExtra, require
 from wscore._version import __version__
 from wscore.cli import Failure, complain
 from wscore.cli.options import BENCH, CONNECT, SERVE, Parser, add_options, settings_of
@@ -25,7 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if typed.command is None:
         parser.error("say what to do: serve, connect URL, or bench URL")
     try:
+        require(f"wscore {typed.command}", "server", "trio", "h11")
         return _COMMANDS[typed.command](typed)
+    except MissingExtra as missing:
+        complain(str(missing))
+        return 2
     except Failure as failure:
         complain(failure.sentence)
         return failure.status

@@ -115,7 +115,7 @@ def jwt_auth(
     cookie: str | None = None,
     subprotocol: str | None = None,
 ) -> Authorize:
-    """A hook that wants a signed token (JWT, RFC 7519), which it verifies with PyJWT: the extra `wscore[auth]`.
+    """A hook that wants a signed token (JWT, RFC 7519), which it verifies with PyJWT: the extra `auth`.
 
     `key` is a secret (bytes or text, as long as the algorithm's hash) for HS256 and the like, a public key in PEM or as
     an object for the others, or a mapping of such keys by the token's `kid`. `algorithms` are those that count; a key

@@ -15,6 +15,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from wscore import codec
+from wscore._extras import require
 from wscore._version import __version__
 from wscore.server.pages import Document
 from wscore.server.statistics import ServerStatistics
@@ -136,6 +137,7 @@ class Collector:
 
     def collect(self) -> Iterator["Family"]:
         """Yield the metrics that the snapshot has anything about. Raises `ImportError` without prometheus-client."""
+        require_prometheus()
         snapshot = self._take()
         yield _info()
         for metric in _METRICS:
@@ -181,6 +183,7 @@ def _cumulative(numbers: Mapping[str, float]) -> tuple[list[tuple[str, float]], 
 
 def page(snapshot: Snapshot) -> Document:
     """Return the page that Prometheus reads. Raises `ImportError` without prometheus-client."""
+    require_prometheus()
     from prometheus_client import CollectorRegistry, generate_latest
 
     registry = CollectorRegistry()
@@ -190,7 +193,4 @@ def page(snapshot: Snapshot) -> Document:
 
 def require_prometheus() -> None:
     """Raise `ImportError` with a sentence, if prometheus-client is not installed."""
-    try:
-        import prometheus_client  # noqa: F401
-    except ImportError:
-        raise ImportError("metrics need prometheus-client: pip install 'wscore[metrics]'") from None
+    require("a page of metrics", "metrics", "prometheus_client")

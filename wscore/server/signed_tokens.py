@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
+from wscore._extras import missing, require
 from wscore.server.logs import logger
 
 __all__ = ["Claims", "SignedTokens"]
@@ -80,7 +81,7 @@ class SignedTokens:
             raise ValueError("name the algorithms that count, such as HS256 or RS256")
         for name in names:
             if name in self._jwt.algorithms.requires_cryptography - available:
-                raise _missing(f"the algorithm {name}")
+                raise missing(f"the algorithm {name}", "PyJWT and cryptography", "auth")
             if name not in available:
                 raise ValueError(f"the algorithm {name!r} is none of {', '.join(sorted(available))}")
         return names
@@ -130,12 +131,7 @@ def _seconds(leeway: float) -> float:
 
 
 def _pyjwt() -> Any:
-    try:
-        import jwt
-    except ImportError:
-        raise _missing("a signed token") from None
+    require("a signed token", "auth", "jwt")
+    import jwt
+
     return jwt
-
-
-def _missing(what: str) -> ImportError:
-    return ImportError(f"{what} needs PyJWT and cryptography: install the extra, pip install 'wscore[auth]'")
