@@ -24,7 +24,7 @@ async def echo(ws):
 async def main():
     async with await serve(echo, "127.0.0.1", 0) as server:
         host, port = server.addresses[0][:2]
-        async with await connect(f"ws://{host}:{port}/") as ws:
+        async with connect(f"ws://{host}:{port}/") as ws:
             await ws.send("hello")
             print(await ws.receive())
 
