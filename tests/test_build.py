@@ -4,13 +4,18 @@ import ctypes
 import importlib.util
 import os
 import shutil
+import re
 import subprocess
 import sys
 import tarfile
 import zipfile
+from email import message_from_bytes
+from email.message import Message
 from pathlib import Path
 
 import pytest
+
+import wscore
 
 ROOT = Path(__file__).parent.parent
 pytestmark = [pytest.mark.slow, pytest.mark.checkout]
@@ -63,6 +68,17 @@ def compiled_in(wheel: Path) -> set[str]:
     return {name.split("/")[-1].split(".")[0] for name in names_in(wheel) if name.endswith((".so", ".pyd"))}
 
 
+def file_in(wheel: Path, name: str) -> bytes:
+    """One of the files that say what a wheel is."""
+    (path,) = [each for each in names_in(wheel) if each.endswith(f".dist-info/{name}")]
+    with zipfile.ZipFile(wheel) as archive:
+        return archive.read(path)
+
+
+def metadata_of(wheel: Path) -> Message:
+    return message_from_bytes(file_in(wheel, "METADATA"))
+
+
 def replace_native_modules(sources: Path, **modules: str) -> None:
     native = sources / "wscore" / "codec" / "native"
     for path in sources.glob("wscore/**/*.p[yx][xd]"):
@@ -85,12 +101,39 @@ def test_a_wheel_has_every_module_and_what_type_checkers_cython_and_the_program_
     assert {name for name in names if name.endswith((".c", ".pyx"))} == set()
 
 
+def test_what_is_published_needs_nothing_and_names_no_other_library(sources: Path) -> None:
+    wheel = built(sources, "build_wheel", WSCORE_PURE="1")
+    metadata = metadata_of(wheel)
+    needed = metadata.get_all("Requires-Dist") or []
+    assert wheel.name.startswith("wscore_websockets-")
+    assert (metadata["Name"], metadata["Version"]) == ("wscore-websockets", wscore.__version__)
+    assert [each for each in needed if "extra == " not in each] == []
+    assert set(metadata.get_all("Provides-Extra") or ()) == {"trio", "client", "server", "auth", "metrics", "test"}
+    rivals = r"(websockets|picows|aiohttp|wsproto|uvicorn|httptools|hypercorn|starlette|fastapi|wsaccel)\b"
+    assert [each for each in needed if re.match(rivals, each)] == []
+
+
+def test_the_page_of_the_package_leads_to_its_sources(sources: Path) -> None:
+    metadata = metadata_of(built(sources, "build_wheel", WSCORE_PURE="1"))
+    urls = dict(each.split(", ") for each in metadata.get_all("Project-URL") or ())
+    assert {"Source", "Documentation", "Changelog", "Security"} <= set(urls)
+    assert metadata["Description-Content-Type"].startswith("text/markdown")
+    links = re.findall(r"(!?)\[[^\[\]]*\]\(([^)]+)\)", metadata.get_payload(decode=True).decode())
+    assert len(links) > 10
+    assert [link for _, link in links if not re.match(r"https?://", link)] == []
+    assert ("", f"{urls['Source']}/blob/v{wscore.__version__}/docs/index.md") in links
+    assert ("", f"{urls['Source']}/blob/v{wscore.__version__}/README.md#the-reactor") in links
+    assert ("!", f"{urls['Source']}/raw/v{wscore.__version__}/benchmarks/results/receive.svg") in links
+
+
 def test_without_a_compiler_the_wheel_is_pure_and_says_so(sources: Path) -> None:
     run = call(sources, "build_wheel", CC="/no/compiler")
     assert run.returncode == 0
     assert "the compiled codec could not be built" in run.stderr
     (wheel,) = (sources / "built").iterdir()
     assert compiled_in(wheel) == set()
+    assert wheel.name.endswith("-py3-none-any.whl")
+    assert "Root-Is-Purelib: true" in file_in(wheel, "WHEEL").decode()
 
 
 def test_without_a_compiler_a_required_build_fails(sources: Path) -> None:
@@ -101,7 +144,10 @@ def test_without_a_compiler_a_required_build_fails(sources: Path) -> None:
 @pytest.mark.compiler
 def test_with_a_compiler_modules_are_built(sources: Path) -> None:
     replace_native_modules(sources, good=GOOD)
-    assert compiled_in(built(sources, "build_wheel")) == {"good"}
+    wheel = built(sources, "build_wheel")
+    assert compiled_in(wheel) == {"good"}
+    assert "none-any" not in wheel.name
+    assert "Root-Is-Purelib: false" in file_in(wheel, "WHEEL").decode()
 
 
 @pytest.mark.native
@@ -109,7 +155,9 @@ def test_with_a_compiler_modules_are_built(sources: Path) -> None:
 def test_half_a_build_leaves_nothing(sources: Path, order: tuple[str, str]) -> None:
     good, broken = order
     replace_native_modules(sources, **{good: GOOD, broken: BROKEN})
-    assert compiled_in(built(sources, "build_wheel")) == set()
+    wheel = built(sources, "build_wheel")
+    assert compiled_in(wheel) == set()
+    assert wheel.name.endswith("-py3-none-any.whl")
 
 
 @pytest.mark.native
