@@ -1,4 +1,4 @@
-"""The command: `python -m benchmarks build | run | table | charts | memory | instructions | endtoend ...`."""
+"""The command: `python -m benchmarks build | run | table | charts | figures | memory | instructions | endtoend ...`."""
 
 from __future__ import annotations
 
@@ -52,6 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     charts.add_argument("file", nargs="?", type=Path, default=LATEST)
     charts.add_argument("--out", type=Path, default=RESULTS, metavar="FOLDER")
     charts.set_defaults(command=_charts)
+
+    figures = commands.add_parser("figures", help="write the figures of README.md and docs/ from the results")
+    figures.add_argument("--check", action="store_true", help="write nothing; fail if a page says something else")
+    figures.set_defaults(command=_write_figures)
 
     costs = commands.add_parser("memory", help="what connections, compressors and inflaters cost in memory")
     costs.add_argument("--quick", action="store_true")
@@ -135,6 +139,14 @@ def _charts(options: argparse.Namespace) -> None:
     from .charts import draw
 
     _print(map(str, draw(Book.read(options.file), options.out)))
+
+
+def _write_figures(options: argparse.Namespace) -> None:
+    from . import figures
+
+    pages = figures.outdated(write=not options.check)
+    _print(f"{page}: {'not what the results say' if options.check else 'written'}" for page in pages)
+    sys.exit(1 if options.check and pages else 0)
 
 
 def _memory(options: argparse.Namespace) -> None:

@@ -166,7 +166,7 @@ def test_each_extra_has_what_it_promises() -> None:
 def test_other_libraries_stand_beside_the_tests_and_benchmarks_alone() -> None:
     metadata = (ROOT / "pyproject.toml").read_text(encoding="utf-8").partition("[tool.")[0]
     for name in ("tests/interop", "benchmarks"):
-        if not (ROOT / name).exists():  # a source distribution has no benchmarks
+        if not (ROOT / name).exists():
             continue
         pinned = re.findall(r"^([\w-]+)==", (ROOT / name / "requirements.txt").read_text(encoding="utf-8"), re.M)
         assert {"websockets", "picows", "aiohttp"} <= set(pinned)

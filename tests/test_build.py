@@ -3,8 +3,8 @@
 import ctypes
 import importlib.util
 import os
-import shutil
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -228,3 +228,16 @@ def test_the_source_distribution_has_what_a_build_needs_and_nothing_generated(so
     assert {f"wscore/transport/reactor/{name}" for name in ("epoll.c", "kqueue.c", "poller.h")} <= wanted
     assert wanted - generated | {"setup.py", "pyproject.toml", "LICENSE", "README.md", "CHANGELOG.md"} <= names
     assert {name for name in names if name in generated or name.endswith(".so")} == set()
+
+
+def test_the_source_distribution_has_what_the_documentation_is_made_of(sources: Path) -> None:
+    for name in ("docs", "benchmarks", "tests"):
+        shutil.copytree(ROOT / name, sources / name, ignore=shutil.ignore_patterns("*.so", "__pycache__", "build"))
+    with tarfile.open(built(sources, "build_sdist")) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    command = ["git", "ls-files", "docs", "benchmarks", "tests"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    wanted = set(listed.stdout.split("\n")) - {""}
+    if listed.returncode or not wanted:
+        pytest.skip("this is no clone")
+    assert sorted(wanted - names) == []

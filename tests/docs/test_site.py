@@ -15,7 +15,7 @@ from .pages import DOCS, PAGES, ROOT
 pytest.importorskip("sphinx", reason="pip install --group docs")
 pytest.importorskip("furo", reason="pip install --group docs")
 if not (ROOT / "benchmarks").exists():
-    pytest.skip("a source distribution has no results of benchmarks to show", allow_module_level=True)
+    pytest.skip("there are no results of benchmarks here", allow_module_level=True)
 
 from sphinx.util.inventory import InventoryFile
 
