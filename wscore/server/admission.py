@@ -69,6 +69,7 @@ class Admission:
         self._sites = sites
         self.application = Application(authorize, on_request or (_accept if pages is None else _accept_or_page), tally)
         self.pages = pages or {}
+        self.has_hooks = bool(authorize or on_request or pages)
         self.tally = tally
         self.proxies = proxies or None
         self.proxy_protocol = proxy_protocol

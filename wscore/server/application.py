@@ -15,6 +15,7 @@ from wscore.protocol.request import tell_user
 from wscore.server.auth import Authorize
 from wscore.server.logs import escape, fields, logger
 from wscore.server.statistics import Tally
+from wscore.transport.calling import interruptible
 
 __all__ = ["Answer", "Application", "OnRequest", "Refusal", "described"]
 
@@ -40,8 +41,8 @@ class Application:
     """The two hooks; None for either that there is not."""
 
     def __init__(self, authorize: Authorize | None, on_request: OnRequest, tally: Tally) -> None:
-        self._authorize = authorize
-        self._on_request = on_request
+        self._authorize = authorize and interruptible(authorize)
+        self._on_request = interruptible(on_request)
         self._tally = tally
 
     def ask(self, request: Request) -> Answer | Awaitable[Answer]:

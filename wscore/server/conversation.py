@@ -17,6 +17,7 @@ from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
 from wscore.server.statistics import Tally
 from wscore.session.options import Options
+from wscore.transport.calling import interruptible
 from wscore.transport.linger import close_now, linger, reset
 from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
@@ -53,8 +54,8 @@ class Conversations:
         self._entrance = entrance
         self._tally = tally
         self._handler = handler
-        self.on_message = on_message
-        self._on_error = on_error or log_error
+        self.on_message = on_message and interruptible(on_message)
+        self._on_error = interruptible(on_error or log_error)
         self.reserve = reserve
         self._streams: set[trio.abc.Stream] = set()
         self._is_closing = False

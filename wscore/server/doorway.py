@@ -6,10 +6,11 @@ an `on_request` that is awaited; never otherwise. All of it together takes at mo
 
 import os
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from math import inf
 from socket import socket
 from ssl import SSLContext
+from typing import ParamSpec, TypeVar
 
 import trio
 
@@ -22,6 +23,7 @@ from wscore.server.conversation import Conversations
 from wscore.server.limits import Limits, Place, Settled
 from wscore.server.logs import escape, fields, logger
 from wscore.session.options import Options
+from wscore.transport.calling import adopt
 from wscore.transport.reactor.arrival import Arrival, Listening
 from wscore.transport.reactor.link import Terms
 from wscore.transport.reactor.running import reactor_of_this_run
@@ -32,6 +34,9 @@ from wscore.transport.stream import new_connection
 from wscore.transport.trio_glue import unwrapped
 
 __all__ = ["Doorway"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 class Doorway:
@@ -54,7 +59,8 @@ class Doorway:
         self.fail = fail
         self.guests: set[Guest] = set()
         self._running = reactor_of_this_run()
-        self._terms = Terms(self._running.pace, copy_context(), self._leave, options)
+        self._context = copy_context()
+        self._terms = Terms(self._running.pace, self._context, self._leave, options)
         self._exhaustion = Exhaustion()
         self._listening: list[Listening] = []
         self._listeners: list[trio.SocketListener] = []
@@ -163,9 +169,13 @@ class Doorway:
             guest.attempt(guest.begin)
 
     def start_task(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
-        """Start a task that lives no longer than the server."""
+        """Start a task that lives no longer than the server, in a copy of the context of whoever called `serve`."""
         assert self._nursery is not None
-        self._nursery.start_soon(function, *arguments)
+        self._context.run(self._nursery.start_soon, function, *arguments)
+
+    def new_context(self) -> Context | None:
+        """A context for the hooks of one connection; None if there are none."""
+        return self._context.copy() if self.admission.has_hooks else None
 
     def arrive(self, guest: "Guest", sock: socket) -> Arrival:
         """Let the reactor have the socket of a guest."""
@@ -190,11 +200,11 @@ class Doorway:
         connection = new_connection(SERVER, self.options, guest.visit.deflate)
         hooks = conversations.on_message, conversations.report, conversations.reserve
         ws = ReactorWebSocket(connection, self.options, opening, *hooks)
-        ws.start(guest.arrival, self._terms, guest.place.settled())
+        ws.start(guest.arrival, self._terms, guest.place.settled(), guest.context)
         conversations.enter(ws)
         self.leave(guest)
         if conversations.has_handler:
-            self.start_task(self._converse, ws)
+            self.start_task(self._converse, ws, guest.context)
         ws.begin(opening.rest)
 
     def _leave(self, ws: ReactorWebSocket, place: Settled) -> None:
@@ -205,8 +215,10 @@ class Doorway:
         if not self.conversations.has_handler:
             self._forget(ws)
 
-    async def _converse(self, ws: ReactorWebSocket) -> None:
+    async def _converse(self, ws: ReactorWebSocket, context: Context | None) -> None:
         try:
+            if context is not None:
+                await adopt(context)
             await self.conversations.handle(ws)
         except BaseException as error:
             if isinstance(unwrapped(error), trio.Cancelled):
@@ -238,11 +250,12 @@ class Doorway:
 class Guest:
     """One connection on its way in."""
 
-    __slots__ = ("_doorway", "_thinking", "arrival", "place", "visit", "waits_for_request")
+    __slots__ = ("_doorway", "_thinking", "arrival", "context", "place", "visit", "waits_for_request")
 
     def __init__(self, doorway: Doorway, sock: socket, place: Place) -> None:
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
+        self.context = doorway.new_context()
         self.place = place
         is_encrypted = doorway.ssl_context is not None
         local, remote = sock.getsockname(), _peer_of(sock)
@@ -286,7 +299,7 @@ class Guest:
             return
         self.waits_for_request = False
         self.place.stays()
-        answer = self._doorway.admission.ask(result) if isinstance(result, Request) else result
+        answer = self._in_context(self._doorway.admission.ask, result) if isinstance(result, Request) else result
         if isinstance(answer, Awaitable):
             self.arrival.pause()
             self._thinking = trio.CancelScope()
@@ -313,13 +326,28 @@ class Guest:
 
     async def _think(self, answer: Awaitable[Answer], thinking: trio.CancelScope) -> None:
         with thinking:
-            said = await answer
+            said = await self._await_in_context(answer)
             if not thinking.cancel_called:
                 self.attempt(self.respond, said)
 
+    async def _await_in_context(self, answer: Awaitable[Answer]) -> Answer:
+        assert self.context is not None  # somebody thinks: there are hooks
+        between = trio.lowlevel.current_task().context
+        await adopt(self.context)
+        said = await answer
+        # What comes now may call hooks, for which the context is entered.
+        await adopt(between)
+        return said
+
+    def _in_context(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+        """Call what may call the application's hooks."""
+        if self.context is None:
+            return function(*arguments, **options)
+        return self.context.run(function, *arguments, **options)
+
     def respond(self, answer: Answer) -> None:
         """Say what there is to say, and become a WebSocket or leave."""
-        output = self.visit.respond(answer)
+        output = self._in_context(self.visit.respond, answer)
         if self.visit.opening is None:
             self.place.opened()
             self.arrival.say_last(output)

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import h11
 
+from wscore.transport.calling import interruptible
+
 
 class Document(NamedTuple):
     """What stands under one path: a media type, the bytes, a status and more headers."""
@@ -71,7 +73,7 @@ def _choose(request: h11.Request, bodiless: bool, pages: Pages) -> Document:
     if not bodiless:
         return plain(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "A request with a body is not answered here.")
     page = pages.get(_path(request.target))
-    return page() if page else plain(HTTPStatus.NOT_FOUND, "There is no such page here.")
+    return interruptible(page)() if page else plain(HTTPStatus.NOT_FOUND, "There is no such page here.")
 
 
 def _path(target: bytes) -> str:

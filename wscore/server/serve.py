@@ -93,9 +93,10 @@ async def serve(
     """Serve WebSockets (RFC 6455) until cancelled, or until `Server.aclose`; `nursery.start` returns the `Server`.
 
     For each connection `await handler(ws)` runs in a task of its own; when it returns, the connection is closed with
-    1000. Or else `on_message(ws, message)` is called for each message, in the context in which `serve` was called; it
-    must not wait, and may send with `ws.send_nowait`. An Exception out of either closes that connection with 1011, and
-    goes to `on_error(ws, error)`, which by default logs it to the logger "wscore".
+    1000. Or else `on_message(ws, message)` is called for each message; it must not wait, and may send with
+    `ws.send_nowait`. An Exception out of either closes that connection with 1011, and goes to `on_error(ws, error)`,
+    which by default logs it to the logger "wscore". All of it, hooks included, runs in one copy of the context in which
+    `serve` was called, each connection's own.
 
     Where: `host` and `port` (host None: every interface; port 0: the system chooses), or `listeners`, which are closed
     in the end. With `ssl_context`, everything is TLS.

@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 import trio
-from trio.lowlevel import RunVar
+from trio.lowlevel import RunVar, current_task
 
 from ..codec import CloseCode, DeflatePool, Role
 from ..protocol.connection import Connection
@@ -140,8 +140,8 @@ async def run_websocket(
     raises, is raised here. Cancelled, the stream is closed at once.
 
     With `on_message`, messages go there, and `receive` gets none: `on_message(ws, message)` is called by the task that
-    reads, in this context, and must not wait; its Exceptions count as the handler's. Before each call reading waits
-    until an answer as large as the message would fit into the send buffer.
+    reads, in the context of this one, and must not wait; its Exceptions count as the handler's. Before each call
+    reading waits until an answer as large as the message would fit into the send buffer.
 
     `reserve` counts what the connections of a server hold together. Returns the counts at the end.
     """
@@ -159,6 +159,7 @@ class StreamWebSocket(WebSocket):
 
     __slots__ = (
         *STATE,
+        "_context",
         "_discarded",
         "_idling",
         "_in_flight",
@@ -196,6 +197,7 @@ class StreamWebSocket(WebSocket):
         self._in_flight = 0  # bytes that were taken from the connection but not written yet
         self.crash: BaseException | None = None
         self._stream = stream
+        self._context = current_task().context
         self._output = Signal()  # wakes the writer
         self._room = Signal()  # wakes the reader
         self._scope = trio.CancelScope()
@@ -329,11 +331,14 @@ class StreamWebSocket(WebSocket):
         if self._discards:
             return
         self._messages_received += 1
+        self._context.run(self._hand_over, on_message, message)
+        await self._manners.leave()
+
+    def _hand_over(self, on_message: MessageHook, message: str | bytes) -> None:
         try:
             on_message(self, message)
         except Exception as error:
             self._handler_failed(error)
-        await self._manners.leave()
 
     def _pause(self) -> None:
         self._timers.pause()

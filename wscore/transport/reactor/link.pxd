@@ -13,7 +13,7 @@ cdef extern from "<stdbool.h>":
 cdef class Terms:
     # What the connections of a server have in common.
     cdef Pace pace
-    cdef object context  # in which `_on_message` is called
+    cdef object context  # of whom connections have their own copies
     cdef object at_over  # called when a connection is over, once
     cdef Py_ssize_t max_queue
     cdef Py_ssize_t max_unsent
@@ -45,6 +45,7 @@ cdef class Link(Wire):
     cdef public object pings
     cdef public object over
     cdef object place
+    cdef object context  # its own, in which `_on_message` is called; None until something is
     cdef readonly object crash  # what could not be contained, and ended it
     cdef object __weakref__
 

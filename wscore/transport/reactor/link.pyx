@@ -71,8 +71,8 @@ cdef inline Py_ssize_t size_of(object message) except -1:
 
 @cython.auto_pickle(False)
 cdef class Terms:
-    """What the connections of a server have in common: the pace of the run, the context in which `_on_message` is
-    called and which nobody else has entered then, `at_over(link, place)`, the limits of `options`.
+    """What the connections of a server have in common: the pace of the run, the context of which each has a copy,
+    `at_over(link, place)`, the limits of `options`.
     """
 
     def __init__(self, Pace pace not None, context, at_over, options):
@@ -90,12 +90,17 @@ cdef class Link(Wire):
     def __cinit__(self):
         self.lose_by = self.answer_by = self.progress_by = INFINITY
 
-    def start(self, Wire other, Terms terms, place=None):
-        """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end."""
+    def start(self, Wire other, Terms terms, place=None, context=None):
+        """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end.
+
+        `context` is the connection's own, if it has one already; `_on_message` is called in it, and nobody else may
+        have entered it then.
+        """
         self.reader = self._connection.reader
         self.writer = self._connection.writer
         self.terms = terms
         self.place = place
+        self.context = context
         self.opening = fold(self.opening)
         self.is_open = True
         if self._options.pieces or self._options.strict_checkpoints:

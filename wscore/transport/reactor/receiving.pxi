@@ -81,7 +81,9 @@ cdef int _call(Link self) except -1:
     lasts.
     """
     cdef int until_a_look = CALLS_A_LOOK
-    PyContext_Enter(self.terms.context)
+    if self.context is None:
+        self.context = self.terms.context.copy()
+    PyContext_Enter(self.context)
     try:
         while self.items is not None and _hand_over(self, self.items[self.items_start]):
             until_a_look -= 1
@@ -91,7 +93,7 @@ cdef int _call(Link self) except -1:
                     _pause(self)
                     return self.reactor.attend_to(self)
     finally:
-        PyContext_Exit(self.terms.context)
+        PyContext_Exit(self.context)
     return 0
 
 

@@ -1,0 +1,136 @@
+"""Ctrl-C while the application's code is at work: it is interrupted there, and the server ends with that."""
+
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+
+import wscore
+from wscore.transport.calling import interruptible
+from wscore.transport.trio_glue import unwrapped
+
+from ..raw import serving, url_of
+
+TRANSPORTS = pytest.mark.parametrize("transport", ["stream", pytest.param("reactor", marks=pytest.mark.native)])
+
+
+class Busy:
+    """Code of the application's that is at work when Ctrl-C comes."""
+
+    def __init__(self, result: object = None) -> None:
+        self.result = result
+        self.outcome = "not called"
+
+    def work(self, *_: object) -> Any:
+        self.outcome = "went on"
+        try:
+            signal.raise_signal(signal.SIGINT)
+            for _ in range(1000):
+                pass
+        except KeyboardInterrupt:
+            self.outcome = "interrupted"
+            raise
+        return self.result
+
+    __call__ = work
+
+    async def work_later(self, *_: object) -> Any:
+        await trio.lowlevel.checkpoint()
+        return self.work()
+
+
+def plain(busy: Busy) -> Callable[..., Any]:
+    return lambda *arguments: busy.work(*arguments)
+
+
+CALLABLES = (plain, lambda busy: busy.work, lambda busy: busy, lambda busy: partial(busy.work, 1))
+FORMS = pytest.mark.parametrize("form", CALLABLES, ids=["function", "method", "object", "partial"])
+
+
+def interrupted(handler: Any, path: str = "/", **hooks: Any) -> bool:
+    """Whether the server of a Trio run ends with `KeyboardInterrupt`."""
+
+    async def main() -> None:
+        async with serving(handler, **hooks) as server:
+            try:
+                async with wscore.connect(url_of(server, path), transport="stream") as ws:
+                    await ws.send("x")
+                    await ws.receive()
+            except (wscore.ConnectionClosed, wscore.ConnectionLost, wscore.HandshakeError, OSError):
+                pass
+            await trio.sleep(1)  # whoever is interrupted does not get as far
+
+    try:
+        trio.run(main)
+    except BaseException as error:
+        return isinstance(unwrapped(error), KeyboardInterrupt)
+    return False
+
+
+@TRANSPORTS
+@FORMS
+@pytest.mark.parametrize("which", ["authorize", "on_request"])
+def test_it_interrupts_hooks(transport: str, form: Callable[[Busy], Any], which: str) -> None:
+    busy = Busy(wscore.Accept())
+    assert interrupted(wscore.WebSocket.wait_closed, transport=transport, **{which: form(busy)})
+    assert busy.outcome == "interrupted"
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("which", ["authorize", "on_request"])
+def test_it_interrupts_hooks_that_are_awaited(transport: str, which: str) -> None:
+    busy = Busy(wscore.Accept())
+    assert interrupted(wscore.WebSocket.wait_closed, transport=transport, **{which: busy.work_later})
+    assert busy.outcome == "interrupted"
+
+
+@TRANSPORTS
+@FORMS
+def test_it_interrupts_on_message(transport: str, form: Callable[[Busy], Any]) -> None:
+    busy = Busy()
+    assert interrupted(None, on_message=form(busy), transport=transport)
+    assert busy.outcome == "interrupted"
+
+
+@TRANSPORTS
+@FORMS
+@pytest.mark.parametrize("has_handler", [True, False])
+def test_it_interrupts_on_error(transport: str, form: Callable[[Busy], Any], has_handler: bool) -> None:
+    def fail(*_: object) -> None:
+        raise KeyError
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        fail()
+
+    busy = Busy()
+    doing: dict[str, Any] = {"handler": handler} if has_handler else {"handler": None, "on_message": fail}
+    assert interrupted(on_error=form(busy), transport=transport, **doing)
+    assert busy.outcome == "interrupted"
+
+
+@TRANSPORTS
+def test_it_interrupts_handlers(transport: str) -> None:
+    busy = Busy()
+    assert interrupted(busy.work_later, transport=transport)
+    assert busy.outcome == "interrupted"
+
+
+@TRANSPORTS
+@FORMS
+def test_it_interrupts_pages(transport: str, form: Callable[[Busy], Any]) -> None:
+    busy = Busy()
+    hooks: dict[str, Any] = {"pages": {"/page": form(busy)}, "on_request": lambda request: wscore.Page()}
+    assert interrupted(wscore.WebSocket.wait_closed, "/page", transport=transport, **hooks)
+    assert busy.outcome == "interrupted"
+
+
+def test_what_is_interruptible_is_called_as_before() -> None:
+    def hook(one: int, two: int = 2, *rest: int, three: int = 3) -> tuple[object, ...]:
+        return one, two, rest, three, hook
+
+    assert interruptible(hook)(1) == hook(1)
+    assert interruptible(hook)(1, 5, 6) == hook(1, 5, 6)
+    assert interruptible(len)("abc") == 3
