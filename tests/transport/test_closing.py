@@ -161,18 +161,15 @@ async def test_after_the_peers_close_sending_fails_with_its_code(link) -> None:
 
 
 async def test_senders_that_wait_learn_that_the_peer_has_closed(link, autojump_clock) -> None:
-    async with link(lockstep=True, max_send_buffer=10) as (ws, peer), trio.open_nursery() as nursery:
-
-        async def send() -> None:
-            with pytest.raises(ConnectionLost) as caught:
-                await ws.send("waits")
-            assert caught.value.code == 1001
-
+    """Not before it had half of `close_timeout` to make room for what they send."""
+    async with link(lockstep=True, max_send_buffer=10, close_timeout=8) as (ws, peer):
         await ws.send("x" * 100)
-        nursery.start_soon(send)
-        await settled()
+        start = trio.current_time()
         await peer.close(1001)
-        await settled()
+        with pytest.raises(ConnectionLost) as caught:
+            await ws.send("waits")
+        assert caught.value.code == 1001
+        assert trio.current_time() - start <= 4.1
         assert ws.statistics().senders_waiting == 0
 
 

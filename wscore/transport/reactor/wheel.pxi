@@ -1,7 +1,8 @@
 # The timer wheel, as a part of engine.pyx: who is called by when, without a task or a heap.
 #
 # A slot is a list of sources, linked through them, in which a deadline is found in no particular order: sources whose
-# deadlines are in the same slot are called together. How often somebody looks is the engine's.
+# deadlines are in the same slot are called together. Those too far away for the wheel wait in the slot that was last
+# when they joined, and find another at its end. How often somebody looks is the engine's.
 
 cdef int _join_wheel(Reactor reactor, Source source) except -1:
     cdef int64_t tick = <int64_t>floor(min(source.deadline * SLOTS_A_SECOND, 1e18))
@@ -37,13 +38,11 @@ cdef void _leave_wheel(Source source) noexcept:
 
 
 cdef double _due_by(void* first, int64_t end) noexcept:
-    """When a slot is looked at: if several sources are in it, at its end, for all of them together."""
-    cdef double earliest = INFINITY
-    cdef void* each = first
-    while each != NULL:
-        earliest = min(earliest, (<Source>each).deadline)
-        each = (<Source>each).wheel_next
-    return earliest if (<Source>first).wheel_next == NULL else max(earliest, <double>end / SLOTS_A_SECOND)
+    """When a slot is looked at: at its end, for all that are in it together, or earlier for one that is alone. Never
+    later, whatever waits there for a time beyond the wheel: the slots behind it are not looked at before.
+    """
+    cdef double at_end = <double>end / SLOTS_A_SECOND
+    return min((<Source>first).deadline, at_end) if (<Source>first).wheel_next == NULL else at_end
 
 
 cdef int _collect_due(Reactor reactor, void* first, double now, list due) except -1:
