@@ -15,8 +15,7 @@ from ..scenario import AIO, scenario
 
 who = ContextVar("who", default="nobody")
 NO_AUTHORIZE = "asyncio's server has one hook, on_request"
-NOT_CALLERS = "contexts: the reactor's task has a context of its own"
-SHARED = "contexts: all connections share the one in which the loop or the reactor runs"
+SHARED = "contexts: all connections share the one in which the loop runs"
 LOST = "contexts: an async hook runs in a task of its own, whose context is thrown away"
 
 
@@ -45,14 +44,14 @@ ALICE_AND_NOBODY = ["text 'alice'", "text 'nobody'", "text 'bob'", "text 'nobody
 PATHS = ("/alice", "/", "/bob", "/")
 
 
-@scenario("text 'caller'", wrong={"reactor": NOT_CALLERS})
+@scenario("text 'caller'")
 async def context_of_caller_in_handler(face: Face) -> Any:
     """A handler sees what the caller of serve has set"""
     who.set("caller")
     return (await told_to(face, "/"))[0]
 
 
-@scenario(["caller", "caller"], wrong={"reactor": NOT_CALLERS})
+@scenario(["caller", "caller"])
 async def context_of_caller_in_on_request(face: Face) -> Any:
     """on_request, sync and async, sees what the caller of serve has set"""
     who.set("caller")
@@ -69,7 +68,7 @@ async def context_of_caller_in_on_request(face: Face) -> Any:
     return face.notes
 
 
-@scenario("caller", lacks={AIO: NO_AUTHORIZE}, wrong={"reactor": NOT_CALLERS})
+@scenario("caller", lacks={AIO: NO_AUTHORIZE})
 async def context_of_caller_in_authorize(face: Face) -> Any:
     """authorize sees what the caller of serve has set"""
     who.set("caller")
@@ -82,7 +81,7 @@ async def context_of_caller_in_authorize(face: Face) -> Any:
     return face.notes[0]
 
 
-@scenario(ALICE_AND_NOBODY, wrong={("reactor", "uvloop"): SHARED})
+@scenario(ALICE_AND_NOBODY, wrong={"uvloop": SHARED})
 async def context_from_on_request(face: Face) -> Any:
     """What on_request sets, its connection's handler sees, and no other"""
     return await told_to(face, *PATHS, on_request=log_in)
@@ -94,7 +93,7 @@ async def context_from_async_on_request(face: Face) -> Any:
     return await told_to(face, *PATHS, on_request=log_in_later)
 
 
-@scenario(ALICE_AND_NOBODY, lacks={AIO: NO_AUTHORIZE}, wrong={"reactor": SHARED})
+@scenario(ALICE_AND_NOBODY, lacks={AIO: NO_AUTHORIZE})
 async def context_from_authorize(face: Face) -> Any:
     """What authorize sets, its connection's handler sees, and no other"""
     return await told_to(face, *PATHS, authorize=log_in)
@@ -106,7 +105,7 @@ async def context_from_async_authorize(face: Face) -> Any:
     return await told_to(face, *PATHS, authorize=log_in_later)
 
 
-@scenario(["text 'one'", "text 'nobody'"], wrong={"reactor": SHARED})
+@scenario(["text 'one'", "text 'nobody'"])
 async def context_of_two_servers(face: Face) -> Any:
     """What a hook of one server sets, no handler of another server sees"""
     async with face.serving(tell, on_request=log_in) as one, face.serving(tell) as two:
@@ -132,7 +131,7 @@ def remember(ws: Any, message: Any) -> None:
     ws.send_nowait(who.get())
 
 
-@scenario([["text 'alice'", "text 'bob'"], ["text 'alice'", "text 'bob'"]], wrong={("reactor", "uvloop"): SHARED})
+@scenario([["text 'alice'", "text 'bob'"], ["text 'alice'", "text 'bob'"]], wrong={"uvloop": SHARED})
 async def context_of_on_message(face: Face) -> Any:
     """What on_message sets, it sees again at its connection's next message, and at no other's"""
     async with face.serving(on_message=remember) as server:
@@ -148,14 +147,14 @@ async def answered(peer: Peer, text: str) -> str:
     return await peer.sees()
 
 
-@scenario("text 'alice'", wrong={"reactor": SHARED})
+@scenario("text 'alice'")
 async def context_from_on_request_in_on_message(face: Face) -> Any:
     """What on_request sets, on_message sees"""
     async with face.serving(on_message=remember, on_request=log_in) as server:
         return await answered(await face.open(server, "/alice"), "bob")
 
 
-@scenario(["text 'alice'", "text 'bob'", "text 'bob'"], wrong={("reactor", "uvloop"): SHARED})
+@scenario(["text 'alice'", "text 'bob'", "text 'bob'"], wrong={"uvloop": SHARED})
 async def context_of_whoever_sends(face: Face) -> Any:
     """A message to another connection out of on_message lends that connection nothing"""
     websockets: list[Any] = []
