@@ -78,7 +78,7 @@ class Word(str):
         return None
 
     def __len__(self) -> int:
-        return -1
+        return -1  # noqa: PLE0303
 
 
 class Misuse:
@@ -190,8 +190,9 @@ class Misuse:
 def values(misuse: Misuse) -> list[Any]:
     return [
         None, True, 0, 1, -1, 2, 9, 15, 125, 2**31, 2**63 - 1, 2**64, -(2**63), 0.5, float("nan"), "", "text",
-        "\N{SNOWMAN}", "\ud800", Word("word"), b"", b"\0\0\xff\xff", b"\x82\x83abcdabc", b"\xc2\x85abcd\xab\x50\x50\0\0",
-        b"\x42\x04\x2a\0\0\0", b"\xc1\x04\x2a\0\0\0", b"\x01\x02ab", b"\x80\x01c", b"\x89\0", b"key!", bytes(20_000),
+        "\N{SNOWMAN}", "\ud800", Word("word"), b"", b"\0\0\xff\xff", b"\x82\x83abcdabc",
+        b"\xc2\x85abcd\xab\x50\x50\0\0", b"\x42\x04\x2a\0\0\0", b"\xc1\x04\x2a\0\0\0", b"\x01\x02ab",
+        b"\x80\x01c", b"\x89\0", b"key!", bytes(20_000),
         bytearray(b"buffer"), memoryview(b"view")[::2], [], [None], (), {}, object(), int, lambda *_: None,
         Meddler(misuse),
     ]  # fmt: skip

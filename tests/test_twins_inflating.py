@@ -1,4 +1,4 @@
-"""What the twins make of compressed messages that were cut off, damaged or written oddly is the same: 20,000 of them."""
+"""Both twins judge compressed messages alike that were cut off, damaged or written oddly: 20,000 of them."""
 
 import random
 import zlib
@@ -76,7 +76,6 @@ def inflate_side_by_side(twins: tuple[SimpleNamespace, ...], sender: Sender) -> 
     return whole
 
 
-@pytest.mark.xfail(strict=True, reason="the pure twin takes the left-out tail for payload")
 @pytest.mark.native
 def test_cut_and_damaged_streams_are_judged_alike() -> None:
     twins = load("pure"), load("native")

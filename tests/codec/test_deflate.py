@@ -197,6 +197,22 @@ def test_a_message_that_was_cut_off_is_a_defect_wherever_that_was(codec, level, 
     assert whole(codec.Inflater(context_takeover=context_takeover), payload) == JSON * 3
 
 
+@pytest.mark.parametrize("context_takeover", [True, False])
+@pytest.mark.parametrize("bfinal", [0, 1])
+def test_a_message_cut_off_in_an_uncompressed_block_is_a_defect_whatever_is_missing(codec, bfinal, context_takeover):
+    """The tail that the sender left out is no payload, nor is anything by which it could be found out."""
+    for size in [*range(1, 100), 1000]:
+        for come in range(min(size, 3)):
+            block = bytes([bfinal]) + size.to_bytes(2, "little") + (size ^ 0xFFFF).to_bytes(2, "little")
+            inflater = codec.Inflater(context_takeover=context_takeover)
+            if size - come == len(TAIL):  # of all that may be missing only this cannot be told from what was sent
+                assert whole(inflater, block + bytes(come)) == bytes(come) + TAIL
+                continue
+            with pytest.raises(DefectError) as caught:
+                whole(inflater, block + bytes(come))
+            assert caught.value.defect == DEFLATE_INVALID
+
+
 def test_a_later_message_that_was_cut_off_is_a_defect_and_one_before_the_limit_is_not(codec):
     first, second = codec.Deflater(), codec.Inflater()
     assert whole(second, first.deflate(JSON)) == JSON

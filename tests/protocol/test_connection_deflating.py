@@ -273,6 +273,18 @@ def test_a_prepared_message_is_compressed_once_for_all_connections(side):
     assert payloads == [prepared.compressed(12)] * 3
 
 
+@pytest.mark.parametrize("flag", [0, 1, "", [0]])
+def test_compress_is_true_or_false_as_python_sees_it(side, flag):
+    connection, _ = agree(side, compression_threshold=100)
+    prepared = side.protocol.prepare("x" * 50)
+    connection.send("x" * 500, flag)
+    connection.send(b"x" * 50, compress=flag)
+    connection.send_fragment("x" * 500, fin=True, compress=flag)
+    connection.send(prepared, flag)
+    assert side.protocol.broadcast(prepared, [connection], flag) == 1
+    assert [frame.rsv for frame in side.sent(connection)] == [RSV1 if flag else 0] * 5
+
+
 # And the end
 
 

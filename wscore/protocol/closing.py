@@ -18,7 +18,7 @@ def close_payload(code: int | None, reason: str) -> bytes:
     """The payload of a Close frame (RFC 6455 section 5.5.1). Raises LocalProtocolError if it must not be sent."""
     if not isinstance(code, int | None) or not isinstance(reason, str):
         raise TypeError("the code of a close must be an int or None, its reason a str")
-    encoded = reason.encode()
+    encoded = str.encode(reason)
     if len(encoded) > MAX_CLOSE_REASON:
         raise LocalProtocolError("the reason of a close has at most 123 bytes of UTF-8")
     if code is None:

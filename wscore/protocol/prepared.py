@@ -56,5 +56,5 @@ def prepare(message: str | Buffer) -> PreparedMessage:
     Raises UnicodeEncodeError for lone surrogates, TypeError for anything else than text or a buffer.
     """
     if isinstance(message, str):
-        return PreparedMessage(Opcode.TEXT, message.encode())
+        return PreparedMessage(Opcode.TEXT, str.encode(message))
     return PreparedMessage(Opcode.BINARY, memoryview(message).tobytes())

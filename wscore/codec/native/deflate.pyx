@@ -282,6 +282,10 @@ cdef class Inflater:
     messages; a `pool` then lends the memory for the time of a message.
     """
 
+    def __cinit__(self):
+        # Even if `__init__` never runs this makes an inflater.
+        self.bits = 15
+
     def __init__(self, int window_bits=15, *, bint context_takeover=True, DeflatePool pool=None):
         _check_window(window_bits, 8)
         with cython.critical_section(self):

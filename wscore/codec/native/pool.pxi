@@ -12,12 +12,16 @@ cdef class DeflatePool:
         self.lock = new_lock()
         if self.lock == NULL:
             raise MemoryError
+        # Even if `__init__` never runs there is room for a compressor.
+        self.size = 256
 
     def __init__(self, Py_ssize_t size=256):
         if size < 1:
             raise ValueError("a pool holds at least one compressor")
         acquire(self.lock)
         self.size = size
+        while self.held > size:  # if it is called again
+            _evict_oldest(self)
         release(self.lock)
 
     def __len__(self):

@@ -98,6 +98,10 @@ cdef class Reader:
     stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
     """
 
+    def __cinit__(self):
+        # Even if `__init__` never runs it stands between frames; its limits are 0 then.
+        _forget_everything(self)
+
     def __init__(
         self,
         role: Role,

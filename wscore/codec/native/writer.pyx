@@ -103,13 +103,15 @@ cdef class Writer:
         Raises as `write`, and LocalProtocolError if `data` is of another type than the message.
         """
         cdef Py_buffer view
+        # A first fragment tells nothing about the size of the message, so no threshold binds it.
+        cdef bint wanted = compress is None or bool(compress)
         if isinstance(data, str):
             data = PyUnicode_AsUTF8String(data)
-            _write_fragment(self, TEXT, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), fin, compress)
+            _write_fragment(self, TEXT, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), fin, wanted)
             return
         PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         try:
-            _write_fragment(self, BINARY, <const uint8_t*>view.buf, view.len, fin, compress)
+            _write_fragment(self, BINARY, <const uint8_t*>view.buf, view.len, fin, wanted)
         finally:
             PyBuffer_Release(&view)
 
@@ -142,7 +144,8 @@ cdef class Writer:
         """As `write`, for a message that was framed once for many writers. Raises LocalProtocolError as `write` does.
         """
         _check_between_messages(self)
-        write_to_all((self,), message, compress)
+        if not write_to_all((self,), message, compress):
+            _check_between_messages(self)  # as it was not while the message was being framed
 
     @cython.critical_section
     def take(self):
@@ -170,6 +173,8 @@ cdef class Writer:
             return _write_text(self, message, compress)
         PyObject_GetBuffer(message, &view, PyBUF_SIMPLE)
         try:
+            # What exports the buffer may have begun a fragmented message meanwhile (PEP 688).
+            _check_between_messages(self)
             return _write_message(self, BINARY, <const uint8_t*>view.buf, view.len, compress)
         finally:
             PyBuffer_Release(&view)
@@ -234,14 +239,13 @@ cdef inline int _write_message(
 
 
 cdef int _write_fragment(
-    Writer self, int opcode, const uint8_t* data, Py_ssize_t size, bint fin, object compress
+    Writer self, int opcode, const uint8_t* data, Py_ssize_t size, bint fin, bint compress
 ) except -1:
     cdef bint text = opcode == TEXT
     cdef bint compressed = self.compressed
     cdef int first = FIN if fin else 0
     if not self.in_message:
-        # A first fragment tells nothing about the size of the message, so no threshold binds it.
-        compressed = self.deflater is not None and compress is not False
+        compressed = self.deflater is not None and compress
         first |= opcode | (RSV1 if compressed else 0)
     elif self.text != text:
         raise LocalProtocolError("the fragments of a message are all text or all binary")
@@ -360,9 +364,10 @@ cdef inline int _append_frames(Writer self, bytes frames) except -1:
 
 cdef int _append_chunk(Writer self, bytes chunk) except -1:
     """Put `chunk` behind what is there, uncopied."""
-    cdef Py_ssize_t size = self.tail.size
+    cdef Py_ssize_t size
     if self.chunks is None:
         self.chunks = []
+    size = self.tail.size
     if size:
         self.chunks.append(take_grown(&self.tail))
         self.chunks_size += size
@@ -407,11 +412,17 @@ cdef class Shared:
 cdef int _prepare_frame(Shared self, int bits, bint masks) except -1:
     if masks:
         self.known = -1
-        self.frame = self.message.masked_frame(bits or None, new_mask_key())
+        self.frame = _checked(self.message.masked_frame(bits or None, new_mask_key()))
     elif bits != self.known:
-        self.frame = self.message.frame(bits or None)
+        self.frame = _checked(self.message.frame(bits or None))
         self.known = bits
     return 0
+
+
+cdef bytes _checked(object frame):
+    if type(frame) is not bytes:
+        raise TypeError("a prepared message gives its frames as bytes")
+    return frame
 
 
 cdef bint _append_prepared(Writer self, bytes frame, Deflater deflater) except -1:

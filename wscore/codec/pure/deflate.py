@@ -29,8 +29,9 @@ LIBRARY = f"zlib {zlib.ZLIB_RUNTIME_VERSION}"
 # What a sync flush ends with, and what the sender leaves out (section 7.2.1).
 TAIL = b"\x00\x00\xff\xff"
 
-# A last block that is empty; it ends a stream only if it comes where a block may begin.
-LAST_BLOCK = b"\x01\x00\x00\xff\xff"
+# A last block, uncompressed, and what is in it; only where a block may begin that is what comes out.
+LAST_PAYLOAD = b"the last block"
+LAST_BLOCK = b"\x01\x0e\x00\xf1\xff" + LAST_PAYLOAD
 
 # An empty message is one empty uncompressed block without its tail (section 7.2.3.6).
 EMPTY = b"\x00"
@@ -205,10 +206,11 @@ class Inflater:
         assert self._inflater is not None
         probe = self._inflater.copy() if self._context_takeover else self._inflater
         try:
-            probe.decompress(LAST_BLOCK)
+            output = probe.decompress(LAST_BLOCK)
         except zlib.error:
             return False
-        return probe.eof
+        # A block under way may end within ours, but gives something else.
+        return probe.eof and not probe.unused_data and output == LAST_PAYLOAD
 
     def _inflate(self, data: memoryview, max_length: int) -> bytes:
         assert self._inflater is not None

@@ -47,7 +47,7 @@ def encode_frame(
     if isinstance(payload, str):
         if opcode not in _TEXT:
             raise TypeError("only text is a str")
-        payload = payload.encode()
+        payload = str.encode(payload)  # which no subclass has replaced
     view = flat_view(payload)
     if opcode not in _OPCODES:
         raise ValueError("unknown opcode")

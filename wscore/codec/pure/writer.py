@@ -65,7 +65,7 @@ class Writer:
         """Whether `write` would compress a message of `size` bytes, given `compress`."""
         if self._deflater is None:
             return False
-        return size >= self._threshold if compress is None else compress
+        return size >= self._threshold if compress is None else bool(compress)
 
     def write(self, message: str | Buffer, compress: bool | None = None) -> None:
         """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
@@ -74,9 +74,10 @@ class Writer:
         has an effect. Raises UnicodeEncodeError for lone surrogates, TypeError for anything else than text or a
         buffer, LocalProtocolError in the middle of a fragmented message; nothing is written then.
         """
-        if self.in_message:
-            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+        self._check_between_messages()
         opcode, payload = _encode(message)
+        # What exports the buffer may have begun a fragmented message meanwhile (PEP 688).
+        self._check_between_messages()
         if self.compresses(len(payload), compress):
             assert self._deflater is not None
             self._frame(_FIN | _RSV1 | opcode, self._deflater.deflate(payload))
@@ -89,6 +90,9 @@ class Writer:
 
         Raises as `write`, and LocalProtocolError if `data` is of another type than the message.
         """
+        # A first fragment tells nothing about the size of the message, so no threshold binds it.
+        wanted = compress is None or bool(compress)
+        fin = bool(fin)
         opcode, payload = _encode(data)
         first = 0
         if self.in_message:
@@ -97,8 +101,7 @@ class Writer:
             opcode = _CONTINUATION
         else:
             self._text = opcode == _TEXT
-            # A first fragment tells nothing about the size of the message, so no threshold binds it.
-            self._compressed = self._deflater is not None and compress is not False
+            self._compressed = self._deflater is not None and wanted
             first = _RSV1 if self._compressed else 0
         if self._compressed:
             assert self._deflater is not None
@@ -123,21 +126,22 @@ class Writer:
         """
         if not isinstance(frames, bytes):
             raise TypeError("frames that were made elsewhere must be bytes")
-        if self.in_message:
-            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+        self._check_between_messages()
         self._chunks.append(frames)
         self.pending += len(frames)
 
     def write_prepared(self, message: Prepared, compress: bool | None = None) -> None:
         """As `write`, for a message that was framed once for many writers. Raises LocalProtocolError as `write`."""
-        if self.in_message:
-            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+        self._check_between_messages()
         window_bits = None
         if self.compresses(message.size, compress):
             assert self._deflater is not None
             window_bits = self._deflater.window_bits
         masks = self._mask
         frame = message.masked_frame(window_bits, new_mask_key()) if masks else message.frame(window_bits)
+        if type(frame) is not bytes:
+            raise TypeError("a prepared message gives its frames as bytes")
+        self._check_between_messages()  # as it was not while the message was being framed
         self._chunks.append(frame)
         self.pending += len(frame)
         if window_bits is not None:
@@ -167,6 +171,10 @@ class Writer:
         self._clear()
         return [buffer for buffer in buffers if buffer]
 
+    def _check_between_messages(self) -> None:
+        if self.in_message:
+            raise LocalProtocolError("a fragmented message is being sent: end it with fin=True first")
+
     def _clear(self) -> None:
         self._chunks.clear()
         self.pending = 0
@@ -185,7 +193,7 @@ class Writer:
 
 def _encode(message: str | Buffer) -> tuple[int, bytes]:
     if isinstance(message, str):
-        return _TEXT, message.encode()
+        return _TEXT, str.encode(message)  # which no subclass has replaced
     # bytes(5) would be five zero bytes: a view refuses what is no buffer.
     return _BINARY, message if type(message) is bytes else bytes(flat_view(message))
 
