@@ -1,6 +1,8 @@
 """What all connections hold together is limited; and those that hold little do not notice (design: limits)."""
 
 from collections.abc import Callable
+from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 import trio
@@ -8,6 +10,8 @@ import trio.lowlevel
 import trio.testing
 
 import wscore
+from wscore.server.pages import plain
+from wscore.server.relief import FIRST_SECONDS, SURVEY_INTERVAL
 from wscore.transport.reserve import QUANTUM
 
 from ..raw import Raw, dial, echo, serving, status_of
@@ -24,17 +28,26 @@ async def until(condition: Callable[[], bool]) -> None:
         await trio.lowlevel.checkpoint()
 
 
+def living(server: wscore.Server) -> int:
+    return sum(ws.close_code is None for ws in server.connections)
+
+
 def held(server: wscore.Server) -> int:
     return server._conversations.reserve.held
 
 
-async def hold(server: wscore.Server, raw: Raw, size: int) -> bytes:
+async def hold(server: wscore.Server, raw: Raw, size: int, **headers: str) -> bytes:
     """Open a WebSocket, and send so much of a message of 600 KiB; what is left of it."""
-    await raw.upgrade()
-    message = encode(Frame(BINARY, bytes(600 * KIB), key=KEY))
+    await raw.upgrade(**headers)
+    return await hold_more(server, raw, size)
+
+
+async def hold_more(server: wscore.Server, raw: Raw, size: int, of: int = 600 * KIB) -> bytes:
+    """Send so much of a message of 600 KiB; what is left of it."""
+    message = encode(Frame(BINARY, bytes(of), key=KEY))
     before = held(server)
     await raw.send(message[:size])
-    await until(lambda: held(server) >= before + size - 2 * QUANTUM or held(server) > 1024 * KIB)
+    await until(lambda: held(server) >= before + size - 2 * QUANTUM or held(server) < before)
     return message[size:]
 
 
@@ -56,7 +69,15 @@ async def gets_its_echo(raw: Raw) -> None:
         received += len(await raw.stream.receive_some(1 << 16))
 
 
-async def test_above_the_limit_new_ones_get_503_and_the_largest_is_closed(mock_clock: trio.testing.MockClock) -> None:
+SHORT = (1013).to_bytes(2) + b"the server is short of memory"
+
+
+async def is_closed_with_1013(raw: Raw) -> None:
+    (close,) = await raw.frames(1)
+    assert (close.opcode, close.payload) == (CLOSE, SHORT)
+
+
+async def test_at_the_limit_nobody_goes_and_above_it_the_largest_and_newcomers_find_room() -> None:
     async with (
         serving(**ENOUGH) as server,
         dial(server) as honest,
@@ -67,49 +88,146 @@ async def test_above_the_limit_new_ones_get_503_and_the_largest_is_closed(mock_c
         await honest.upgrade()
         rest = await hold(server, one, 300 * KIB)
         await hold(server, most, 500 * KIB)
+        await hold(server, three, 220 * KIB)
+        assert len(server.connections) == 4
         assert await opens(server) == 101
-        await hold(server, three, 300 * KIB)
-        assert await opens(server) == 503
-        assert server.statistics().reasons == {"memory": 1}
+        await three.send(bytes(16 * KIB))
+        await is_closed_with_1013(most)
+        await until(lambda: held(server) < 560 * KIB)  # at once, though the peer has not closed yet
+        assert await opens(server) == 101
+        assert server.statistics().reasons == {}
         await echoes(honest, b"as if nothing had happened")
-        mock_clock.jump(0.9)
-        await echoes(honest, b"not yet")
-        mock_clock.jump(0.2)
-        (close,) = await most.frames(1)
-        assert (close.opcode, close.payload) == (CLOSE, (1013).to_bytes(2) + b"the server is short of memory")
-        await most.aclose()
-        await until(lambda: held(server) < 700 * KIB)
-        assert await opens(server) == 101
-        mock_clock.jump(5)
         await one.send(rest)
         await gets_its_echo(one)
-        await echoes(honest, b"still here")
 
 
-async def test_meanwhile_the_others_go_on_and_who_holds_more_than_its_share_waits(
-    mock_clock: trio.testing.MockClock,
-) -> None:
-    async with serving(**ENOUGH) as server, dial(server) as honest, dial(server) as one, dial(server) as two:
+async def test_as_many_go_as_it_takes_until_nine_tenths_are_held() -> None:
+    async with serving(**ENOUGH) as server, AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(dial(server)) for _ in range(20)]
+        for peer in peers[:-1]:
+            await hold(server, peer, 50 * KIB)
+        await hold(server, peers[-1], 90 * KIB)
+        await until(lambda: held(server) <= 1024 * KIB * 9 // 10)
+        assert held(server) > 1024 * KIB * 9 // 10 - 50 * KIB
+        await is_closed_with_1013(peers[-1])
+
+
+async def test_of_the_address_that_holds_most_the_largest_goes_though_others_hold_more() -> None:
+    async with serving(**ENOUGH, trusted_proxies="127.0.0.1") as server, AsyncExitStack() as stack:
+        alone, *crowd = [await stack.enter_async_context(dial(server)) for _ in range(4)]
+        await hold(server, alone, 400 * KIB, X_Forwarded_For="192.0.2.1")
+        await hold(server, crowd[0], 200 * KIB, X_Forwarded_For="192.0.2.2")
+        await hold(server, crowd[1], 300 * KIB, X_Forwarded_For="192.0.2.2")
+        await hold(server, crowd[2], 200 * KIB, X_Forwarded_For="192.0.2.2")
+        await is_closed_with_1013(crowd[1])
+        assert living(server) == 3
+
+
+async def test_what_a_peer_does_not_read_is_given_back_with_a_reset() -> None:
+    async def handler(ws: wscore.WebSocket) -> None:
+        await ws.send(bytes(32 << 20))
+        await ws.wait_closed()
+
+    async with serving(handler, **ENOUGH) as server, dial(server) as raw:
+        await raw.upgrade()
+        await until(lambda: server.statistics().resets == 1)
+        await until(lambda: held(server) == 0)
+
+
+async def test_while_too_much_is_held_newcomers_get_503_and_pages_are_answered() -> None:
+    pages = {"/healthz": lambda: plain(200, "ok")}
+    async with serving(**ENOUGH, pages=pages) as server, dial(server) as honest:
         await honest.upgrade()
-        rest = await hold(server, one, 440 * KIB)
-        await hold(server, two, 599 * KIB)
-        before = held(server)
-        await one.send(rest[: 64 * KIB])
-        for number in range(20):
-            await echoes(honest, str(number).encode())
-        assert held(server) <= before + 64 * KIB
-        assert len(server.connections) == 3
-        now = held(server)
-        await one.send(rest[64 * KIB : 80 * KIB])
-        for number in range(20):
-            await echoes(honest, str(number).encode())
-        assert held(server) <= now + QUANTUM
-        # When one is gone, the other reads on.
-        mock_clock.jump(1)
-        assert (await two.frames(1))[0].opcode == CLOSE
-        await two.aclose()
-        await one.send(rest[80 * KIB :])
-        await gets_its_echo(one)
+        server._conversations.reserve.change(1024 * KIB + 1)  # by what cannot be closed
+        assert await opens(server) == 503
+        assert server.statistics().reasons == {"memory": 1}
+        async with dial(server) as raw:
+            await raw.send(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert status_of(await raw.rest()) == 200
+        await echoes(honest, b"as if nothing had happened")
+        server._conversations.reserve.change(-1)
+        assert await opens(server) == 101
+
+
+async def pass_time(clock: trio.testing.MockClock, seconds: float) -> None:
+    """In steps of the survey, each of which is seen to the end."""
+    for _ in range(round(seconds / SURVEY_INTERVAL)):
+        clock.jump(SURVEY_INTERVAL)
+        await trio.testing.wait_all_tasks_blocked()
+
+
+@pytest.mark.parametrize(("option", "size"), [({}, 600), ({"min_message_rate": 20 * KIB}, 605)])
+async def test_while_more_than_half_is_held_a_message_must_come_at_a_least_rate(
+    mock_clock: trio.testing.MockClock, option: dict[str, Any], size: int
+) -> None:
+    async with serving(**ENOUGH, **option) as server, dial(server) as slow:
+        await hold(server, slow, 599 * KIB)
+        rate = option.get("min_message_rate", 8 * KIB)
+        assert size * KIB / rate > FIRST_SECONDS
+        await pass_time(mock_clock, 599 * KIB / rate - 2)
+        assert living(server) == 1
+        await pass_time(mock_clock, 4)
+        await is_closed_with_1013(slow)
+
+
+@pytest.mark.parametrize("option", [{"min_message_rate": 1e9}, {"min_message_rate": None}])
+async def test_a_message_has_its_first_thirty_seconds_whatever_its_rate(
+    mock_clock: trio.testing.MockClock, option: dict[str, Any]
+) -> None:
+    async with serving(**ENOUGH, **option) as server, dial(server) as slow:
+        await hold(server, slow, 599 * KIB)
+        await pass_time(mock_clock, FIRST_SECONDS - 1)
+        assert living(server) == 1
+        await pass_time(mock_clock, 3)
+        if option["min_message_rate"] is not None:
+            await is_closed_with_1013(slow)
+        else:
+            assert living(server) == 1
+
+
+async def test_while_half_is_held_a_message_may_take_its_time(mock_clock: trio.testing.MockClock) -> None:
+    async with serving(**ENOUGH, min_message_rate=1e9) as server, dial(server) as slow:
+        await hold(server, slow, 510 * KIB)
+        await pass_time(mock_clock, 100)
+        assert living(server) == 1
+
+
+async def test_a_message_that_follows_another_has_its_own_time(mock_clock: trio.testing.MockClock) -> None:
+    async with serving(**ENOUGH, min_message_rate=1e9) as server, dial(server) as large, dial(server) as busy:
+        await busy.upgrade()
+        await until(lambda: living(server) == 1)
+        (busy_one,) = server.connections
+        rest = await hold_more(server, busy, 20 * KIB, of=30 * KIB)
+        await hold(server, large, 520 * KIB)
+        await pass_time(mock_clock, 20)
+        await busy.send(rest)
+        assert len(await busy.frames(1)) == 1
+        await until(lambda: held(server) < 522 * KIB)
+        await hold_more(server, busy, 20 * KIB)
+        await pass_time(mock_clock, 15)
+        await is_closed_with_1013(large)
+        assert busy_one.close_code is None
+
+
+async def test_time_in_which_we_did_not_read_does_not_count(mock_clock: trio.testing.MockClock) -> None:
+    go = trio.Event()
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        await go.wait()
+        await ws.receive()
+        await ws.wait_closed()
+
+    little = {"max_total_buffers": 40 * KIB, "max_receive_queue": 1, "ping_interval": None}
+    async with serving(handler, **little, min_message_rate=1e9) as server, dial(server) as raw:
+        await raw.upgrade()
+        await until(lambda: living(server) == 1)
+        await raw.send(from_client(BINARY, bytes(30 * KIB)) + encode(Frame(BINARY, bytes(9 * KIB), key=KEY))[: 5 * KIB])
+        (ws,) = server.connections
+        await until(lambda: ws._connection.bytes_kept > 0 and ws._timers.is_paused)
+        await pass_time(mock_clock, 100)
+        assert living(server) == 1
+        go.set()
+        await until(lambda: not ws._timers.is_paused)
 
 
 async def test_what_waits_to_be_received_counts_until_it_is_received() -> None:
@@ -133,7 +251,7 @@ async def test_what_waits_to_be_sent_counts_until_it_has_left() -> None:
         await ws.send(bytes(32 << 20))
         await ws.wait_closed()
 
-    async with serving(handler, **ENOUGH) as server, dial(server) as raw:
+    async with serving(handler, **ENOUGH | {"max_total_buffers": 64 << 20}) as server, dial(server) as raw:
         await raw.upgrade()
         await until(lambda: held(server) > 1 << 20)
         while held(server) > QUANTUM:

@@ -172,7 +172,32 @@ def test_a_visitor_that_does_not_go_is_closed(monkeypatch: pytest.MonkeyPatch, s
             threading.Event().wait(0.01)
 
 
-def test_more_visitors_wait_until_one_has_gone(site: Site) -> None:
+def test_silent_visitors_give_way(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    monkeypatch.setattr(page_server, "TIME_TO_ASK", 600)
+    silent = [site.dial() for _ in range(MAX_VISITORS + 8)]
+    for _ in range(3):
+        assert status_of(ask(site, REQUEST)) == 200
+    assert rest_of(silent[0]) == b""
+    for sock in silent:
+        sock.close()
+
+
+def test_so_do_those_who_do_not_take_their_answer_and_those_who_do_not_go(
+    monkeypatch: pytest.MonkeyPatch, site: Site
+) -> None:
+    monkeypatch.setattr(page_server, "TIME_TO_TAKE", 600)
+    monkeypatch.setattr(page_server, "TIME_TO_GO", 600)
+    slow = [site.dial() for _ in range(MAX_VISITORS)]
+    for number, sock in enumerate(slow):
+        sock.sendall(REQUEST.replace(b"small", b"large") if number % 2 else REQUEST)
+        assert site.asked.acquire(timeout=60)
+    assert status_of(ask(site, REQUEST)) == 200
+    for sock in slow:
+        sock.close()
+
+
+def test_more_visitors_wait_until_one_has_gone(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    monkeypatch.setattr(page_server, "GRACE", 600)
     silent = [site.dial() for _ in range(MAX_VISITORS)]
     with site.dial() as late:
         late.sendall(REQUEST)

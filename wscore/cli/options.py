@@ -115,6 +115,9 @@ SERVER = (
     Option("max-receive-queue", values.size, "1MiB", "SIZE", "what may wait to be received before reading pauses"),
     Option("max-send-buffer", values.size, "1MiB", "SIZE", "what may wait to be sent to a peer"),
     Option("max-total-buffers", values.size, "256MiB", "SIZE", "what may wait on all of them", per_process=True),
+    Option(
+        "min-message-rate", values.size_or_off, "8KiB", "SIZE", "a second, else closed while half of it waits; or off"
+    ),
     Option("slow-consumer", values.one_of("wait", "drop", "close"), "wait", "POLICY", "and above: wait, drop or close"),
     Option("send-timeout", values.limit, "30", "SECONDS", "time that unsent bytes may make no progress"),
     Option("ping-interval", values.limit_or_off, "20", "SECONDS", "time between pings, or off"),

@@ -58,6 +58,10 @@ def size(value: str) -> int:
     return int(match[1]) << _UNITS[match[2] or ""]
 
 
+def size_or_off(value: str) -> int | None:
+    return None if value == "off" else size(value)
+
+
 def rate(value: str) -> Rate:
     match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)(?::([0-9]{1,9}))?", value)
     if match is None or not float(match[1]) or match[2] == "0":

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Collection
 
-__all__ = ["check_choice", "check_size", "check_time"]
+__all__ = ["check_choice", "check_rate", "check_size", "check_time"]
 
 
 def check_choice(name: str, value: object, choices: Collection[object]) -> None:
@@ -21,6 +21,16 @@ def check_time(name: str, value: object, *, may_be_none: bool = False) -> None:
     if not 0 < value < math.inf:
         never = " (None switches it off)" if may_be_none else ""
         raise ValueError(f"{name} must be more than 0 seconds and finite, not {value!r}{never}")
+
+
+def check_rate(name: str, value: object) -> None:
+    """Raise `TypeError` or `ValueError` unless `value` is so many a second, more than 0 and finite, or None."""
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{name} must be a number a second, not {value!r}")
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be more than 0 a second and finite, not {value!r} (None switches it off)")
 
 
 def check_size(name: str, value: object, *, least: int = 1) -> None:

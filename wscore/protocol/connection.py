@@ -309,6 +309,7 @@ class Connection:
         self.is_ending = False
         # Nothing is read any more: whoever goes on while there is a rest must come to an end.
         self._rest = b""
+        self.reader.discard()
         events.append(close)
 
     # Sending

@@ -27,6 +27,11 @@ class Timers:
         self.pong_by = inf
         self.close_by = inf
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether we have stopped reading."""
+        return self._paused
+
     def next(self) -> float:
         """The earliest deadline."""
         due = min(self.pong_by, self.close_by)

@@ -171,7 +171,7 @@ class Visit:
         self.opening: Opening | None = None
         self.is_dropped = False
         self.header = ProxyHeader() if admission.proxy_protocol and admission.trusts(remote) else None
-        self.refusal = FULL if place is not None and place.is_above else _SHORT if admission.is_short else None
+        self.refusal = FULL if place is not None and place.is_above else None
         if place is not None and self.header is None:
             self._claim(place)
 
@@ -220,7 +220,8 @@ class Visit:
         tell_client(result, client)
         if self._place is not None:
             self._claim(self._place)
-        return self.refusal or result
+        # Pages need no buffers; a health check that is refused would take the server away from everybody.
+        return self.refusal or (_SHORT if result.is_upgrade and self._admission.is_short else result)
 
     def overdue(self) -> Refuse:
         """What to say when the time is over: whoever kept us waiting, the peer or the application. Nothing, if that was

@@ -111,16 +111,6 @@ class Conversations:
         for ws in self.websockets:
             ws.close_nowait(CloseCode.GOING_AWAY)
 
-    def relieve(self) -> None:
-        """There is no memory to spare: close the connection that holds most with 1013."""
-        living = [ws for ws in self.websockets if ws.close_code is None]
-        most = max(living, key=WebSocket._holds, default=None)
-        if most is not None:
-            held = most._holds()
-            facts = fields(event="short_of_memory", held=held)
-            logger.warning("the buffers are full: closing the connection that holds most, %d bytes", held, extra=facts)
-            most._run_short()
-
     def reset(self) -> None:
         """Let what is closed from now on be reset: the peers had their time."""
         for stream in self._streams:

@@ -3,7 +3,9 @@
 Decides what moves bytes on such a connection: a selector that the process waits on anyway. Requests, their limits and
 what is refused are `Admission`'s, answers `pages`', as on every server here. A page may have to be gathered first.
 
-Bounded: so many visitors at once, each with so much time to ask, to take the answer, and to go.
+Bounded: so many visitors at once, each with so much time to ask, to take the answer, and to go. If there is no room,
+the one that has kept us waiting longest gives way to the next, without a word: silent visitors must not hide the health
+of a server from whoever looks after it.
 """
 
 import selectors
@@ -26,6 +28,8 @@ MAX_VISITORS = 32
 TIME_TO_ASK = 10.0
 TIME_TO_TAKE = 10.0
 TIME_TO_GO = 2.0
+# How long a visitor keeps its place whoever else wants it.
+GRACE = 0.5
 # After an error of `accept`: the system may be short of descriptors or memory.
 PAUSE = 1.0
 
@@ -40,14 +44,19 @@ def only_pages(request: Request) -> Accept | Refuse | Page:
 class _Visitor:
     """One connection: it asks, waits for what is gathered, takes its answer and goes."""
 
-    __slots__ = ("answer", "deadline", "sock", "step", "visit")
+    __slots__ = ("answer", "deadline", "since", "sock", "step", "visit")
 
     def __init__(self, sock: socket.socket, visit: Visit, step: Callable[["_Visitor"], None]) -> None:
         self.sock = sock
         self.visit = visit
-        self.step = step
-        self.deadline = monotonic() + TIME_TO_ASK
         self.answer = b""
+        self.take(step, TIME_TO_ASK)
+
+    def take(self, step: Callable[["_Visitor"], None], seconds: float) -> None:
+        """What is next, and for how long."""
+        self.step = step
+        self.since = monotonic()
+        self.deadline = self.since + seconds
 
 
 class PageServer:
@@ -96,7 +105,10 @@ class PageServer:
                 self._close(visitor)
         if self._paused_until is not None and self._paused_until <= now:
             self._paused_until = None
-            self._go_on_accepting()
+            if len(self._visitors) >= MAX_VISITORS:
+                self._make_room()
+            else:
+                self._go_on_accepting()
 
     def close(self) -> None:
         """Close every socket, without a word: of the process alone, if there are others that have them."""
@@ -135,7 +147,18 @@ class PageServer:
         self._visitors.add(visitor)
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._go_on(visitor))
         if len(self._visitors) >= MAX_VISITORS:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Close the visitor that has kept us waiting longest, or accept no more until it has had its time."""
+        keeps_us_waiting = (each for each in self._visitors if each.step != self._wait)
+        oldest = min(keeps_us_waiting, key=lambda each: each.since, default=None)
+        if oldest is not None and oldest.since + GRACE <= monotonic():
+            self._close(oldest)
+            return
+        if self._accepts:
             self._stop_accepting()
+        self._paused_until = monotonic() + PAUSE if oldest is None else oldest.since + GRACE
 
     # One visitor
 
@@ -164,8 +187,7 @@ class PageServer:
             self._respond(visitor, answer)
             return
         self._selector.unregister(visitor.sock)
-        visitor.step = self._wait
-        visitor.deadline = monotonic() + TIME_TO_TAKE
+        visitor.take(self._wait, TIME_TO_TAKE)
         self._gather(lambda: self._gathered(visitor))
 
     def _wait(self, visitor: _Visitor) -> None:
@@ -178,17 +200,16 @@ class PageServer:
 
     def _respond(self, visitor: _Visitor, answer: Page | Refuse) -> None:
         visitor.answer = visitor.visit.respond(answer)
-        visitor.step = self._speak
-        visitor.deadline = monotonic() + TIME_TO_TAKE
+        visitor.take(self._speak, TIME_TO_TAKE)
         self._selector.modify(visitor.sock, selectors.EVENT_WRITE, lambda: self._go_on(visitor))
 
     def _speak(self, visitor: _Visitor) -> None:
         sent = visitor.sock.send(visitor.answer)
+        visitor.since = monotonic()
         visitor.answer = visitor.answer[sent:]
         if not visitor.answer:
             visitor.sock.shutdown(socket.SHUT_WR)
-            visitor.step = self._linger
-            visitor.deadline = monotonic() + TIME_TO_GO
+            visitor.take(self._linger, TIME_TO_GO)
             self._selector.modify(visitor.sock, selectors.EVENT_READ, lambda: self._go_on(visitor))
 
     def _linger(self, visitor: _Visitor) -> None:
@@ -201,4 +222,6 @@ class PageServer:
         with suppress(KeyError, ValueError):  # it is not registered while it waits
             self._selector.unregister(visitor.sock)
         visitor.sock.close()
+        if len(self._visitors) < MAX_VISITORS:
+            self._paused_until = None
         self._go_on_accepting()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 import trio
 
+from wscore.protocol.checks import check_rate
 from wscore.protocol.origin import SitePolicy
 from wscore.protocol.prepared import PreparedMessage, prepare
 from wscore.server.accept import Listener, accept_from, addresses_of, on_the_reactor, open_listeners
@@ -22,6 +23,7 @@ from wscore.server.entrance import Entrance
 from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
 from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
 from wscore.server.pages import Pages
+from wscore.server.relief import Relief
 from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.session.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.session.rates import Rate, rate_of
@@ -38,7 +40,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "serve", "serve_stream"]
 
-_RELIEF_INTERVAL = 1.0
 # About a millisecond.
 _SURVEYED_AT_ONCE = 64
 
@@ -76,6 +77,7 @@ async def serve(
     max_receive_queue: int = 1 << 20,
     max_send_buffer: int = 1 << 20,
     max_total_buffers: int = 256 << 20,
+    min_message_rate: float | None = 8192.0,
     slow_consumer: SlowConsumer = "wait",
     send_timeout: float = 30.0,
     ping_interval: float | None = 20.0,
@@ -130,7 +132,10 @@ async def serve(
     for `send_timeout` reset the connection. A Ping goes out every `ping_interval` and is answered within `ping_timeout`
     (1011); None switches either off. The closing handshake takes at most `close_timeout`. When all that waits to be
     received and to be sent exceeds `max_total_buffers`, connections that hold more than their share of it stop reading,
-    new ones get 503, and once a second the one that holds most is closed with 1013.
+    new ones get 503 (pages do not), and until nine tenths are held, those are closed with 1013 whose messages come too
+    slowly, then of the address that holds most the connections that hold most. While more than half is held, a message
+    must come at `min_message_rate` bytes a second, on average and after its first 30 seconds, not counting time in
+    which we did not read (1013); None lets it take its time.
 
     `compression` is None, "takeover", "shared" or "dedicated" (RFC 7692), for messages from `compression_threshold` on.
     `pieces=True` lets `receive_pieces` read messages that are larger than memory.
@@ -168,6 +173,7 @@ async def serve(
     )
     tally = Tally()
     reserve = Reserve(checked_limit("max_total_buffers", max_total_buffers))
+    check_rate("min_message_rate", min_message_rate)
     sites = SitePolicy(allowed_origins, allowed_hosts)
     admission = Admission(
         options,
@@ -194,7 +200,8 @@ async def serve(
         ),
     )
     opened = await open_listeners(host, port, listeners)
-    server = Server(opened, conversations, limits, tally)
+    relief = Relief(reserve, conversations.websockets, min_message_rate)
+    server = Server(opened, conversations, limits, tally, relief)
     if on_the_reactor(transport, opened):
         server.use_reactor(options, admission, ssl_context)
     sites.bind(server.addresses)
@@ -302,12 +309,13 @@ class Server:
     """A running server, as `await nursery.start(wscore.serve, ...)` returns it."""
 
     def __init__(
-        self, listeners: Sequence[Listener], conversations: Conversations, limits: Limits, tally: Tally
+        self, listeners: Sequence[Listener], conversations: Conversations, limits: Limits, tally: Tally, relief: Relief
     ) -> None:
         self._listeners = listeners
         self._conversations = conversations
         self._limits = limits
         self._tally = tally
+        self._relief = relief
         self._addresses = tuple(addresses_of(listeners))
         self._connections = Connections(conversations.websockets)
         self._accepting = trio.CancelScope()
@@ -384,8 +392,7 @@ class Server:
         try:
             with self._everything:
                 async with trio.open_nursery() as nursery:
-                    if self._conversations.reserve is not None:
-                        nursery.start_soon(self._watch, self._conversations.reserve)
+                    nursery.start_soon(self._relief.run)
                     await self._accept_all(gc_freeze, task_status)
                     nursery.cancel_scope.cancel()
         except BaseException as error:
@@ -397,14 +404,6 @@ class Server:
         failure = self._failure or failure
         if failure is not None:
             raise failure
-
-    async def _watch(self, reserve: Reserve) -> None:
-        """Once a second, as long as the buffers hold too much, the connection that holds most is closed."""
-        while True:
-            await reserve.wait_until_over()
-            await trio.sleep(_RELIEF_INTERVAL)
-            if reserve.is_over:
-                self._conversations.relieve()
 
     async def _accept_all(self, gc_freeze: bool, task_status: trio.TaskStatus["Server"]) -> None:
         if gc_freeze:

@@ -269,9 +269,15 @@ class Endpoint:
             reserve.leave(self, self._held)
 
     def _run_short(self) -> None:
-        """The server has no memory to spare, and this connection holds most of it: close with 1013."""
+        """The server has no memory to spare, and this connection is to give back what it holds: close with 1013.
+
+        What waits to be sent would stay for as long as the peer likes: then the end is a reset.
+        """
+        stays = self._connection.state is not State.OPEN or self._unsent() > self._held // 2
         self._fail(CloseCode.TRY_AGAIN_LATER, "the server is short of memory")
         self._forget_received()
+        if stays:
+            self._give_up()
         self._account()
 
     def _budget_by_rate(self, throttle: Throttle) -> int | None:

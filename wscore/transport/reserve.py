@@ -30,24 +30,30 @@ class Holder(Protocol):
 class Reserve:
     """What the connections of one server hold; `limit` is in bytes."""
 
-    __slots__ = ("_connections", "_crossing", "_limit", "_waiting", "held")
+    __slots__ = ("_connections", "_crossing", "_scarcity", "_waiting", "held", "limit")
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._connections = 0
         self._waiting: set[Holder] = set()
         self._crossing = ParkingLot()
+        self._scarcity = ParkingLot()
         self.held = 0
 
     @property
     def is_over(self) -> bool:
         """Whether it is too much."""
-        return self.held > self._limit
+        return self.held > self.limit
+
+    @property
+    def is_scarce(self) -> bool:
+        """Whether it is more than half of that."""
+        return self.held > self.limit >> 1
 
     @property
     def share(self) -> int:
         """What each connection may hold even then."""
-        return self._limit // max(self._connections, 1)
+        return self.limit // max(self._connections, 1)
 
     def join(self) -> None:
         """There is one more connection, which holds nothing yet."""
@@ -65,7 +71,9 @@ class Reserve:
         if by > 0:
             if self.is_over:
                 self._crossing.unpark_all()
-        elif self._waiting and self.held <= self._limit - (self._limit >> 3):
+            if self._scarcity and self.is_scarce:
+                self._scarcity.unpark_all()
+        elif self._waiting and self.held <= self.limit - (self.limit >> 3):
             waiting, self._waiting = self._waiting, set()
             for holder in waiting:
                 holder._input_has_room()
@@ -82,3 +90,8 @@ class Reserve:
         """Wait until it is too much. Cancelled, nothing has happened."""
         while not self.is_over:
             await self._crossing.park()
+
+    async def wait_until_scarce(self) -> None:
+        """Wait until it is more than half. Cancelled, nothing has happened."""
+        while not self.is_scarce:
+            await self._scarcity.park()

@@ -456,6 +456,7 @@ class StreamWebSocket(WebSocket):
         if not self._has_said_all():
             self._has_reset = True
             self._reading.cancel()
+            self._writing.cancel()
 
     def _cut(self) -> None:
         self._scope.cancel()

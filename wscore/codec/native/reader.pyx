@@ -140,6 +140,11 @@ cdef class Reader:
         """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
         return 0 if self.pieces or self.frames else self.message.size
 
+    @cython.critical_section
+    def discard(self):
+        """Let go of a message that is not complete, for whoever reads no more."""
+        discard_grown(&self.message)
+
     def read(self, data, list out not None, budget=None, Py_ssize_t offset=0):
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
 

@@ -142,6 +142,10 @@ class Reader:
         """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
         return len(self._message)
 
+    def discard(self) -> None:
+        """Let go of a message that is not complete, for whoever reads no more."""
+        self._message = bytearray()
+
     def read(self, data: Buffer, out: list[str | bytes | Piece], budget: int | None = None, offset: int = 0) -> int:
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
 
