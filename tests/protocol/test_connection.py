@@ -179,7 +179,7 @@ def test_a_ping_is_answered_with_its_own_payload(side, payload):
     """Sections 5.5.2 and 5.5.3."""
     connection = side.open()
     assert connection.receive_data(side.peer(PING, payload)) == [Ping(payload)]
-    assert connection.bytes_to_send >= len(payload)
+    assert connection.bytes_to_send == len(payload) + (2 if side.role is SERVER else 6)
     assert side.sent(connection) == [Frame(PONG, payload)]
 
 

@@ -402,8 +402,12 @@ class Connection:
 
     @property
     def bytes_to_send(self) -> int:
-        """How many bytes `data_to_send` would return, at least (Pongs that wait are counted without header)."""
-        return self.writer.pending + (sum(map(len, self._pongs)) if self._pongs else 0)
+        """How many bytes `data_to_send` would return."""
+        return self.writer.pending + (self._size_of_pongs(self._pongs) if self._pongs else 0)
+
+    def _size_of_pongs(self, pongs: list[bytes]) -> int:
+        header = 2 if self.role is SERVER else 6
+        return sum(header + len(payload) for payload in pongs)
 
     def data_to_send(self) -> bytes:
         """All output that was not taken yet, to be sent in this order; b"" if there is none. Pongs go first."""
