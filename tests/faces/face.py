@@ -261,4 +261,5 @@ class Logged(logging.Handler):
         self.lines = lines
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.lines.append(f"{record.levelname} {record.getMessage()}")
+        error = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.lines.append(f"{record.levelname} {record.getMessage()}{error}")

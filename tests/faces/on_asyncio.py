@@ -152,12 +152,13 @@ class AsyncioFace(Face):
         listener = socket.socket()
         if receive_buffer is not None:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        listener.bind(("127.0.0.1", 0))
-        server = await adapter.serve(handler, sock=listener, **options)
-        try:
-            yield server
-        finally:
-            await server.aclose(timeout=0)
+        with listener:
+            listener.bind(("127.0.0.1", 0))
+            server = await adapter.serve(handler, sock=listener, **options)
+            try:
+                yield server
+            finally:
+                await server.aclose(timeout=0)
 
     def connect(self, url: str, **options: Any) -> AbstractAsyncContextManager[Any]:
         return adapter.connect(url, **options)

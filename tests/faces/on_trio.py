@@ -149,9 +149,10 @@ class TrioFace(Face):
         await listener.bind(("127.0.0.1", 0))
         listener.listen(100)
         options = {"transport": self.transport, "listeners": [trio.SocketListener(listener)]} | options
-        async with trio.open_nursery() as nursery:
-            yield await nursery.start(partial(wscore.serve, handler, **options))
-            nursery.cancel_scope.cancel()
+        with listener:
+            async with trio.open_nursery() as nursery:
+                yield await nursery.start(partial(wscore.serve, handler, **options))
+                nursery.cancel_scope.cancel()
 
     def connect(self, url: str, **options: Any) -> AbstractAsyncContextManager[Any]:
         return wscore.connect(url, transport=self.transport, **options)  # type: ignore[arg-type]

@@ -41,6 +41,7 @@ def outcome_of(name: str, column: str) -> Any:
         return plain(face.outcome(SCENARIOS[name]))
     except BaseException as error:
         traceback.print_exc()
+        print("logged:", *face.logged, sep="\n", file=sys.stderr)
         return {"failed": f"{type(error).__name__}: {error}"}
     finally:
         logger.removeHandler(handler)
