@@ -1,5 +1,7 @@
 """Senseless options are refused in sentences that name them."""
 
+import sys
+
 import pytest
 
 from wscore.protocol.checks import check_choice, check_size, check_time
@@ -29,13 +31,19 @@ def test_a_size_has_a_least_value() -> None:
         check_size("size", 0)
 
 
+def test_a_size_is_no_larger_than_memory() -> None:
+    check_size("size", sys.maxsize)
+    with pytest.raises(ValueError, match=f"size must be at most {sys.maxsize}, not {sys.maxsize + 1}"):
+        check_size("size", sys.maxsize + 1)
+
+
 @pytest.mark.parametrize("value", [True, "1", None])
 def test_a_time_is_a_number_of_seconds(value: object) -> None:
     with pytest.raises(TypeError, match="time must be a number of seconds"):
         check_time("time", value)
 
 
-@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 10**400])
 def test_a_time_is_positive_and_finite(value: float) -> None:
     with pytest.raises(ValueError, match=r"time must be more than 0 seconds and finite, not .*[^)]$"):
         check_time("time", value)

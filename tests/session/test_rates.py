@@ -153,6 +153,17 @@ def test_a_throttle_allows_as_many_messages_as_there_are_tokens_and_always_one()
     assert throttle.wait(NOW) == pytest.approx(2.1)
 
 
+def test_an_allowance_is_a_number_to_count_with_however_high_the_rate() -> None:
+    assert Throttle(Rate(1e308), None).allowance(NOW) == 1 << 32
+
+
+@pytest.mark.parametrize("number", [10**400, -(10**400), float("nan"), float("inf")])
+def test_no_rate_is_beyond_all_numbers(number: float) -> None:
+    for numbers in ((number,), (1, number)):
+        with pytest.raises(ValueError, match="must be finite"):
+            Rate(*numbers)
+
+
 def test_where_too_many_are_to_be_noticed_there_is_no_allowance() -> None:
     assert Throttle(Rate(10, 5), None, is_strict=True).allowance(NOW) is None
     assert Throttle(None, Rate(10, 5)).allowance(NOW) is None

@@ -7,6 +7,7 @@ that says what is allowed. Refuses to know which options there are.
 import math
 import os
 import re
+import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -48,14 +49,16 @@ def count(value: str) -> int:
     return int(value)
 
 
+_SIZE = re.compile("([0-9]{1,15})(?: ?(?:([kmg])(?:i?b)?|b))?", re.ASCII | re.IGNORECASE)
 _UNITS = {"": 0, "k": 10, "m": 20, "g": 30}
 
 
 def size(value: str) -> int:
-    match = re.fullmatch(r"([0-9]{1,15})\s?(?:([kmg])(?:i?b)?|b)?", value.lower())
-    if match is None:
+    match = _SIZE.fullmatch(value)
+    number = int(match[1]) << _UNITS[(match[2] or "").lower()] if match else sys.maxsize + 1
+    if number > sys.maxsize:  # more than any memory, and than the compiled code can count
         raise ValueError(f"must be a number of bytes such as 65536, 64KiB or 1MiB, not {value!r}")
-    return int(match[1]) << _UNITS[match[2] or ""]
+    return number
 
 
 def size_or_off(value: str) -> int | None:
@@ -69,11 +72,16 @@ def rate(value: str) -> Rate:
     return Rate(float(match[1]), float(match[2] or 0))
 
 
+_DECIMAL = re.compile(r"(?:[0-9]+\.?|[0-9]*\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+
+
+def _decimal(value: str) -> float:
+    """The number; NaN if it is none, or one that only Python writes so."""
+    return float(value) if len(value) < 100 and _DECIMAL.fullmatch(value) else math.nan
+
+
 def duration(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
+    seconds = _decimal(value)
     if not 0 <= seconds < math.inf:
         raise ValueError(f"must be a number of seconds, not {value!r}")
     return seconds
@@ -162,10 +170,7 @@ def in_flight(value: str) -> int:
 
 
 def messages_a_second(value: str) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
+    number = _decimal(value)
     if not 0 < number <= _MOST_A_SECOND:
         raise ValueError(f"must be a number of messages a second, above 0 and up to {_MOST_A_SECOND}, not {value!r}")
     return number

@@ -20,6 +20,7 @@ from typing import NamedTuple, TypeAlias
 import trio
 from trio.lowlevel import ParkingLot, RunVar
 
+from wscore.protocol.checks import check_size
 from wscore.server.rates import AddressBuckets, AddressCounts, key_of
 from wscore.session.rates import Bucket, Rate
 
@@ -81,12 +82,9 @@ class _Meter:
             watcher()
 
 
-def checked_limit(name: str, limit: object) -> int:
+def checked_limit(name: str, limit: int) -> int:
     """Return what is a limit; raises `TypeError` or `ValueError` that names the option."""
-    if isinstance(limit, bool) or not isinstance(limit, int):
-        raise TypeError(f"{name} must be a whole number, not {limit!r}")
-    if limit < 1:
-        raise ValueError(f"{name} must be at least 1, not {limit!r}")
+    check_size(name, limit)
     return limit
 
 

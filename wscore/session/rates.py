@@ -12,12 +12,15 @@ rate, is decided elsewhere.
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass
 
 __all__ = ["Bucket", "Rate", "Throttle", "rate_of"]
 
 # Times are far from zero, so differences of theirs are a little off; nobody is refused for that.
 _EPSILON = 1e-9
+# More messages than any read brings: what is left of a rate beyond means nothing, and may be too much to count with.
+_MOST_AT_ONCE = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Rate:
 def _check(what: str, value: object) -> None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{what} must be a number, not {value!r}")
-    if not math.isfinite(value):
+    if not abs(value) <= sys.float_info.max:  # an int may be larger, and NaN is not
         raise ValueError(f"{what} must be finite, not {value!r}")
 
 
@@ -160,7 +163,7 @@ class Throttle:
         """How many messages may be taken now, at least 1; None for any number, as when too many are to be noticed."""
         if self._messages is None or self.is_strict:
             return None
-        return max(int(self._messages.tokens(now) + _EPSILON), 1)
+        return max(int(min(self._messages.tokens(now), _MOST_AT_ONCE) + _EPSILON), 1)
 
     def pause(self, now: float) -> None:
         """From now on we do not read."""

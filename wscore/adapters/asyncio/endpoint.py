@@ -48,6 +48,9 @@ __all__ = ["CloseHook", "Endpoint", "ErrorHook", "MessageHook", "OpenHook", "log
 # After the last byte of ours the peer has so long, and so many bytes, to end its side, too (RFC 9112 section 9.6).
 LINGER_TIME = 2.0
 DISCARD_LIMIT = 32 << 20
+# uvloop counts what waits in its transports with an `int` of C.
+_MOST_IN_TRANSPORT = (1 << 31) - 1
+
 # The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
 PATIENCE = 0.5
 # How often in `send_timeout` it is looked whether bytes leave.
@@ -405,7 +408,7 @@ class Endpoint(Link, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """For asyncio: there is a connection; the opening handshake begins."""
         self._transport = transport
-        size = self._options.max_send_buffer
+        size = min(self._options.max_send_buffer, _MOST_IN_TRANSPORT)
         transport.set_write_buffer_limits(size, size // 2)
         self._timers.closing(self._loop.time(), self._options.handshake_timeout)
         self._opening.begin(self._face)
