@@ -16,6 +16,15 @@ def free_port() -> int:
         return port
 
 
+def listens_on(host: str) -> bool:
+    """Whether this machine has the address: Linux has all that begin with 127, others have one, and some no IPv6."""
+    try:
+        socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError:
+        return False
+    return True
+
+
 @asynccontextmanager
 async def listening(port: int, *command: str) -> AsyncIterator[None]:
     """Run it, from when it listens on `port` to the end of the block."""

@@ -235,7 +235,10 @@ async def test_ten_seconds_are_enough(autojump_clock: trio.testing.MockClock) ->
         (200, b"HTTP/1.1 200 OK\r\n\r\nhello"),
         (101, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"),
         (302, b"HTTP/1.1 302 Found\r\nLocation: ws://other.example/\r\nContent-Length: 0\r\n\r\n"),
-        (None, b"HTTP/1.1 431 Large\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"),
+        (431, b"HTTP/1.1 431 Large\r\nX: " + b"x" * 20_000 + b"\r\n\r\n"),
+        (502, b"HTTP/1.1 502 Bad\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
+        (400, b"HTTP/1.1 400 Bad\nContent-Length: 0\n\n"),
+        (503, b"HTTP/1.1 503 Busy\r\nX: ha"),
     ],
 )
 async def test_whatever_else_a_server_answers_is_a_handshake_error(status: int | None, response: bytes) -> None:
@@ -355,6 +358,54 @@ async def test_messages_go_both_ways_through_tls(authority: trustme.CA, trusting
                 assert await ws.receive() == "x" * 300_000
                 assert ws.remote_address == server.addresses[0]
             assert ws.close_code == 1000
+
+
+async def test_the_dot_of_the_root_is_for_looking_up_the_name_alone(
+    authority: trustme.CA, trusting: ssl.SSLContext, transport: str
+) -> None:
+    """RFC 6066 section 3: the server name has none, and so no certificate."""
+    context = server_context(authority, "localhost")
+    names, hosts = [], []
+    context.sni_callback = lambda _, name, __: names.append(name)
+
+    def on_request(request: wscore.Request) -> wscore.Accept:
+        hosts.append(request.headers.get("host"))
+        return wscore.Accept()
+
+    async with serving(ssl_context=context, on_request=on_request) as server:
+        host, port = server.addresses[0]
+        stream = await trio.open_tcp_stream(host, port)
+        given = {"stream": stream, "transport": "stream" if transport == "stream" else "reactor"}
+        async with wscore.connect(f"wss://localhost.:{port}/", ssl_context=trusting, **given):
+            assert (names, hosts) == (["localhost"], [f"localhost:{port}"])
+
+
+class Resolver(trio.abc.HostnameResolver):
+    """Knows no name, but which were asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[object] = []
+
+    async def getaddrinfo(self, host: bytes | None, *arguments: object) -> list:
+        self.asked.append(host)
+        raise OSError(f"no address for {host!r}")
+
+    async def getnameinfo(self, sockaddr: tuple, flags: int) -> tuple[str, str]:
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("ws://example.org.:81/", b"example.org."),
+        ("ws://stra\xdfe.de/", b"xn--strae-oqa.de"),
+    ],
+)
+async def test_what_is_looked_up_is_what_the_url_means(url: str, name: bytes) -> None:
+    resolver = Resolver()
+    trio.socket.set_custom_hostname_resolver(resolver)
+    assert isinstance(await failure_of(url), OSError)
+    assert resolver.asked == [name]
 
 
 @pytest.mark.parametrize("trusts", [True, False], ids=["wrong name", "unknown authority"])

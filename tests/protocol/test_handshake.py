@@ -179,7 +179,7 @@ def test_server_takes_a_head_byte_by_byte() -> None:
         (b"keep-alive, Upgrade", b"notupgrade", 400),
         (b"Version: 13", b"Version: 8", 426),
         (b"Version: 13", b"Version: " + b"9" * 5000, 426),
-        (b"Version: 13", b'Version: 13\r\nSec-WebSocket-Extensions: a; b="', 400),
+        (b"Version: 13", b"Version: 13\r\nSec-WebSocket-Extensions: a b", 400),
         (b"Version: 13", b"Version: 13\r\nSec-WebSocket-Protocol: a, a", 400),
         (b"dGhlIHNhbXBsZSBub25jZQ==", b"x", 400),
         (b"/chat", b"/" + b"x" * 20_000, 414),
@@ -465,3 +465,111 @@ def test_client_that_is_done_takes_no_more() -> None:
     ours.receive_eof()
     with pytest.raises(LocalProtocolError, match="complete"):
         ours.receive_data(b"x")
+
+
+# What real servers and proxies answer.
+
+
+def answer_with(*lines: bytes, ours: ClientHandshake) -> bytes:
+    """A good answer of status 101, and further lines in it."""
+    theirs = asked(ours.data_to_send())
+    theirs.answer(Accept())
+    head = theirs.data_to_send().removesuffix(b"\r\n")
+    return b"".join((head, *(line + b"\r\n" for line in lines), b"\r\n"))
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        [b"Content-Length: 0"],
+        [b"Content-Length: 0", b"Content-Length: 0"],
+        [b"Content-Length: 5"],
+        [b"Content-Length: x"],
+        [b"Transfer-Encoding: chunked"],
+        [b"Transfer-Encoding: chunked", b"Content-Length: 0"],
+        [b"Transfer-Encoding: identity"],
+        [b"Transfer-Encoding: "],
+        [b"Upgrade: websocket"],
+        [b"Connection: keep-alive"],
+        [b"Sec-WebSocket-Extensions: "],
+        [b"Sec-WebSocket-Version: 13"],
+        [b"Sec-WebSocket-Origin: null", b"Sec-WebSocket-Location: ws://x/"],
+    ],
+)
+def test_a_switch_is_one_whatever_else_the_answer_says(lines: list[bytes]) -> None:
+    """No 101 has a body, whatever its fields say of one (RFC 9112 section 6.3)."""
+    ours = client()
+    response = ours.receive_data(answer_with(*lines, ours=ours) + b"\x81\x00")
+    assert response is not None
+    assert response.status == 101
+    assert ours.rest == b"\x81\x00"
+
+
+@pytest.mark.parametrize(
+    "line", [b"Upgrade: h2c", b"Sec-WebSocket-Protocol: ", b"Sec-WebSocket-Protocol: x", b"no field"]
+)
+def test_a_switch_that_says_something_else_is_none(line: bytes) -> None:
+    ours = client()
+    with pytest.raises(HandshakeError):
+        ours.receive_data(answer_with(line, ours=ours))
+
+
+@pytest.mark.parametrize("size", [1, 10_000])
+@pytest.mark.parametrize(
+    ("answer", "status", "reason", "body"),
+    [
+        (b"HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0;x=y\r\n", 404, "Not Found", b"no"),
+        (b"HTTP/1.1 502 Bad\r\nTransfer-Encoding: gzip, chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", 502, "Bad", b"no"),
+        (b"HTTP/1.1 503 Busy\r\nContent-Length: 2\r\nContent-Length: 2\r\n\r\nno", 503, "Busy", b"no"),
+        (b"HTTP/1.1 400 Bad Request\nContent-Length: 0\n\n", 400, "Bad Request", b""),
+        (b"HTTP/1.1 431 Large\r\nX: " + b"x" * 20_000, 431, "Large", b""),
+        (b"HTTP/1.1 403\r\nBad Name: x\r\n\r\n", 403, "", b""),
+        (b"HTTP/2 421 \r\n\r\n", 421, "", b""),
+        (b"HTTP/1.1 302 Found\r\nLocation: /\x00\r\n\r\n", 302, "Found", b""),
+        (b"HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 429 Too Many\nX: y\n\n", 429, "Too Many", b""),
+    ],
+)
+def test_the_status_of_a_refusal_is_known_at_once_whatever_is_wrong_with_the_rest(
+    answer: bytes, status: int, reason: str, body: bytes, size: int
+) -> None:
+    ours = client()
+    pieces = iter([answer[start : start + size] for start in range(0, len(answer), size)])
+    with pytest.raises(HandshakeError, match=rf"HTTP status {status}\.") as error:
+        assert not any(map(ours.receive_data, pieces))
+    response = error.value.response
+    assert response is not None
+    assert (response.status, response.reason, response.body) == (status, reason, body)
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (b"HTTP/1.1 502 Bad\r\nTransfer-Encoding: identity\r\n\r\nall of it", 502),
+        (b"HTTP/1.1 503 Busy\r\nX: ha", 503),
+        (b"HTTP/1.1 503 Busy\r\n", 503),
+        (b"HTTP/1.1 503 Bu", None),
+        (b"HTTP/1.1 101 Switching\r\nX: ha", None),
+        (b"HTTP/1.1 103 Early Hints\r\nX: ha", None),
+        (b"", None),
+    ],
+)
+def test_the_status_of_a_refusal_that_breaks_off_is_known(answer: bytes, status: int | None) -> None:
+    ours = client()
+    assert ours.receive_data(answer) is None
+    with pytest.raises(HandshakeError) as error:
+        ours.receive_eof()
+    assert (error.value.response and error.value.response.status) == status
+
+
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.1 101 x\n\n", b"HTTP/1.1 2000 x\n", b"HTTP/1.1 20 x\n", b"ICY 404 x\r\n", b"\x15\x03"]
+)
+def test_what_is_no_refusal_has_no_status(answer: bytes) -> None:
+    with pytest.raises(HandshakeError) as error:
+        client().receive_data(answer)
+    assert error.value.response is None
+
+
+def test_empty_lines_in_front_are_no_part_of_a_request() -> None:
+    handshake = asked(b"\r\n\r\n" + GOOD + b"\x81\x80")
+    assert (handshake.received, handshake.rest) == (GOOD + b"\x81\x80", b"\x81\x80")

@@ -6,6 +6,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from wscore.protocol.head import (
+    MAX_EMPTY_LINES,
     HeadError,
     HeadReader,
     RequestHead,
@@ -21,6 +22,11 @@ def read(data: bytes, **limits: int) -> RequestHead:
     head = HeadReader(limits.get("max_head_size", 16384)).feed(data)
     assert head is not None
     return parse_request_head(head, limits.get("max_headers", 128))
+
+
+def feed(reader: HeadReader, data: bytes, size: int) -> list[bytearray | None]:
+    """Let it come in pieces of `size`."""
+    return [reader.feed(data[start : start + size]) for start in range(0, len(data), size)]
 
 
 def refused(data: bytes, **limits: int) -> int:
@@ -106,10 +112,58 @@ def test_first_line_without_an_end_is_refused_with_414() -> None:
     assert refused(b"GET /" + b"x" * 64 + b" HTTP/1.1\r\nHost: x\r\n\r\n", max_head_size=64) == 414
 
 
-@pytest.mark.parametrize("first", [b"\x16\x03\x01", b"\r\n", b"\n", b" GET", b"\x00"])
+@pytest.mark.parametrize("first", [b"\x16\x03\x01", b"\n", b"\r\r", b"\r\n\n", b" GET", b"\r\n GET", b"\x00"])
 def test_bytes_that_begin_no_head_are_refused_at_once(first: bytes) -> None:
     with pytest.raises(HeadError) as error:
         HeadReader().feed(first)
+    assert error.value.status == 400
+
+
+@pytest.mark.parametrize("lines", [1, MAX_EMPTY_LINES])
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_few_empty_lines_before_a_request_are_skipped(lines: int, size: int) -> None:
+    """RFC 9112 section 2.2."""
+    data = b"\r\n" * lines + GOOD
+    reader = HeadReader(len(GOOD))
+    *early, last = feed(reader, data, size)
+    assert not any(early)
+    assert last == GOOD[:-4]
+    assert (reader.received, reader.rest) == (GOOD, b"")
+
+
+@pytest.mark.parametrize("size", [1, 1000])
+def test_empty_lines_without_end_are_refused(size: int) -> None:
+    data = b"\r\n" * (MAX_EMPTY_LINES + 1) + GOOD
+    reader = HeadReader()
+    with pytest.raises(HeadError) as error:
+        feed(reader, data, size)
+    assert error.value.status == 400
+
+
+def test_no_empty_line_stands_before_a_response() -> None:
+    with pytest.raises(HeadError):
+        HeadReader(of_response=True).feed(b"\r\nHTTP/1.1 101 x\r\n\r\n")
+
+
+@pytest.mark.parametrize("data", [b"SSH-2.0-OpenSSH_9.6\r\n", b"HTTQ", b"\x15\x03\x01\x00\x02\x02\x46", b"HTTP 1.1"])
+def test_what_begins_no_response_is_refused_at_once(data: bytes) -> None:
+    with pytest.raises(HeadError) as error:
+        HeadReader(of_response=True).feed(data)
+    assert error.value.status == 400
+
+
+def test_a_response_may_begin_slowly() -> None:
+    reader = HeadReader(of_response=True)
+    assert [reader.feed(b"HTTP/1.1 101 x\r\n"[i : i + 1]) for i in range(16)] == [None] * 16
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 1000])
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\nHost: x\n\n", b"GET / HTTP/1.1\r\nHost: x\nX: y\r\n", b"G\n"])
+def test_a_line_that_ends_with_lf_alone_is_refused_at_once(data: bytes, size: int) -> None:
+    """Nobody who sends that will send what ends a head: it would be waited for until the handshake's time is over."""
+    reader = HeadReader()
+    with pytest.raises(HeadError) as error:
+        feed(reader, data, size)
     assert error.value.status == 400
 
 
@@ -220,15 +274,31 @@ def test_http_1_0_does_without_host() -> None:
     assert read(b"GET / HTTP/1.0\r\n\r\n")[:3] == ("GET", "/", "1.0")
 
 
-def test_absolute_target_names_the_same_host() -> None:
-    assert read(request(b"GET http://X/path HTTP/1.1")).target == "http://X/path"
-    assert read(request(b"GET HTTPS://x?q HTTP/1.1")).target == "HTTPS://x?q"
-    assert read(request(b"GET wss://x/ws HTTP/1.1")).target == "wss://x/ws"
-    assert refused(request(b"GET wss://y/ws HTTP/1.1")) == 400
-    assert refused(request(b"GET http://y/path HTTP/1.1")) == 400
-    assert refused(request(b"GET http://x:80/path HTTP/1.1")) == 400
-    assert refused(request(b"GET ftp://x/path HTTP/1.1")) == 400
-    assert read(request(b"OPTIONS * HTTP/1.1")).target == "*"
+@pytest.mark.parametrize(
+    "target",
+    ["http://X/path", "HTTPS://x?q", "wss://x/ws", "ws://y:80", "http://[::1]:8000/", "http://y?http://z/", "//x"],
+)
+def test_a_target_is_a_path_or_a_url_of_any_host(target: str) -> None:
+    """RFC 9112 section 3.2.2: the Host header is ignored then, and so need not name the same."""
+    assert read(request(f"GET {target} HTTP/1.1".encode())).target == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        *("*", "x", "x:443", "?q", "path/to", "ws:/x", "ws:x", "://x/", "http:///path", "http://", "http://user@x/"),
+        *("ftp://x/path", "http+unix://x/", "http://x:99999/", "http://a,b/", "http://[::1/", "http://x#y", "#"),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "OPTIONS", "CONNECT"])
+def test_any_other_target_is_refused(method: str, target: str) -> None:
+    assert refused(request(f"{method} {target} HTTP/1.1".encode())) == 400
+
+
+def test_an_absolute_target_does_without_no_host() -> None:
+    """RFC 9112 section 3.2: the header must be there all the same, once and well-formed."""
+    for fields in (b"", b"Host: y\r\nHost: y\r\n", b"Host: a b\r\n"):
+        assert refused(b"GET http://x/ HTTP/1.1\r\n" + fields + b"\r\n") == 400
 
 
 @pytest.mark.parametrize(
@@ -260,7 +330,7 @@ def test_body_of_one_length_or_of_chunks_passes() -> None:
 
 
 def respond(line: bytes, *fields: bytes) -> ResponseHead:
-    head = HeadReader().feed(b"\r\n".join((line, *fields, b"", b"")))
+    head = HeadReader(of_response=True).feed(b"\r\n".join((line, *fields, b"", b"")))
     assert head is not None
     return parse_response_head(head)
 
@@ -341,7 +411,7 @@ def test_whatever_is_accepted_h11_reads_the_same_way(data: bytes) -> None:
     except HeadError:
         return
     judge = h11.Connection(h11.SERVER)
-    judge.receive_data(data[: len(data) - len(reader.rest)])
+    judge.receive_data(bytes(reader.received[: len(reader.received) - len(reader.rest)]))
     event = judge.next_event()
     assert isinstance(event, h11.Request)
     assert (event.method.decode(), event.target.decode()) == (parsed.method, parsed.target)

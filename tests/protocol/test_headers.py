@@ -70,11 +70,12 @@ def test_token_is_not_found_in_what_only_contains_it(value: str) -> None:
 
 def test_subprotocols_are_distinct_tokens() -> None:
     assert unique_tokens(["chat, superchat", "v1.x"]) == ["chat", "superchat", "v1.x"]
+    assert unique_tokens([]) == unique_tokens([""]) == unique_tokens([" , ", ""]) == []
     assert own_subprotocols(("b", "a")) == ["b", "a"]
     assert own_subprotocols(()) == []
 
 
-@pytest.mark.parametrize("values", [[], [""], [" , "], ["a b"], ["a/b"], ["a, a"], ["a", "b,a"]])
+@pytest.mark.parametrize("values", [["a b"], ["a/b"], ["a, a"], ["a", "b,a"]])
 def test_other_lists_of_subprotocols_are_refused(values: list[str]) -> None:
     with pytest.raises(ValueError, match="subprotocol"):
         unique_tokens(values)

@@ -7,6 +7,7 @@ from wscore.protocol.origin import Objection, SitePolicy, is_loopback
 from wscore.protocol.request import Client, Request
 
 LOOPBACK = [("127.0.0.1", 8000), ("::1", 8000, 0, 0)]
+PLAIN, TLS = Client(("192.0.2.1", 1), "http"), Client(("192.0.2.1", 1), "https")
 
 
 def request(host: str | None = None, *origins: str, upgrade: bool = True) -> Request:
@@ -34,6 +35,11 @@ def is_served(policy: SitePolicy, *arguments: str | None, **keywords: bool) -> b
         ("EXAMPLE.org", "HTTP://Example.ORG"),
         ("127.0.0.1:8000", "http://127.0.0.1:8000"),
         ("[::1]:8000", "http://[::1]:8000"),
+        ("example.org", "ws://example.org"),
+        ("example.org", "wss://example.org"),
+        ("example.org:80", "ws://example.org"),
+        ("example.org:443", "wss://example.org"),
+        ("example.org:8443", "wss://example.org:8443"),
     ],
 )
 def test_pages_of_the_same_host_and_port_may_connect(host: str, origin: str) -> None:
@@ -52,6 +58,9 @@ def test_pages_of_the_same_host_and_port_may_connect(host: str, origin: str) -> 
         ("example.org", "http://www.example.org"),
         ("example.org", "http://user@example.org"),
         ("example.org", "http://example.org/"),
+        ("example.org", "ws://example.org/path"),
+        ("example.org:80", "wss://example.org"),
+        ("example.org", "ws://evil.example"),
         ("example.org", "http://example.org#"),
         ("example.org", "http://example.org:80:80"),
         ("example.org", "http://example.org:٨٠"),
@@ -73,6 +82,52 @@ def test_case_58_pages_of_other_origins_may_not(host: str, origin: str) -> None:
     objection = SitePolicy().objection_to(request(host, origin))
     assert isinstance(objection, Objection)
     assert "allowed_origins" in objection.log
+
+
+@pytest.mark.parametrize(
+    ("client", "origin", "served"),
+    [
+        (TLS, "https://example.org", True),
+        (TLS, "wss://example.org", True),
+        (TLS, "http://example.org", False),
+        (TLS, "ws://example.org", False),
+        (TLS, "http://example.org:443", False),
+        (PLAIN, "https://example.org", True),
+        (PLAIN, "http://example.org", True),
+        (None, "https://example.org", True),
+        (None, "http://example.org", True),
+    ],
+)
+def test_a_page_that_came_without_tls_is_another_than_one_over_tls(
+    client: Client | None, origin: str, served: bool
+) -> None:
+    """Nobody has to know of TLS that ends in front of us."""
+    for host in ("example.org", "example.org:443") if client is TLS else ("example.org",):
+        asked = Request("GET", "/", request(host, origin).headers, client=client)
+        assert (SitePolicy().objection_to(asked) is None) is served
+    allowed = Request("GET", "/", request("example.org", origin).headers, client=client)
+    assert (
+        SitePolicy(["http://example.org", "http://example.org:443", "ws://example.org"]).objection_to(allowed) is None
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "origin", "served"),
+    [
+        ("http://example.org/", "http://example.org", True),
+        ("ws://example.org:80/", "https://example.org", True),
+        ("wss://example.org:443", "https://example.org", True),
+        ("ws://example.org:8080/x", "http://example.org:8080", True),
+        ("http://example.org/", "http://inner", False),
+        ("http://example.org:8080/", "http://example.org", False),
+    ],
+)
+def test_an_absolute_target_is_judged_in_place_of_the_header_host(target: str, origin: str, served: bool) -> None:
+    """RFC 9112 section 3.2.2."""
+    asked = Request("GET", target, request("inner", origin).headers)
+    assert (SitePolicy().objection_to(asked) is None) is served
+    assert (SitePolicy(None, ["example.org"]).objection_to(asked) is None) is served
+    assert SitePolicy(["*"], ["inner"]).objection_to(asked) is not None
 
 
 def test_two_origins_are_none() -> None:
@@ -138,10 +193,28 @@ def test_on_loopback_its_names_are_served_on_any_port(host: str) -> None:
 @pytest.mark.parametrize("upgrade", [True, False])
 def test_on_loopback_a_rebound_name_is_refused(host: str, upgrade: bool) -> None:
     policy = SitePolicy()
-    policy.bind(LOOPBACK)
+    policy.bind(LOOPBACK, "Dev.Example")
     objection = policy.objection_to(request(host, f"http://{host}", upgrade=upgrade))
     assert isinstance(objection, Objection)
     assert "allowed_hosts" in objection.log
+
+
+@pytest.mark.parametrize(
+    ("address", "name", "host"),
+    [
+        (("127.0.0.2", 8000), None, "127.0.0.2:8000"),
+        (("127.0.1.1", 8000), "Dev.Example", "dev.example:8000"),
+        (("127.0.1.1", 8000), "Dev.Example", "127.0.1.1"),
+        (("::1", 8000, 0, 0), "::1", "[::1]:8000"),
+        (("127.0.0.2", 8000), "127.0.0.2", "localhost:8000"),
+    ],
+)
+def test_what_is_bound_to_loopback_serves_what_it_is_bound_to(address: object, name: str | None, host: str) -> None:
+    policy = SitePolicy()
+    policy.bind([address], name)
+    assert is_served(policy, host, f"http://{host}")
+    for other in ("evil.example", "127.0.0.3", "[::2]", "dev.example.evil.example"):
+        assert not is_served(policy, other)
 
 
 def test_on_loopback_a_request_without_host_comes_from_no_browser() -> None:
@@ -181,7 +254,77 @@ def test_a_single_name_will_do() -> None:
     assert is_served(SitePolicy("https://app.example", "example.org"), "example.org", "https://app.example")
 
 
-@pytest.mark.parametrize("entry", ["app.example", "https://app.example/path", "https://*.example", "https://", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *(
+            "file://",
+            "file:///home/ada/page.html",
+            "https://app.example/path",
+            "https://app.example/",
+            "null",
+            "app://.",
+        ),
+        *("capacitor://localhost", "chrome-extension://abcdefghijklmnop", "http://[::1]:3000", "content://y/z?q"),
+    ],
+)
+def test_whatever_a_client_sends_may_be_allowed_as_it_is(origin: str) -> None:
+    policy = SitePolicy([origin])
+    assert is_served(policy, "example.org", origin)
+    assert not is_served(SitePolicy(["https://other.example"]), "example.org", origin)
+    for other in (origin + "x", "x" + origin, "https://app.example", "FILE:///HOME/ada/page.html", "file:///", "NULL"):
+        assert not is_served(policy, "example.org", other)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "origins", "others"),
+    [
+        (
+            "https://*.Example.org",
+            ["https://a.example.org", "https://a.b.Example.org:443", "HTTPS://A.example.org"],
+            [
+                *("https://example.org", "http://a.example.org", "wss://a.example.org", "https://a.example.org:8443"),
+                *("https://aexample.org", "https://.example.org", "https://a..example.org", "https://a.example.org.x"),
+                *("https://a.example.org/", "https://example.org.example.com", "null", "a.example.org", "https://*"),
+                "https://.a.example.org",
+            ],
+        ),
+        (
+            "http://localhost:*",
+            ["http://localhost", "http://localhost:3000", "http://LOCALHOST:1"],
+            [
+                "https://localhost:3000",
+                "http://a.localhost:3000",
+                "http://localhost:3000/",
+                "http://localhost:x",
+                "null",
+            ],
+        ),
+        (
+            "https://*.example.org:*",
+            ["https://a.example.org:8443", "https://a.example.org"],
+            ["https://example.org:8443", "http://a.example.org:8443"],
+        ),
+        ("https://*.example.org:8443", ["https://a.example.org:8443"], ["https://a.example.org"]),
+        ("http://[::1]:*", ["http://[::1]:3000"], ["http://[::2]:3000"]),
+        ("app://*.x:*", ["app://a.x", "app://a.x:5"], ["app://x"]),
+    ],
+)
+def test_patterns_allow_names_below_a_name_and_any_port(pattern: str, origins: list[str], others: list[str]) -> None:
+    policy = SitePolicy(["https://else.example", pattern])
+    assert [origin for origin in origins if not is_served(policy, "host.example", origin)] == []
+    assert [origin for origin in others if is_served(policy, "host.example", origin)] == []
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("app.example", "https://", "https:///path", "", " ", "https://app .example", "http://\u2603.example", "://a"),
+        *("https://*", "https://*:443", "https://*.", "https://a.*.example", "https://*a.example", "*://a.example"),
+        *("https://*.*.example", "https://*.example/", "https://*.example:4*", "https://a.example:*/x", "**", "null*"),
+        *("http://b\xfccher.example", "https://*.a b", "NULL", "wss://"),
+    ],
+)
 def test_an_origin_that_is_none_is_misuse(entry: str) -> None:
     with pytest.raises(ValueError):
         SitePolicy([entry])

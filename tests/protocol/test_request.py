@@ -68,6 +68,28 @@ def test_path_and_query_of_a_target(target: str, path: str, query: str) -> None:
     assert (request.path, request.query) == (path, query)
 
 
+@pytest.mark.parametrize(
+    ("target", "host"),
+    [
+        ("/", "Example.org:8080"),
+        ("//a/b", "Example.org:8080"),
+        ("http://Other.example/x", "other.example"),
+        ("http://other.example:80", "other.example"),
+        ("ws://other.example:80?x", "other.example"),
+        ("https://other.example:443/", "other.example"),
+        ("wss://other.example:443/", "other.example"),
+        ("wss://other.example:80/", "other.example:80"),
+        ("http://other.example:443/", "other.example:443"),
+        ("ws://[::1]:8000/", "[::1]:8000"),
+        ("ws://[::1]:80/", "[::1]"),
+        ("*", "Example.org:8080"),
+    ],
+)
+def test_the_host_of_an_absolute_target_counts_in_place_of_the_header(target: str, host: str) -> None:
+    assert Request("GET", target, Headers({"Host": "Example.org:8080"})).host == host
+    assert Request("GET", target).host == (None if host == "Example.org:8080" else host)
+
+
 @pytest.mark.parametrize("value", ["websocket", "WebSocket", "h2c, websocket", "foo/1,WEBSOCKET"])
 def test_upgrade_header_that_names_websocket_makes_an_upgrade(value: str) -> None:
     assert upgrade(Upgrade=value).is_upgrade
@@ -137,7 +159,6 @@ def test_version_given_twice_is_refused() -> None:
     [
         None,
         "",
-        "dGhlIHNhbXBsZSBub25jZR==",
         "dGhlIHNhbXBsZSBub25jZQ=",
         "dGhlIHNhbXBsZSBub25jZQ",
         "dGhlIHNhbXBsZSBub25jZQ==\n",
@@ -147,8 +168,14 @@ def test_version_given_twice_is_refused() -> None:
         "dGhl IHNhbXBsZSBub25jZQ==",
     ],
 )
-def test_key_that_is_not_16_bytes_in_canonical_base64_is_refused(value: str | None) -> None:
+def test_key_that_is_not_16_bytes_in_base64_is_refused(value: str | None) -> None:
     assert status_of(upgrade(Sec_WebSocket_Key=value)) == 400
+
+
+@pytest.mark.parametrize("key", ["AQIDBAUGBwgJCgsMDQ4PEC==", "dGhlIHNhbXBsZSBub25jZf=="])
+def test_key_whose_padding_is_not_zero_passes(key: str) -> None:
+    """The first is the RFC's own example in section 4.1."""
+    assert check_upgrade(upgrade(Sec_WebSocket_Key=key)) == key
 
 
 def test_key_given_twice_is_refused() -> None:
@@ -165,9 +192,16 @@ def test_offers_are_negotiated() -> None:
     assert check_offers(upgrade(Sec_WebSocket_Protocol="a, b"), None) is None
 
 
+@pytest.mark.parametrize("value", ["", " ", ",", " , ,"])
+def test_empty_lists_are_as_none(value: str) -> None:
+    request = upgrade(Sec_WebSocket_Protocol=value, Sec_WebSocket_Extensions=value)
+    assert check_offers(request, "takeover") is None
+    assert request.subprotocols == []
+
+
 @pytest.mark.parametrize("policy", [None, "takeover"])
 def test_malformed_lists_are_refused(policy: str | None) -> None:
-    for request in (upgrade(Sec_WebSocket_Extensions="a;;b"), upgrade(Sec_WebSocket_Protocol="a, a")):
+    for request in (upgrade(Sec_WebSocket_Extensions="a, b c"), upgrade(Sec_WebSocket_Protocol="a, a")):
         with pytest.raises(HeadError) as error:
             check_offers(request, policy)
         assert error.value.status == 400

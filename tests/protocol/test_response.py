@@ -88,7 +88,7 @@ def test_good_answer_passes() -> None:
         [("upgrade", "")],
         [("upgrade", "h2c")],
         [("upgrade", "websocket, h2c")],
-        [("upgrade", "websocket"), ("upgrade", "websocket")],
+        [("upgrade", "websocket"), ("upgrade", "h2c")],
         [("connection", "")],
         [("connection", "notupgrade")],
         [("sec-websocket-accept", "")],
@@ -103,6 +103,10 @@ def test_good_answer_passes() -> None:
 def test_answer_that_breaks_a_rule_fails(fields: list[tuple[str, str]]) -> None:
     with pytest.raises(ValueError, match=r"\.$"):
         check_switch(switch(*fields), KEY, ["a", "b"])
+
+
+def test_upgrade_may_be_said_twice() -> None:
+    assert check_switch(switch(("upgrade", "websocket"), ("upgrade", "WebSocket")), KEY, []) is None
 
 
 def test_subprotocol_fails_where_none_was_offered() -> None:
@@ -164,13 +168,52 @@ def test_chunks_are_joined() -> None:
     wire = b"3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n"
     assert collect(head, wire) == (b"abc0123456789", True)
     assert collect(head, *(wire[at : at + 1] for at in range(len(wire)))) == (b"abc0123456789", True)
-    assert collect(head, wire[:-2]) == (b"abc0123456789", False)
+    assert collect(head, wire[:-4]) == (b"abc0123456789", False)
     assert collect(head, b"3\r\nabc\r\nnonsense\r\n") == (b"abc", False)
     assert collect(head, b"ff\r\nab") == (b"ab", False)
 
 
 def test_chunked_body_without_data_is_complete() -> None:
     assert collect(refusal(transfer_encoding="chunked"), b"0\r\n\r\n") == (b"", True)
+
+
+@pytest.mark.parametrize(
+    "last", [b"0\r\n\r\n", b"000\r\n\r\n", b"0;x=y\r\n\r\n", b"0\r\nX-Trailer: 1\r\n\r\n", b"0\r\n"]
+)
+@pytest.mark.parametrize("codings", ["chunked", "Chunked", "gzip, chunked", "identity,chunked"])
+def test_the_last_chunk_ends_the_body_however_it_is_written(codings: str, last: bytes) -> None:
+    head = refusal(transfer_encoding=codings)
+    assert collect(head, b"2\r\nno\r\n" + last) == (b"no", True)
+    assert collect(head, *(bytes([byte]) for byte in b"2\r\nno\r\n" + last)) == (b"no", True)
+
+
+def test_a_chunk_that_looks_like_the_last_is_none() -> None:
+    head = refusal(transfer_encoding="chunked")
+    assert collect(head, b"5\r\n0\r\n\r\n") == (b"0\r\n\r\n", False)
+    assert collect(head, b"5\r\n0\r\n\r\n", b"\r\n0\r\n") == (b"0\r\n\r\n", True)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [("transfer-encoding", "identity")],
+        [("transfer-encoding", "chunked, gzip")],
+        [("transfer-encoding", "gzip"), ("content-length", "1")],
+        [("content-length", "1"), ("content-length", "2")],
+        [("content-length", "1, 2")],
+        [("content-length", "+1")],
+        [("content-length", "9" * 21)],
+        [("content-length", "")],
+    ],
+)
+def test_where_nobody_can_tell_the_end_the_connection_does(fields: list[tuple[str, str]]) -> None:
+    head = ResponseHead(502, "", "1.1", Headers(fields))
+    assert collect(head, b"all of it") == (b"all of it", False)
+
+
+@pytest.mark.parametrize("fields", [[("content-length", "2")] * 2, [("content-length", "2, 2")]])
+def test_a_length_that_is_said_twice_is_one(fields: list[tuple[str, str]]) -> None:
+    assert collect(ResponseHead(503, "", "1.1", Headers(fields)), b"no more") == (b"no", True)
 
 
 def test_chunks_are_read_up_to_the_limit() -> None:

@@ -53,6 +53,41 @@ async def test_a_bad_request_is_refused_in_one_sentence(status: int, line: str, 
     assert f"Content-Length: {len(body)}" in head
 
 
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [(b"GET / HTTP/1.1\nHost: localhost\n\n", 400), (b"\n", 400), (b"GET * HTTP/1.1\r\nHost: localhost\r\n\r\n", 400)],
+)
+async def test_what_will_never_be_a_request_is_refused_at_once(data: bytes, status: int) -> None:
+    async with serving(handshake_timeout=1000) as server, dial(server) as raw:
+        await raw.send(data)
+        assert status_of(await raw.head()) == status
+
+
+async def test_empty_lines_may_stand_before_a_request() -> None:
+    """RFC 9112 section 2.2. A page is answered by another parser, which would take none."""
+    options = {"on_request": lambda request: wscore.Page(), "pages": {"/page": lambda: plain(200, "hi")}}
+    async with serving(**options) as server, dial(server) as raw:
+        await raw.send(b"\r\n\r\n")
+        await raw.ask("GET /page HTTP/1.1", Upgrade=None)
+        assert (await raw.rest()).endswith(b"hi\n")
+    async with serving() as server, dial(server) as raw:
+        await raw.send(b"\r\n")
+        await raw.upgrade()
+
+
+async def test_an_absolute_target_is_judged_in_place_of_the_header_host() -> None:
+    """RFC 9112 section 3.2.2."""
+    async with serving() as server:
+        for target, host, status in (
+            ("ws://localhost/x", "evil.example", 101),
+            ("http://localhost:80/x", "evil.example", 101),
+            ("http://evil.example/", "localhost", 403),
+        ):
+            async with dial(server) as raw:
+                await raw.ask(f"GET {target} HTTP/1.1", Host=host)
+                assert status_of(await raw.head()) == status
+
+
 async def test_405_says_what_is_allowed_and_426_which_version() -> None:
     assert b"\r\nAllow: GET\r\n" in await answer_to("POST / HTTP/1.1")
     response = await answer_to(Sec_WebSocket_Version="12")

@@ -81,6 +81,11 @@ async def test_a_proxy_may_be_on_a_unix_socket(tmp_path: Path) -> None:
         ("https://evil.example", {"X_Forwarded_Host": "example.org"}, 403),
         ("http://localhost", {"X_Forwarded_Host": "example.org"}, 403),
         ("http://localhost", {"X_Forwarded_Host": "not a host"}, 101),
+        ("https://localhost", {}, 101),
+        ("https://localhost", {"X_Forwarded_Proto": "https"}, 101),
+        ("http://localhost", {"X_Forwarded_Proto": "https"}, 403),
+        ("ws://localhost", {"X_Forwarded_Proto": "https"}, 403),
+        ("http://localhost", {"X_Forwarded_Proto": "http"}, 101),
     ],
 )
 async def test_pages_of_the_host_that_a_trusted_proxy_tells_may_connect(
@@ -89,6 +94,12 @@ async def test_pages_of_the_host_that_a_trusted_proxy_tells_may_connect(
     async with serving(**LOCAL) as server, dial(server) as raw:
         await raw.ask(Origin=origin, **headers)
         assert status_of(await raw.head()) == status
+
+
+async def test_nobody_elses_word_makes_a_connection_one_over_tls() -> None:
+    async with serving(trusted_proxies=["10.0.0.0/8"]) as server, dial(server) as raw:
+        await raw.ask(Origin="http://localhost", X_Forwarded_Proto="https")
+        assert status_of(await raw.head()) == 101
 
 
 async def test_a_host_that_anybody_else_tells_lets_no_page_connect() -> None:

@@ -24,6 +24,7 @@ import wscore
 from wscore.session.options import Options
 from wscore.transport import reactor
 
+from ..listening import listens_on
 from ..raw import Raw, dial, echo, serving, status_of, url_of
 from ..steps import cancelled_at
 from ..wire import BINARY, CLOSE, KEY, TEXT, Frame, from_client, header
@@ -98,6 +99,37 @@ async def test_a_server_listens_on_every_address_of_its_host() -> None:
         async with wscore.connect(url_of(server)) as ws:
             await ws.send("hello")
             assert await ws.receive() == "hello"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.1.1", "::1"])
+async def test_a_server_on_any_loopback_address_serves_that_name(host: str) -> None:
+    if not listens_on(host):
+        pytest.skip(f"nobody can listen on {host} here")
+    async with serving(host=host) as server:
+        port = server.addresses[0][1]
+        own = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        for name, status in ((own, 101), ("localhost", 101), ("127.0.0.3", 403), ("evil.example", 403)):
+            async with dial(server) as raw:
+                await raw.ask(Host=name, Origin=f"http://{name}")
+                assert status_of(await raw.head()) == status
+
+
+async def test_a_name_that_means_loopback_is_served_where_it_was_asked_for() -> None:
+    """As Debian has it, the machine's own name is that of 127.0.1.1."""
+
+    class Resolver(trio.abc.HostnameResolver):
+        async def getaddrinfo(self, *arguments: object) -> list:
+            return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", 0))]
+
+        async def getnameinfo(self, sockaddr: tuple, flags: int) -> tuple[str, str]:
+            raise NotImplementedError
+
+    trio.socket.set_custom_hostname_resolver(Resolver())
+    async with serving(host="Ada.example") as server:
+        for name, status in (("ada.example", 101), ("localhost", 101), ("evil.example", 403)):
+            async with dial(server) as raw:
+                await raw.ask(Host=f"{name}:{server.addresses[0][1]}")
+                assert status_of(await raw.head()) == status
 
 
 async def test_listeners_may_be_brought_along(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import trustme
 
 import wscore
 
-from ..raw import UPGRADE, serving, status_of, url_of
+from ..raw import UPGRADE, Raw, serving, status_of, url_of
 
 pytestmark = pytest.mark.usefixtures("each_transport")
 
@@ -48,6 +48,22 @@ class Visit(NamedTuple):
     was_resumed: bool | None
     protocol: str | None
     names: set[str]
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://localhost", 101), ("wss://localhost", 101), ("http://localhost", 403)]
+)
+async def test_a_page_that_came_without_tls_is_of_another_host(
+    of_server: ssl.SSLContext, of_client: ssl.SSLContext, origin: str, status: int
+) -> None:
+    """Whoever is on the way could have written it."""
+    async with serving(ssl_context=of_server) as server:
+        host, port = server.addresses[0][:2]
+        stream = await trio.open_tcp_stream(host, port)
+        async with trio.SSLStream(stream, of_client, server_hostname="localhost") as encrypted:
+            raw = Raw(encrypted)
+            await raw.ask(Host=f"localhost:{port}", Origin=f"{origin}:{port}")
+            assert status_of(await raw.head()) == status
 
 
 def visit(

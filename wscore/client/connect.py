@@ -192,7 +192,7 @@ async def _open(
     try:
         with trio.fail_after(timeout):
             if context is not None:
-                stream = await _encrypt(stream, context, handshake.uri.host, on_the_reactor)
+                stream = await _encrypt(stream, context, handshake.uri.server_name, on_the_reactor)
             response = await _ask(stream, handshake)
     except trio.TooSlowError:
         raise_refusal(handshake)

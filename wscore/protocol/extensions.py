@@ -27,7 +27,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from .headers import is_token, split_list
+from .headers import is_token
 
 POLICIES = frozenset({"takeover", "shared", "dedicated"})
 
@@ -39,8 +39,11 @@ _WINDOW_BITS = {str(bits): bits for bits in range(8, _MAX_BITS + 1)}
 _FLAGS = frozenset({"server_no_context_takeover", "client_no_context_takeover"})
 _WINDOWS = frozenset({"server_max_window_bits", "client_max_window_bits"})
 _QUOTED_PAIR = re.compile(r"\\(.)")
+# RFC 9110 section 5.6.4; one that never ends reaches to the end, so that each character is looked at once.
+_QUOTED_STRING = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 
 Parameters = dict[str, str | None]
+Pairs = list[tuple[str, str | None]]
 
 
 class DeflateParameters(NamedTuple):
@@ -97,9 +100,9 @@ def check_deflate(header_values: Sequence[str], policy: str | None) -> DeflatePa
     Returns `None` where the server accepted nothing. Raises `ValueError` where it answers what was not offered,
     what is not defined, or what we cannot keep to.
     """
-    if not header_values:
-        return None
     extensions = parse_extensions(header_values)
+    if not extensions:
+        return None
     if policy is None or len(extensions) != 1 or extensions[0][0] != _NAME:
         raise ValueError("The server accepted an extension that was not offered.")
     answer = _collect(extensions[0][1])
@@ -117,16 +120,26 @@ def check_deflate(header_values: Sequence[str], policy: str | None) -> DeflatePa
     )
 
 
-def parse_extensions(header_values: Sequence[str]) -> list[tuple[str, list[tuple[str, str | None]]]]:
+def parse_extensions(header_values: Sequence[str]) -> list[tuple[str, Pairs | None]]:
     """Names and parameters of a Sec-WebSocket-Extensions list (RFC 6455 section 9.1), in order, values unquoted.
 
-    Raises `ValueError` where it does not conform. Linear: a quoted value, too, must be a token once it is unquoted,
-    so that no comma and no semicolon of a valid header stands inside quotes.
+    The parameters are `None` where one of them is no token with, perhaps, a value that is a token once it is unquoted:
+    that extension is to be declined. An empty list is as none. Raises `ValueError` where a name is no token. Linear.
     """
-    extensions = [_parse_extension(element) for element in split_list(header_values)]
-    if header_values and not extensions:
-        raise ValueError("Sec-WebSocket-Extensions is empty.")
-    return extensions
+    elements = [element.strip(" \t") for element in _split(",".join(header_values), ",")]
+    return [_parse_extension(element) for element in elements if element]
+
+
+def _split(text: str, separator: str) -> list[str]:
+    """What stands between separators that are in no quoted string."""
+    if '"' not in text:
+        return text.split(separator)
+    hidden = _QUOTED_STRING.sub(lambda quoted: "-" * len(quoted[0]), text)
+    parts, start = [], 0
+    for part in hidden.split(separator):
+        parts.append(text[start : start + len(part)])
+        start += len(part) + 1
+    return parts
 
 
 def deflate_parameters(text: str) -> Parameters | None:
@@ -142,14 +155,18 @@ def deflate_parameters(text: str) -> Parameters | None:
     return _collect(pairs) if name == _NAME else None
 
 
-def _parse_extension(text: str) -> tuple[str, list[tuple[str, str | None]]]:
-    name, *parameters = text.split(";")
-    return _token(name.strip(" \t")), [_parse_parameter(parameter) for parameter in parameters]
+def _parse_extension(text: str) -> tuple[str, Pairs | None]:
+    name, *parameters = _split(text, ";")
+    name = name.strip(" \t")
+    if not is_token(name):
+        raise ValueError("Sec-WebSocket-Extensions is malformed.")
+    pairs = [_parse_parameter(parameter) for parameter in parameters]
+    return name, pairs if all(is_token(each) for pair in pairs for each in pair if each is not None) else None
 
 
 def _parse_parameter(text: str) -> tuple[str, str | None]:
     name, equals, value = text.partition("=")
-    return _token(name.strip(" \t")), _token(_unquote(value.strip(" \t"))) if equals else None
+    return name.strip(" \t"), _unquote(value.strip(" \t")) if equals else None
 
 
 def _unquote(value: str) -> str:
@@ -158,14 +175,10 @@ def _unquote(value: str) -> str:
     return value
 
 
-def _token(text: str) -> str:
-    if not is_token(text):
-        raise ValueError("Sec-WebSocket-Extensions is malformed.")
-    return text
-
-
-def _collect(pairs: list[tuple[str, str | None]]) -> Parameters | None:
+def _collect(pairs: Pairs | None) -> Parameters | None:
     """The parameters by name; `None` where one is unknown, stands twice or has a bad value (RFC 7692 section 7.1)."""
+    if pairs is None:
+        return None
     parameters = dict(pairs)
     if len(parameters) < len(pairs) or not all(map(_is_valid, parameters, parameters.values())):
         return None

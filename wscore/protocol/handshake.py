@@ -51,7 +51,9 @@ from .response import (
     check_extensions,
     check_switch,
     encode_request,
+    first_line,
     new_key,
+    refusal,
 )
 from .uri import Uri, parse_uri
 
@@ -120,7 +122,7 @@ class Handshake:
         self._compression = check_policy(compression)
         self._max_head_size = max_head_size
         self._max_headers = max_headers
-        self._reader = HeadReader(max_head_size)
+        self._reader = HeadReader(max_head_size, of_response=isinstance(self, ClientHandshake))
         self._output = b""
         self.deflate = None
         self.subprotocol = None
@@ -137,7 +139,7 @@ class Handshake:
 
     @property
     def received(self) -> bytes:
-        """All bytes so far, head included, for another HTTP parser to begin with."""
+        """All bytes so far from the first line of the head on, for another HTTP parser to begin with."""
         return bytes(self._reader.received)
 
 
@@ -288,7 +290,7 @@ class ClientHandshake(Handshake):
         if self._body is not None:
             raise self._refusal(self._body)
         if self.response is None:
-            raise HandshakeError("The connection ended before the server had answered.")
+            raise self._unreadable("The connection ended before the server had answered.")
 
     def _request(self, headers: Headers) -> bytes:
         authorization = basic_authorization(self.uri)
@@ -304,7 +306,7 @@ class ClientHandshake(Handshake):
             raw = self._reader.feed(data)
             head = None if raw is None else parse_response_head(raw, self._max_headers)
         except HeadError as error:
-            raise HandshakeError(f"The server's answer is no valid HTTP response. {error.sentence}") from None
+            raise self._unreadable(f"The server's answer is no valid HTTP response. {error.sentence}") from None
         if head is None:
             return None
         if head.status == 101:
@@ -330,7 +332,7 @@ class ClientHandshake(Handshake):
         if self._interim > _MAX_INTERIM_RESPONSES:
             raise HandshakeError("The server sent too many interim responses.")
         rest = self._reader.rest
-        self._reader = HeadReader(self._max_head_size)
+        self._reader = HeadReader(self._max_head_size, of_response=True)
         return self._receive_head(rest)
 
     def _receive_body(self, body: BodyReader, data: Received) -> None:
@@ -341,5 +343,9 @@ class ClientHandshake(Handshake):
     @staticmethod
     def _refusal(body: BodyReader) -> HandshakeError:
         head = body.head
-        response = Response(head.status, head.reason, head.headers, body.body)
-        return HandshakeError(f"The server refused the WebSocket with HTTP status {head.status}.", response)
+        return refusal(Response(head.status, head.reason, head.headers, body.body))
+
+    def _unreadable(self, sentence: str) -> HandshakeError:
+        """There is no whole head, or no good one; if its first line refuses, that is what counts."""
+        response = first_line(self._reader.received)
+        return HandshakeError(sentence) if response is None else refusal(response, sentence)

@@ -1,31 +1,33 @@
 """HTTP/1.x heads: where one ends, and what it says (RFC 9112 sections 2 to 5, and what framing needs of section 6).
 
 Decides which bytes are a request head or a response head, and with which status a bad one is refused. Knows nothing
-of WebSocket, of bodies, or of what a field means, apart from those few on which the meaning of the whole message
-hangs: Host, Content-Length and Transfer-Encoding.
+of WebSocket, of bodies, or of what a field means, apart from those few on which the meaning of a whole request hangs:
+Host, Content-Length and Transfer-Encoding. How the body of a response ends is for its reader, who reads no other.
 
-Strict, where the RFC leaves a choice: lines end with CRLF; no folded lines; no empty line in front (RFC 9112 section
-2.2 would have a server ignore one behind an earlier request, and here every request is the first); one Content-Length
-of digits only, never beside Transfer-Encoding; no control character but a tab in a value. Whatever passes here, h11
-reads the same way.
+Strict, where the RFC leaves a choice: lines end with CRLF; no folded lines; a target of a request is a path or a URL;
+one Content-Length of digits only, never beside Transfer-Encoding; no control character but a tab in a value. A few
+empty lines may stand before a request (RFC 9112 section 2.2). Whatever else passes here, h11 reads the same way.
 
 Each byte is looked at once for the end of the head, however it is dribbled, and once more in each of a fixed number
 of passes that run in C: this is why the parser splits and deletes characters and has no loop over bytes.
 """
 
+import re
 from typing import NamedTuple
 
 from .headers import TOKEN_BYTES, Headers, is_token
-from .uri import split_host_port
+from .uri import authority_of, split_host_port
 
 DEFAULT_MAX_HEAD_SIZE = 16 * 1024  # bytes; node allows 16 KiB, Apache 8 KiB a line
 DEFAULT_MAX_HEADERS = 128
+MAX_EMPTY_LINES = 4  # RFC 9112 section 2.2 asks for one; some clients end what they sent before with more
 
 _VERSIONS = {"HTTP/1.1": "1.1", "HTTP/1.0": "1.0"}
 _CONTROLS = bytes(range(32)) + b"\x7f"
 # Deleting these leaves the control characters of a head, tabs excepted.
 _NOT_CONTROLS = bytes(set(range(256)) - set(_CONTROLS)) + b"\t"
 _MAX_LENGTH_DIGITS = 20  # enough for 2**64, and cheap to convert
+_LONE_LF = re.compile(rb"\n(?<!\r\n)")
 
 
 class HeadError(Exception):
@@ -56,41 +58,62 @@ class ResponseHead(NamedTuple):
 
 
 class HeadReader:
-    """Collects received bytes until they hold a whole head of at most `max_head_size` bytes.
+    """Collects received bytes until they hold a whole head of at most `max_head_size` bytes, of a request or, with
+    `of_response`, of a response.
 
-    `received` is all that has come, `searched` how many bytes of it need not be searched again, and `rest` what came
-    behind the head, which is empty until there is one.
+    `received` is all that has come, without empty lines before a request; `searched` is how many bytes of it need not
+    be searched again, and `rest` what came behind the head, which is empty until there is one.
     """
 
-    __slots__ = ("_end", "_max_size", "received", "searched")
+    __slots__ = ("_empty_lines", "_end", "_max_size", "_of_response", "received", "searched")
 
-    def __init__(self, max_head_size: int = DEFAULT_MAX_HEAD_SIZE) -> None:
+    def __init__(self, max_head_size: int = DEFAULT_MAX_HEAD_SIZE, *, of_response: bool = False) -> None:
         self.received = bytearray()
         self.searched = 0
         self._max_size = max_head_size
         self._end = 0
+        self._of_response = of_response
+        self._empty_lines = 0 if of_response else MAX_EMPTY_LINES  # so many more may come
 
     def feed(self, data: bytes | bytearray | memoryview) -> bytearray | None:
         """Add what was received; returns the head without the empty line that ends it, once it is there, else `None`.
 
         Raises `HeadError`: 431 (414 if not even the first line has ended) for a head above the limit, 400 at once for
-        bytes that begin no head, such as a TLS handshake.
+        bytes that begin no head, such as a TLS handshake, and for a line that ends with LF alone: nobody who sends
+        that will ever send what ends a head here.
         """
         received = self.received
         received += data
-        end = received.find(b"\r\n\r\n", self.searched)
         if received and received[0] <= 0x20:
-            raise HeadError(400, "This is no HTTP: it begins with a space or a control character.")
+            self._skip_empty_lines()
+        end = received.find(b"\r\n\r\n", self.searched)
         if end < 0:
+            self._check_beginning()
             # The last three bytes may begin the four that end the head.
             self.searched = max(0, len(received) - 3)
-            if len(received) > self._max_size:
-                raise self._too_large()
             return None
         if end + 4 > self._max_size:
             raise self._too_large()
         self._end = self.searched = end + 4
         return received[:end]
+
+    def _skip_empty_lines(self) -> None:
+        received = self.received
+        while self._empty_lines and received.startswith(b"\r\n"):
+            self._empty_lines -= 1
+            del received[:2]
+        if received and received[0] <= 0x20 and not (self._empty_lines and received == b"\r"):
+            raise HeadError(400, "This is no HTTP: it begins with a space or a control character.")
+
+    def _check_beginning(self) -> None:
+        """Refuse at once what can become no head any more."""
+        received = self.received
+        if self._of_response and not received.startswith(b"HTTP/"[: len(received)]):
+            raise HeadError(400, "This is no HTTP: it begins with no HTTP version.")
+        if _LONE_LF.search(received, self.searched):
+            raise _bad_lines()
+        if len(received) > self._max_size:
+            raise self._too_large()
 
     @property
     def rest(self) -> bytes:
@@ -116,8 +139,10 @@ def parse_request_head(head: bytes | bytearray, max_headers: int = DEFAULT_MAX_H
     version = _version(protocol)
     if not is_token(method) or not target or not target.isascii() or "\t" in target:
         raise HeadError(400, "The method or the target of the request has characters that it cannot have.")
+    if target[0] != "/":
+        _check_absolute(target)
     headers = _parse_fields(lines)
-    _check_host(target, headers, version)
+    _check_host(headers, version)
     _check_framing(headers, version)
     return RequestHead(method, target, version, headers)
 
@@ -134,7 +159,6 @@ def parse_response_head(head: bytes | bytearray, max_headers: int = DEFAULT_MAX_
     if len(status) != 3 or not (status.isascii() and status.isdigit()) or status < "100":
         raise HeadError(400, "The status line has no status of three digits.")
     headers = _parse_fields(lines)
-    _check_framing(headers, version)
     return ResponseHead(int(status), reason, version, headers)
 
 
@@ -144,8 +168,12 @@ def _split_lines(head: bytes | bytearray, max_headers: int) -> list[str]:
         raise HeadError(431, f"The head has more than {max_headers} header fields.")
     # Each CRLF leaves two control characters here; one more than that is a bare CR or LF, a NUL, or the like.
     if len(head.translate(None, _NOT_CONTROLS)) != 2 * (len(lines) - 1):
-        raise HeadError(400, "The head contains control characters, or lines that do not end with CRLF.")
+        raise _bad_lines()
     return lines
+
+
+def _bad_lines() -> HeadError:
+    return HeadError(400, "The head contains control characters, or lines that do not end with CRLF.")
 
 
 def _parse_fields(lines: list[str]) -> Headers:
@@ -175,8 +203,16 @@ def _version(protocol: str) -> str:
     return version
 
 
-def _check_host(target: str, headers: Headers, version: str) -> None:
-    """One well-formed Host, and a target that does not contradict it (RFC 9112 sections 3.2 and 3.2.2)."""
+def _check_absolute(target: str) -> None:
+    """A target that is no path is a URL of a host (RFC 9112 section 3.2.2): nothing else is served by anybody here."""
+    try:
+        authority_of(target)
+    except ValueError:
+        raise HeadError(400, "The target of the request is neither a path nor a URL of HTTP or WebSocket.") from None
+
+
+def _check_host(headers: Headers, version: str) -> None:
+    """One well-formed Host (RFC 9112 section 3.2), even where the target says which host is meant."""
     hosts = headers.get_all("host")
     if len(hosts) != 1:
         if hosts or version == "1.1":
@@ -186,16 +222,6 @@ def _check_host(target: str, headers: Headers, version: str) -> None:
         split_host_port(hosts[0])
     except ValueError:
         raise HeadError(400, "The Host header is no host with an optional port.") from None
-    # Were they different, one part of a site would judge by the one and another by the other.
-    if target[:1] != "/" and "://" in target and _authority(target) != hosts[0].lower():
-        raise HeadError(400, "The target of the request names another host than the Host header.")
-
-
-def _authority(target: str) -> str:
-    scheme, _, rest = target.partition("://")
-    authority = rest.partition("?")[0].partition("/")[0].lower()
-    # RFC 6455 section 4.1 knows the first two, and there are clients that send the others.
-    return authority if scheme.lower() in ("http", "https", "ws", "wss") else ""
 
 
 def _check_framing(headers: Headers, version: str) -> None:

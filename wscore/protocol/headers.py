@@ -98,19 +98,18 @@ def has_token(values: Iterable[str], token: str) -> bool:
 
 
 def unique_tokens(values: Iterable[str]) -> list[str]:
-    """The elements of a list of distinct tokens, such as subprotocols; raises ``ValueError`` where it is none."""
-    elements = split_list(values)
-    if not elements:
-        raise ValueError("The list of subprotocols is empty.")
-    return _distinct_tokens(elements)
+    """The elements of a list of distinct tokens, such as subprotocols; raises ``ValueError`` where it is none.
+
+    A list may be empty, as if the field were absent: there are clients that send it so.
+    """
+    return _distinct_tokens(split_list(values))
 
 
 def own_subprotocols(names: Sequence[str]) -> list[str]:
     """Check the subprotocols that the application names; raises `ValueError` unless they are distinct tokens."""
     if isinstance(names, str):
         raise TypeError("Subprotocols are a sequence of names, not one str.")
-    elements = list(names)
-    return _distinct_tokens(elements) if elements else elements
+    return _distinct_tokens(list(names))
 
 
 def _distinct_tokens(elements: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ No sentence of a refusal repeats what the peer sent.
 import re
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha1
 from http import HTTPStatus
@@ -19,10 +20,12 @@ from ..codec.errors import LocalProtocolError
 from .extensions import DeflateParameters, accept_deflate
 from .head import HeadError
 from .headers import Headers, HeadersLike, encode_headers, has_token, sendable_headers, unique_tokens
+from .uri import authority_of
 
 ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-# Canonical base64 of 16 bytes: the last four bits of the 22nd digit are padding, and zero.
-_KEY = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")
+# Base64 of 16 bytes. The last four bits of the 22nd digit are padding, and need not be zero: in the example of RFC 6455
+# section 4.1 they are not, and nobody decodes it.
+_KEY = re.compile(r"[A-Za-z0-9+/]{22}==")
 
 FRAMING_HEADERS = frozenset({"connection", "content-length", "transfer-encoding", "upgrade"})
 _ACCEPT_RESERVED = FRAMING_HEADERS | {
@@ -88,6 +91,16 @@ class Request:
     def query(self) -> str:
         """What stands behind the target's first "?", as it came; "" where there is none."""
         return self.target.partition("?")[2]
+
+    @property
+    def host(self) -> str | None:
+        """The `host[:port]` that is asked for: of an absolute target, its own, in lower case and without the default
+        port of its scheme; the Host header is ignored then (RFC 9112 section 3.2.2). None where neither is there.
+        """
+        if self.target[:1] != "/":
+            with suppress(ValueError):
+                return authority_of(self.target)
+        return self.headers.get("host")
 
     @property
     def is_upgrade(self) -> bool:

@@ -2,7 +2,9 @@
 
 Decides whether a server accepted, and how much of a refusal is kept. Knows nothing of connecting, proxies or redirects.
 
-The body of a refusal is read by Content-Length, by chunks, or until the connection ends, and cut at 64 KiB.
+What says nothing about a switch of protocols is not asked for: the framing of a body that no 101 has (RFC 9112 section
+6.3), for example. The body of a refusal is read by Content-Length, by chunks, or until the connection ends, and cut at
+64 KiB; its status is known whatever is wrong with the rest.
 """
 
 import os
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field
 
 from .extensions import DeflateParameters, check_deflate
 from .head import ResponseHead
-from .headers import Headers, encode_headers, has_token
+from .headers import Headers, encode_headers, has_token, split_list
 from .request import FRAMING_HEADERS, accept_key
 from .uri import Uri
 
@@ -24,8 +26,9 @@ REQUEST_RESERVED = FRAMING_HEADERS | {
     "host",
     *(f"sec-websocket-{name}" for name in ("accept", "extensions", "key", "protocol", "version")),
 }
-_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]*\r\n")
-_LAST_CHUNK = b"0\r\n\r\n"
+_CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,8})[^\r\n]{0,256}\r\n")
+_REFUSAL_LINE = re.compile(rb"HTTP/[0-9](?:\.[0-9])? ([2-9][0-9]{2})(?: ([\t\x20-\x7e\x80-\xff]*))?(?=\r|\n)")
+_MAX_LENGTH_DIGITS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,18 @@ class HandshakeError(Exception):
     def __init__(self, sentence: str, response: Response | None = None) -> None:
         super().__init__(sentence)
         self.response = response
+
+
+def refusal(response: Response, trouble: str = "") -> HandshakeError:
+    """The error for a server that has answered with another status than 101, and what is wrong with that answer."""
+    sentence = f"The server refused the WebSocket with HTTP status {response.status}."
+    return HandshakeError(f"{sentence} {trouble}" if trouble else sentence, response)
+
+
+def first_line(received: bytes | bytearray) -> Response | None:
+    """What the status line of a refusal says, whatever follows it; None if it is no refusal, or not there yet."""
+    line = _REFUSAL_LINE.match(received)
+    return None if line is None else Response(int(line[1]), (line[2] or b"").decode("latin-1"))
 
 
 def new_key() -> str:
@@ -79,7 +94,7 @@ def check_switch(head: ResponseHead, key: str, subprotocols: Sequence[str]) -> s
     headers = head.headers
     if head.http_version != "1.1":
         raise ValueError("The server switches protocols in another version than HTTP/1.1.")
-    if [value.lower() for value in headers.get_all("upgrade")] != ["websocket"]:
+    if {value.lower() for value in headers.get_all("upgrade")} != {"websocket"}:
         raise ValueError("The server switches to something else than WebSocket.")
     if not has_token(headers.get_all("connection"), "upgrade"):
         raise ValueError("The Connection header of the answer does not name Upgrade.")
@@ -99,18 +114,20 @@ def check_extensions(head: ResponseHead, policy: str | None) -> DeflateParameter
 class BodyReader:
     """Collects the body of a refusal, at most 64 KiB of it as it came (RFC 9112 section 6.3).
 
-    The end of a chunked body is recognized where it is the end of what was received and no trailer follows, else by
-    EOF. `complete` says that no more is wanted.
+    Where its end is told in no way that all readers understand alike, it is that of the connection: nothing follows
+    here that could be taken for a part of it. `complete` says that no more is wanted; trailers are not.
     """
 
-    __slots__ = ("_chunked", "_raw", "_wanted", "complete", "head")
+    __slots__ = ("_chunk_at", "_chunked", "_raw", "_wanted", "complete", "head")
 
     def __init__(self, head: ResponseHead) -> None:
         self.head = head
         self._raw = bytearray()
-        self._chunked = "transfer-encoding" in head.headers
-        length = head.headers.get("content-length")
-        self._wanted = MAX_BODY_SIZE if length is None else min(int(length), MAX_BODY_SIZE)
+        codings = split_list(head.headers.get_all("transfer-encoding"))
+        self._chunked = bool(codings) and codings[-1].lower() == "chunked"
+        self._chunk_at = 0  # where the next chunk begins
+        length = None if codings else _declared_length(head.headers)
+        self._wanted = MAX_BODY_SIZE if length is None else min(length, MAX_BODY_SIZE)
         self.complete = self._wanted == 0 or head.status in (204, 304)
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
@@ -119,13 +136,26 @@ class BodyReader:
         self.complete = self.complete or self._ended_by_chunk() or len(self._raw) == self._wanted
 
     def _ended_by_chunk(self) -> bool:
-        raw = self._raw
-        return self._chunked and (raw.endswith(b"\r\n" + _LAST_CHUNK) or raw == _LAST_CHUNK)
+        """Go on to the last chunk, of size 0, if it has come."""
+        while self._chunked and (chunk := _CHUNK_LINE.match(self._raw, self._chunk_at)):
+            size = int(chunk[1], 16)
+            if not size:
+                return True
+            self._chunk_at = chunk.end() + size + 2
+        return False
 
     @property
     def body(self) -> bytes:
         """The body so far, chunks joined."""
         return _join_chunks(self._raw) if self._chunked else bytes(self._raw)
+
+
+def _declared_length(headers: Headers) -> int | None:
+    """The Content-Length, if it is one number, however often; None: the body ends with the connection."""
+    values = set(split_list(headers.get_all("content-length")))
+    value = values.pop() if len(values) == 1 else ""
+    is_number = value.isascii() and value.isdigit() and len(value) <= _MAX_LENGTH_DIGITS
+    return int(value) if is_number else None
 
 
 def _join_chunks(raw: bytearray) -> bytes:

@@ -10,6 +10,10 @@ TLS.
 
 Fragments are refused (RFC 6455 section 3: they are meaningless), and so are spaces and control characters anywhere:
 they could end the request line. User and password never become part of the resource name.
+
+One URL means one host, the one that browsers take it for: names outside ASCII go by UTS 46 alone, and without the
+package for that they are refused. Where a name is looked up, the root's dot at its end and the zone of a link-local
+address (RFC 9844, RFC 4007 section 11) count; nobody else knows them, so they stay out of Host and of TLS.
 """
 
 import re
@@ -18,7 +22,10 @@ from functools import lru_cache
 from ipaddress import IPv6Address
 from urllib.parse import quote, unquote_to_bytes
 
+from wscore._extras import require
+
 DEFAULT_PORTS = {"ws": 80, "wss": 443}
+_DEFAULT_PORTS_OF_HTTP = {"http": 80, "https": 443, **DEFAULT_PORTS}
 
 # Narrower than RFC 3986's reg-name: sub-delims and percent-encoding are legal in a URI, but no DNS name, no browser and
 # no IP address has them, and a comma is what some proxies put between two Host headers.
@@ -26,15 +33,21 @@ _HOST_PORT = re.compile(r"([A-Za-z0-9._~-]+)(?::([0-9]{0,5}))?")
 _IPV6_PORT = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{0,5}))?")
 _SPACE_OR_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f]")
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f]")
-_PRINTABLE_ASCII = "".join(map(chr, range(0x21, 0x7F)))
+# A link-local address and its zone, in which "%" may be percent-encoded, as RFC 6874 has it.
+_ZONE = re.compile(r"\[(fe[89ab][0-9a-f]:[0-9a-f:.]+)%(?:25|(?!25))([a-z0-9._~-]+)\]", re.IGNORECASE)
+_MAX_NAME, _MAX_LABEL = 253, 63  # RFC 1035 section 2.3.4
+# RFC 3986 sections 3.3 and 3.4: what path and query are made of, letters, digits and what is always unreserved apart.
+_RESOURCE = "/?:@!$&'()*+,;=%"
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
 @dataclass(frozen=True, slots=True)
 class Uri:
     """A parsed `ws://` or `wss://` URL.
 
-    `host` is ASCII in lower case, an IPv6 address without its brackets: fit for `connect()` and for TLS.
-    `resource` is what the request line carries: path and query, percent-encoded, beginning with `/`.
+    `host` is ASCII in lower case, an IPv6 address without its brackets but with its zone, if it has one: what to look
+    up and to connect to. `server_name` is what the server calls itself, and so its certificate. `resource` is what the
+    request line carries: path and query, percent-encoded, beginning with `/`.
     """
 
     secure: bool
@@ -45,17 +58,22 @@ class Uri:
     password: str | None = None
 
     @property
+    def server_name(self) -> str:
+        """`host` without the root's dot (RFC 6066 section 3) and without a zone (RFC 4007 section 11.2)."""
+        return self.host.partition("%")[0].removesuffix(".")
+
+    @property
     def host_header(self) -> str:
         """The value of the Host header: the port only where it is not the scheme's own (RFC 6455 section 4.1)."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == DEFAULT_PORTS["wss" if self.secure else "ws"] else f"{host}:{self.port}"
+        return _join_host_port(self.server_name, self.port, DEFAULT_PORTS["wss" if self.secure else "ws"])
 
 
 def parse_uri(url: str) -> Uri:
     """Take a `ws://` or `wss://` URL apart (RFC 6455 section 3).
 
-    International host names become ASCII by IDNA, other characters outside ASCII are percent-encoded as UTF-8.
-    Raises `ValueError`, with a sentence, for whatever is no such URL.
+    International host names become ASCII by UTS 46 (not transitional), which needs the package idna. Characters that no
+    path and no query has are percent-encoded, as UTF-8. Raises `ValueError`, with a sentence, for whatever is no such
+    URL, and `ModuleNotFoundError`, which names the extra, for an international name without idna.
     """
     if _SPACE_OR_CONTROL.search(url):
         raise ValueError("A WebSocket URL contains no spaces and no control characters.")
@@ -68,7 +86,7 @@ def parse_uri(url: str) -> Uri:
     authority, resource = _cut_authority(rest)
     userinfo, at, address = authority.rpartition("@")
     username, password = _parse_userinfo(userinfo) if at else (None, None)
-    host, port = split_host_port(_to_ascii(address))
+    host, port = _split_address(address)
     port = DEFAULT_PORTS[scheme] if port is None else port
     if port == 0:
         raise ValueError("Port 0 cannot be connected to.")
@@ -94,6 +112,25 @@ def split_host_port(text: str) -> tuple[str, int | None]:
     return host.lower(), int(port) if port else None
 
 
+def authority_of(target: str) -> str:
+    """The `host[:port]` of a request's absolute target, as the Host header would have it (RFC 9112 section 3.2.2).
+
+    In lower case, and without the port that its scheme has anyway. Raises `ValueError` for whatever is no URL of HTTP
+    or WebSocket: RFC 6455 section 4.1 knows the former, and there are clients that send the latter.
+    """
+    scheme, separator, rest = target.partition("://")
+    default = _DEFAULT_PORTS_OF_HTTP.get(scheme.lower())
+    if not separator or default is None:
+        raise ValueError("A target is a path, or a URL that begins with http://, https://, ws:// or wss://.")
+    host, port = split_host_port(_cut_authority(rest)[0])
+    return _join_host_port(host, port, default)
+
+
+def _join_host_port(host: str, port: int | None, default: int) -> str:
+    name = f"[{host}]" if ":" in host else host
+    return name if port in (None, default) else f"{name}:{port}"
+
+
 def _check_ipv6(text: str) -> None:
     try:
         IPv6Address(text)
@@ -102,18 +139,38 @@ def _check_ipv6(text: str) -> None:
 
 
 def _cut_authority(rest: str) -> tuple[str, str]:
-    for index, character in enumerate(rest):
-        if character in "/?":
-            return rest[:index], rest[index:]
-    return rest, ""
+    authority = rest.partition("?")[0].partition("/")[0]
+    return authority, rest[len(authority) :]
 
 
-def _to_ascii(address: str) -> str:
-    if address.isascii():
-        return address
-    host, colon, port = address.partition(":")
+def _split_address(address: str) -> tuple[str, int | None]:
+    """Host and port of a URL; the host as `Uri` has it."""
+    zone = _ZONE.match(address)
+    if zone is not None:
+        host, port = split_host_port(f"[{zone[1]}]{address[zone.end() :]}")
+        return f"{host}%{zone[2]}", port
+    name, colon, port_text = address.partition(":")
+    if not name.isascii():
+        address = _to_ascii(name) + colon + port_text
+    host, port = split_host_port(address)
+    if ":" not in host:
+        _check_name(host.removesuffix("."))
+    return host, port
+
+
+def _check_name(name: str) -> None:
+    """Refuse what can be looked up nowhere (RFC 1035 section 2.3.4), before anybody tries."""
+    if len(name) > _MAX_NAME or not all(0 < len(label) <= _MAX_LABEL for label in name.split(".")):
+        raise ValueError("A host name has labels of 1 to 63 characters, and at most 253 in all.")
+
+
+def _to_ascii(name: str) -> str:
+    """A name by UTS 46, as browsers have it (but stricter: characters that IDNA 2008 does not allow are refused)."""
+    require("A host name with characters outside ASCII", "client", "idna")
+    import idna
+
     try:
-        return host.encode("idna").decode("ascii") + colon + port
+        return idna.encode(name, uts46=True, std3_rules=True).decode("ascii")
     except UnicodeError:
         raise ValueError("The host name has characters that international domain names do not allow.") from None
 
@@ -122,7 +179,7 @@ def _encode_resource(resource: str) -> str:
     if not resource.startswith("/"):
         resource = "/" + resource
     try:
-        return quote(resource, safe=_PRINTABLE_ASCII)
+        return quote(_LONE_PERCENT.sub("%25", resource), safe=_RESOURCE)
     except UnicodeEncodeError:
         raise ValueError("The URL contains lone surrogates, which no UTF-8 can carry.") from None
 

@@ -204,7 +204,7 @@ async def serve(
     server = Server(opened, conversations, limits, tally, relief)
     if on_the_reactor(transport, opened):
         server.use_reactor(options, admission, ssl_context)
-    sites.bind(server.addresses)
+    sites.bind(server.addresses, host)
     await server._run(gc_freeze, task_status)
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from wscore import Accept, HandshakeError, Refuse
 
-from .peers import Raw, answer_upgrade, echo_at_once, tls_contexts, until
+from ...listening import listens_on
+from .peers import Raw, answer_upgrade, echo, echo_at_once, tls_contexts, until
 
 
 async def test_what_was_agreed_is_known_on_both_sides(aio):
@@ -166,6 +167,73 @@ async def test_other_pages_and_names_are_refused_by_default(aio, changes, status
         listening.close()
         raw.abort()
         await server.aclose()
+
+
+@pytest.mark.parametrize("by", ["serve", "create_server"])
+@pytest.mark.parametrize("host", ["127.0.0.2", "127.0.1.1", "::1"])
+async def test_a_server_on_any_loopback_address_serves_that_name(aio, host, by):
+    if not listens_on(host):
+        pytest.skip(f"nobody can listen on {host} here")
+    loop = asyncio.get_running_loop()
+    server = aio.Server(on_message=echo_at_once)
+    if by == "serve":
+        server = await aio.names.serve(echo, host, 0)
+        port = server.addresses[0][1]
+    else:
+        listening = await loop.create_server(server, host, 0)
+        port = listening.sockets[0].getsockname()[1]
+    for name, status in ((host, 101), ("localhost", 101), ("127.0.0.3", 403), ("evil.example", 403)):
+        raw = Raw(*await asyncio.open_connection(host, port))
+        raw.ask(Host=f"[{name}]:{port}" if ":" in name else f"{name}:{port}")
+        assert await raw.status() == status
+        raw.abort()
+    if by == "create_server":
+        listening.close()
+    await server.aclose()
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"), [("https://localhost", 101), ("wss://localhost", 101), ("http://localhost", 403)]
+)
+async def test_a_page_that_came_without_tls_is_of_another_host(aio, origin, status):
+    of_server, of_client = tls_contexts()
+    options = {"ssl": of_client, "server_hostname": "localhost"}
+    async with aio.serving(ssl=of_server) as server, aio.dialled(server, **options) as raw:
+        port = server.addresses[0][1]
+        raw.ask(Host=f"localhost:{port}", Origin=f"{origin}:{port}")
+        assert await raw.status() == status
+
+
+async def test_requests_know_who_has_sent_them(aio):
+    asked = []
+
+    def on_request(request):
+        asked.append(request.client)
+        return Accept()
+
+    of_server, of_client = tls_contexts()
+    async with aio.serving(ssl=of_server, on_request=on_request) as server, aio.connect(server, ssl=of_client) as ws:
+        assert (asked[0].address, asked[0].scheme, asked[0].host) == (ws.local_address, "https", None)
+    async with aio.serving(on_request=on_request) as server, aio.connect(server) as ws:
+        assert (asked[1].address, asked[1].scheme, asked[1].host) == (ws.local_address, "http", None)
+
+
+async def test_the_dot_of_the_root_is_for_looking_up_the_name_alone(aio):
+    """RFC 6066 section 3: the server name has none, and so no certificate."""
+    of_server, of_client = tls_contexts()
+    names, hosts = [], []
+    of_server.sni_callback = lambda _, name, __: names.append(name)
+
+    def on_request(request):
+        hosts.append(request.headers.get("host"))
+        return Accept()
+
+    async with aio.serving(ssl=of_server, on_request=on_request) as server:
+        host, port = server.addresses[0]
+        sock = socket.create_connection((host, port))
+        sock.setblocking(False)
+        async with aio.names.connect(f"wss://localhost.:{port}/", sock=sock, ssl=of_client):
+            assert (names, hosts) == (["localhost"], [f"localhost:{port}"])
 
 
 async def test_above_max_connections_peers_get_503(aio):

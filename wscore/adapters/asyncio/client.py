@@ -93,7 +93,7 @@ async def _reach(
 ) -> None:
     where = {"host": uri.host, "port": uri.port} if sock is None else {"sock": sock}
     if context is not None:
-        where["server_hostname"] = uri.host
+        where["server_hostname"] = uri.server_name
     await loop.create_connection(lambda: ws, ssl=context, **where)
 
 

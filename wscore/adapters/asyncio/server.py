@@ -10,12 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wscore.codec import CloseCode, DeflatePool
 from wscore.protocol.checks import check_size
 from wscore.protocol.handshake import Accept, Refuse, Request, ServerHandshake
 from wscore.protocol.origin import SitePolicy, is_loopback
+from wscore.protocol.request import Client, tell_client
 
 from .endpoint import log_error
 from .opening import ServerOpening
@@ -92,9 +94,8 @@ class Server:
         self._on_open = on_open
         self._on_request = on_request
         self._subprotocols = tuple(subprotocols)
-        self._policy = SitePolicy(allowed_origins, allowed_hosts)
-        self._loopback_policy = SitePolicy(allowed_origins, allowed_hosts)
-        self._loopback_policy.bind([("127.0.0.1", 0)])
+        self._new_policy = partial(SitePolicy, allowed_origins, allowed_hosts)
+        self._policy = self._new_policy()
         self._pool = DeflatePool()
         self._new_handshake()
         self._listening: asyncio.Server | None = None
@@ -204,17 +205,23 @@ class Server:
         return _FULL if excess > 0 else None
 
     def _judge(self, ws: WebSocket, request: Request) -> Accept | Refuse | Awaitable[Accept | Refuse]:
-        policy = self._loopback_policy if self._is_over_loopback(ws) else self._policy
-        objection = policy.objection_to(request)
+        is_encrypted = ws.transport is not None and ws.transport.get_extra_info("ssl_object") is not None
+        tell_client(request, Client(ws.remote_address, "https" if is_encrypted else "http"))
+        objection = self._policy_for(ws).objection_to(request)
         if objection is not None:
             logger.warning("refused with 403: %s", objection.log)
             return Refuse(403, objection.sentence)
         return Accept() if self._on_request is None or not request.is_upgrade else self._on_request(request)
 
-    def _is_over_loopback(self, ws: WebSocket) -> bool:
-        """Whether the connection came to a loopback address; of a server that `serve` started, whether all do."""
-        addresses = self.addresses or [ws.local_address]
-        return all(map(is_loopback, addresses))
+    def _policy_for(self, ws: WebSocket) -> SitePolicy:
+        """That of a server that `serve` started knows its addresses. Of others only those are known to which
+        connections come.
+        """
+        if self._listening is not None or not is_loopback(ws.local_address):
+            return self._policy
+        policy = self._new_policy()
+        policy.bind([ws.local_address])
+        return policy
 
     def _open(self, ws: WebSocket) -> None:
         if self._closing.is_set():
@@ -264,7 +271,7 @@ async def serve(
     server = Server(handler, **options)
     if ssl is not None and ssl_handshake_timeout is None:
         ssl_handshake_timeout = server._options.handshake_timeout
-    server._listening = await asyncio.get_running_loop().create_server(
+    server._listening = listening = await asyncio.get_running_loop().create_server(
         server,
         host,
         port,
@@ -273,7 +280,14 @@ async def serve(
         backlog=backlog,
         ssl_handshake_timeout=ssl_handshake_timeout,
         reuse_port=reuse_port,
+        start_serving=False,
     )
+    try:
+        server._policy.bind(server.addresses, host)
+        await listening.start_serving()
+    except BaseException:
+        listening.close()
+        raise
     return server
 
 

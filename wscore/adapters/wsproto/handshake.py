@@ -67,7 +67,7 @@ class H11Handshake:
         self._state = ConnectionState.CONNECTING
         self._connection: Connection | None = None
         self._events: deque[Event] = deque()
-        self._reader = HeadReader(DEFAULT_MAX_HEAD_SIZE)
+        self._reader = HeadReader(DEFAULT_MAX_HEAD_SIZE, of_response=self.client)
         self._request: Request | None = None
         self._nonce = b""
         self._early = bytearray()  # what a client sends before it has the answer

@@ -67,7 +67,7 @@ class Opener:
         connected = await self._connect()
         try:
             if self._tls is not None:
-                connected = await _start_tls(connected, self._tls, self.uri.host)
+                connected = await _start_tls(connected, self._tls, self.uri.server_name)
             await _shake_hands(connected, handshake)
         except BaseException:
             connected.close()
