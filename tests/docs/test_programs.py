@@ -6,10 +6,13 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
+import trio.testing
 
 import wscore
 
@@ -128,6 +131,37 @@ async def test_a_client_comes_back() -> None:
         nursery.cancel_scope.cancel()
     assert b"for the 2." in said
     assert b"lost: ConnectionLost" in said
+
+
+async def test_a_client_backs_off_until_a_connection_has_lasted(
+    mock_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five times the server closes at once, as one that is overloaded; then it speaks for a minute."""
+    bounds: list[float] = []
+    comers = 0
+
+    def uniform(low: float, high: float) -> float:
+        bounds.append(high)
+        return 0.0
+
+    async def close(ws: wscore.WebSocket) -> None:
+        nonlocal comers
+        comers += 1
+        if comers == 6:
+            mock_clock.jump(60)
+        await ws.aclose(1013, "try again later")
+
+    monkeypatch.setattr("random.uniform", uniform)
+    code = marked("client.md", "client: again")
+    namespace: dict[str, Any] = {}
+    exec(code[: code.index("trio.run(")], namespace)
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(partial(wscore.serve, close, "127.0.0.1", 0, ping_interval=None))
+        nursery.start_soon(namespace["follow"], f"ws://127.0.0.1:{server.addresses[0][1]}/")
+        while len(bounds) < 8:
+            await trio.lowlevel.checkpoint()
+        nursery.cancel_scope.cancel()
+    assert bounds[:8] == [1, 2, 4, 8, 16, 1, 2, 4]
 
 
 async def test_the_chat_is_served(tmp_path: Path) -> None:

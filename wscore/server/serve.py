@@ -108,9 +108,10 @@ async def serve(
     `Refuse` or `Page` in the same way; without it, every WebSocket is accepted. `Page` answers with one of `pages`,
     which map paths to functions that return a `wscore.server.pages.Document`; for pages nobody is asked who he is, but
     by `on_request`. `subprotocols` are ours, our favourite first. A browser may connect from pages of
-    the same host and port, and of `allowed_origins` (`["https://example.org"]`, or `["*"]` for any). On a server that
-    is bound to loopback alone, Host must be localhost, 127.0.0.1, [::1], or one of `allowed_hosts`; on others
-    `allowed_hosts`, if given, are all that is served.
+    the same host and port, over TLS only from those that came by TLS, too, and of `allowed_origins`, as it sends them
+    (`["https://example.org"]`) or patterns (`https://*.example.org`, `http://localhost:*`, `*`). On a server that is
+    bound to loopback alone, Host must be localhost, 127.0.0.1, [::1], what it is bound to, or one of `allowed_hosts`;
+    on others `allowed_hosts`, if given, are all that is served.
 
     Behind proxies: `trusted_proxies` are networks ("10.0.0.0/8"), or "unix" for Unix sockets. What they say of the
     client's address, scheme and host counts (`ws.remote_address`, `request.client`), in X-Forwarded-For, -Proto and

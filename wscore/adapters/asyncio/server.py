@@ -55,8 +55,9 @@ class Server:
 
     `on_request(request)`, or what it returns, if that is awaitable, says who may connect: `wscore.Accept` or
     `wscore.Refuse`. Before that, browsers may connect only from pages of the same host and port, unless
-    `allowed_origins` names others (or is "*"), and what comes over the loopback interface must have named a loopback
-    host, unless `allowed_hosts` names others: else a page could reach this server by DNS rebinding.
+    `allowed_origins` names others, by patterns such as `https://*.example.org`, too, and what comes over the loopback
+    interface must have named a loopback host or what the server is bound to, unless `allowed_hosts` names others: else
+    a page could reach this server by DNS rebinding. `request.client` is who has sent it.
 
     `max_connections` (the limit of open files less 64) and `max_handshakes` count at this server; above, 32 peers at
     once get 503 when they have said what they want, and the others no answer. Connections whose TLS handshake is not
