@@ -16,6 +16,7 @@ import trio
 import trio.testing
 
 from wscore.codec import CLIENT, IMPLEMENTATION, LOAD_ERROR, SERVER
+from wscore.session.logs import repeats
 
 from . import raw
 from .side import Side
@@ -26,6 +27,12 @@ ROOT = Path(__file__).parent.parent
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("wscore", deadline=None)
 hypothesis.settings.load_profile("wscore")
+
+
+@pytest.fixture(autouse=True)
+def nothing_was_logged_before() -> None:
+    """What one test has logged is no reason to leave out what another one logs."""
+    repeats.clear()
 
 
 @pytest.fixture

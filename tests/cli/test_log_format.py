@@ -3,13 +3,15 @@
 import json
 import re
 import signal
+import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trustme
 
 import wscore
 
@@ -38,7 +40,7 @@ async def started(running: Callable[..., Any], folder: Path, *arguments: object)
     options = ("--port", 0, "--app", "app:handler", *arguments)
     async with running("serve", *options, cwd=folder, env={"PYTHONPATH": str(ROOT)}) as program:
         stream = "stderr" if "json" in arguments else "stdout"
-        found = re.search(r"listening on http(://127\.0\.0\.1:\d+)", await program.read_line(stream))
+        found = re.search(r"listening on https?(://127\.0\.0\.1:\d+)", await program.read_line(stream))
         assert found
         yield program, f"ws{found[1]}"
 
@@ -124,3 +126,31 @@ async def test_less_serious_lines_are_left_out(running: Callable[..., Any], tmp_
         async with wscore.connect(url) as ws:
             await ws.send("fail")
             assert " ERROR the handler " in await program.read_line("stderr")
+
+
+def hello_for(name: bytes) -> bytes:
+    """The first bytes of a TLS client that asks for this server."""
+    outgoing = ssl.MemoryBIO()
+    stand_in = "a" * len(name)
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname=stand_in)
+    with suppress(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read().replace(stand_in.encode(), name)
+
+
+async def test_a_server_name_that_is_no_ascii_reaches_nothing_but_the_log(
+    running: Callable[..., Any], tmp_path: Path, authority: trustme.CA
+) -> None:
+    chain = tmp_path / "chain.pem"
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(chain))
+    async with started(running, tmp_path, "--tls-cert", chain, "--log-format", "json") as (program, url):
+        for _ in range(3):
+            stream = await trio.open_tcp_stream("127.0.0.1", int(url.rpartition(":")[2]))
+            await stream.send_all(hello_for(b"\xff\x1b[2J\nforged.example"))
+            async for _ in stream:
+                pass
+            await stream.aclose()
+        program.process.send_signal(signal.SIGTERM)
+        await program._read_rest("stderr")
+        events = [json.loads(line)["event"] for line in program.read_so_far["stderr"].splitlines()]
+    assert events == ["unraisable", "tls_failed", "draining"]

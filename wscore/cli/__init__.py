@@ -18,6 +18,24 @@ class Failure(Exception):
         self.status = status
 
 
+def open_standard_streams() -> None:
+    """Open those of the three standard streams that were closed before the program began, on the null device.
+
+    Else the first sockets of the program would get their numbers, and be written to; and Python has None for them.
+    """
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+
+
 def complain(sentence: str) -> None:
     """Print one line about the program itself on standard error."""
     print(f"wscore: {escape(sentence, None)}", file=sys.stderr, flush=True)

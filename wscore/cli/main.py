@@ -15,12 +15,13 @@ from typing import Any
 
 from wscore._extras import MissingExtra, require
 from wscore._version import __version__
-from wscore.cli import Failure, complain
+from wscore.cli import Failure, complain, open_standard_streams
 from wscore.cli.options import BENCH, CONNECT, SERVE, Parser, add_options, settings_of
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the program with `arguments` (by default those of the process) and return its exit status."""
+    open_standard_streams()
     parser = _parser()
     typed = parser.parse_args(arguments)
     if typed.command is None:

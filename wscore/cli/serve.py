@@ -4,19 +4,22 @@ Decides which, and what the program says and how: `--log-format json` makes ever
 failures included. What is served, and by whom, stands elsewhere.
 """
 
-import logging
 import os
 import socket
+import sys
 
 import trio
 
 from wscore.cli import Failure
 from wscore.cli.descriptors import raise_descriptor_limit
 from wscore.cli.ground import Ground
+from wscore.cli.log_writer import LogWriter
 from wscore.cli.options import Settings
 from wscore.cli.program import Alone, Worker
 from wscore.server import logs
 from wscore.server.logs import fields, logger
+
+STANDARD_ERROR = 2
 
 
 def run(settings: Settings) -> int:
@@ -77,9 +80,19 @@ class _Events:
 
 
 def _log_to_standard_error(form: str, level: str) -> None:
+    """Everything that a peer can bring about goes through the log: what Python cannot raise anywhere, too."""
     text = logs.EscapingFormatter("%(asctime)s %(levelname)s %(message)s")
-    handler = logging.StreamHandler()
+    handler = LogWriter(STANDARD_ERROR)
     handler.setFormatter(logs.JsonFormatter() if form == "json" else text)
     logger.addHandler(handler)
     logger.setLevel(level.upper())
     logger.propagate = False  # whatever the user's modules make of other logs
+    sys.unraisablehook = _log_unraisable
+
+
+def _log_unraisable(error: "sys.UnraisableHookArgs") -> None:
+    """Such as what a callback of OpenSSL's raises about a server name that is no ASCII."""
+    extra = fields(kind="unraisable", event="unraisable")
+    cause = error.exc_value
+    trace = (type(cause), cause, error.exc_traceback) if cause is not None else None
+    logger.error("%s", error.err_msg or "an exception that nobody could be told of", exc_info=trace, extra=extra)

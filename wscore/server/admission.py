@@ -115,7 +115,7 @@ class Admission:
         """
         objection = self._sites.objection_to(request)
         if objection is not None:
-            facts = fields(event="objection", reason=objection.reason)
+            facts = fields(kind=f"objection: {objection.reason}", event="objection", reason=objection.reason)
             logger.warning("refused with 403: %s", objection.log, extra=facts)
             return Refusal(HTTPStatus.FORBIDDEN, objection.sentence, objection.reason)
         answer = self.application.ask(request)
@@ -193,7 +193,7 @@ class Visit:
             endpoints = self.header.receive_data(data)
         except ProxyHeaderError as error:
             peer = escape(str(self._remote))
-            facts = fields(event="dropped", reason="proxy_header", remote=peer)
+            facts = fields(kind="dropped: proxy_header", event="dropped", reason="proxy_header", remote=peer)
             logger.warning("dropped: %s It came from %s", error, peer, extra=facts)
             self.drop("proxy_header")
             return None
@@ -298,7 +298,10 @@ class Visit:
         tally.refusals[status] += 1
         tally.reasons[reason] += 1
         request, peer = self._handshake.request, escape(str(self._remote))
-        facts = fields(event="refused", status=status, reason=reason, path=request and request.path, remote=peer)
+        path = request and request.path
+        facts = fields(
+            kind=f"refused: {status} {reason}", event="refused", status=status, reason=reason, path=path, remote=peer
+        )
         logger.info("refused with %d: %s from %s", status, described(request), peer, extra=facts)
 
 

@@ -65,7 +65,7 @@ class Application:
     def failed(self, what: str, request: Request | None) -> Refusal:
         """Log and count the exception that is being handled; what to tell the peer."""
         self._tally.errors += 1
-        facts = fields(event="hook_failed", hook=what, path=request and request.path)
+        facts = fields(kind=f"hook_failed: {what}", event="hook_failed", hook=what, path=request and request.path)
         logger.exception("%s to %s failed; it is answered with 500", what, described(request), extra=facts)
         return _FAILED
 

@@ -89,7 +89,7 @@ class Conversations:
             self._on_error(ws, error)
         except Exception:
             self._tally.errors += 1
-            logger.exception("on_error failed", extra=fields(event="on_error_failed"))
+            logger.exception("on_error failed", extra=fields(kind="on_error_failed", event="on_error_failed"))
 
     def contain(self, error: BaseException) -> None:
         """Log and count what concerns this connection alone; raise the rest, without those `Cancelled` that are in it.
@@ -102,7 +102,11 @@ class Conversations:
         if rest is None or not isinstance(rest, Exception):
             raise rest or error
         self._tally.errors += 1
-        logger.error("a connection failed, and is closed", exc_info=rest, extra=fields(event="connection_failed"))
+        logger.error(
+            "a connection failed, and is closed",
+            exc_info=rest,
+            extra=fields(kind="connection_failed", event="connection_failed"),
+        )
 
     def close(self) -> None:
         """Close every connection with 1001, and refuse those that are about to open."""
@@ -172,5 +176,5 @@ class Conversations:
 def log_error(ws: WebSocket, error: Exception) -> None:
     """What becomes of an exception out of a handler or `on_message`, unless `on_error` says otherwise."""
     path = escape(ws.request.path) if ws.request else "a stream"
-    facts = fields(event="handler_failed", path=path)
+    facts = fields(kind="handler_failed", event="handler_failed", path=path)
     logger.error("the handler of a connection to %s failed; it is closed with 1011", path, exc_info=error, extra=facts)

@@ -395,7 +395,9 @@ class Guest:
         """There is no way to say anything."""
         self.place.opened()
         self.visit.tls_failed()
-        logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
+        logger.info(
+            "a TLS handshake failed: %s", escape(str(error)), extra=fields(kind="tls_failed", event="tls_failed")
+        )
 
     def closed(self) -> None:
         """The socket is closed, and has not become a WebSocket."""

@@ -103,7 +103,9 @@ class Entrance:
             visit.ended(_why_interrupted(place).reason)
         except OSError as error:
             visit.tls_failed()
-            logger.info("a TLS handshake failed: %s", escape(str(error)), extra=fields(event="tls_failed"))
+            logger.info(
+                "a TLS handshake failed: %s", escape(str(error)), extra=fields(kind="tls_failed", event="tls_failed")
+            )
         return None
 
     async def _receive(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> Request | Refuse | None:

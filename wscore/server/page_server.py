@@ -17,7 +17,7 @@ from time import monotonic
 from wscore.protocol.handshake import Accept, Page, Refuse, Request
 from wscore.protocol.origin import SitePolicy
 from wscore.server.admission import Admission, Visit
-from wscore.server.logs import logger
+from wscore.server.logs import fields, logger
 from wscore.server.pages import Pages
 from wscore.server.statistics import Tally
 from wscore.session.options import Options
@@ -138,7 +138,8 @@ class PageServer:
         except (BlockingIOError, ConnectionError):
             return
         except OSError as error:
-            logger.warning("accepting pauses on the address of the metrics: %s", error.strerror)
+            facts = fields(kind="accepting_pauses: metrics", event="accepting_pauses")
+            logger.warning("accepting pauses on the address of the metrics: %s", error.strerror, extra=facts)
             self._paused_until = monotonic() + PAUSE
             self._stop_accepting()
             return

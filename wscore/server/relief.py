@@ -131,7 +131,7 @@ class Relief:
             held += ws._held
             ws._run_short()
         if closed:
-            facts = fields(event="short_of_memory", closed=closed, held=held)
+            facts = fields(kind="short_of_memory", event="short_of_memory", closed=closed, held=held)
             logger.warning(
                 "the buffers are short: closing %d connections that hold %d bytes", closed, held, extra=facts
             )

@@ -6,6 +6,7 @@ connection goes through stands in `admission`, `entrance` and `conversation`, wh
 
 import gc
 import ssl
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
@@ -22,6 +23,7 @@ from wscore.server.conversation import Conversations, Handler
 from wscore.server.entrance import Entrance
 from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
 from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
+from wscore.server.logs import tell_repeats
 from wscore.server.pages import Pages
 from wscore.server.relief import Relief
 from wscore.server.statistics import ServerStatistics, Survey, Tally
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Server", "serve", "serve_stream"]
 
+_MINUTE = 60.0
 # About a millisecond.
 _SURVEYED_AT_ONCE = 64
 
@@ -394,6 +397,7 @@ class Server:
             with self._everything:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._relief.run)
+                    nursery.start_soon(_tell_repeats)
                     await self._accept_all(gc_freeze, task_status)
                     nursery.cancel_scope.cancel()
         except BaseException as error:
@@ -445,3 +449,10 @@ class Server:
         # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
         self._failure = self._failure or error
         self._everything.cancel()
+
+
+async def _tell_repeats() -> None:
+    """What peers have brought about again and again, once a minute."""
+    while True:
+        await trio.sleep(_MINUTE)
+        tell_repeats(time.time())

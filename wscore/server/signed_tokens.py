@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from wscore._extras import missing, require
-from wscore.server.logs import logger
+from wscore.server.logs import fields, logger
 
 __all__ = ["Claims", "SignedTokens"]
 
@@ -56,7 +56,8 @@ class SignedTokens:
             return "The token is not valid yet."
         # A header that is nested deeply enough is no error of PyJWT's.
         except (jwt.PyJWTError, RecursionError) as error:
-            logger.info("a signed token does not count: %s", type(error).__name__)
+            why = type(error).__name__
+            logger.info("a signed token does not count: %s", why, extra=fields(kind=f"token: {why}", event="token"))
             return "The token is not valid."
 
     def _decode(self, token: str) -> Claims:

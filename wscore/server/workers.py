@@ -4,8 +4,9 @@ Decides when a worker is started again, when one is killed, and when all of it e
 several processes are together. The listening sockets are opened before, and every worker has them from its birth: one
 that dies takes none of them along, and what waits in their queues is served by the others, or by the next.
 
-The supervisor never runs Trio, and starts no thread: a process that has done either had better not fork. So its loop is
-a selector with signals, the links to the workers, and the pages for operators. It refuses to know what workers serve.
+The supervisor never runs Trio, and starts no thread but the one that writes its log, which is made for that: a process
+that has done either had better not fork. So its loop is a selector with signals, the links to the workers, and the
+pages for operators. It refuses to know what workers serve.
 """
 
 import gc

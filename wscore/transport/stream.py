@@ -23,6 +23,7 @@ from trio.lowlevel import RunVar, current_task
 from ..codec import CloseCode, DeflatePool, Role
 from ..protocol.connection import Connection
 from ..protocol.extensions import DeflateParameters
+from ..session.logs import of_peer, repeats
 from ..session.options import Options
 from .endpoint import STATE, counted
 from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
@@ -48,6 +49,7 @@ PATIENCE = 0.5
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 logger = logging.getLogger("wscore")
+logger.addFilter(repeats)
 
 _deflate_pool: RunVar[DeflatePool] = RunVar("wscore_deflate_pool")
 
@@ -75,7 +77,9 @@ def new_connection(role: Role, options: Options, deflate: DeflateParameters | No
 
 def log_error(ws: WebSocket, error: Exception) -> None:
     """What becomes of a handler's exception if nobody says otherwise."""
-    logger.error("the handler of a connection failed; it is closed with 1011", exc_info=error)
+    logger.error(
+        "the handler of a connection failed; it is closed with 1011", exc_info=error, extra=of_peer("handler_failed")
+    )
 
 
 @asynccontextmanager

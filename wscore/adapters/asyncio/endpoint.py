@@ -17,6 +17,7 @@ from wscore.codec import IMPLEMENTATION, CloseCode
 from wscore.protocol.connection import State
 from wscore.protocol.events import Close, Ping, Pong
 from wscore.protocol.timers import Timers
+from wscore.session.logs import of_peer, repeats
 
 from .errors import ConnectionClosed, ConnectionLost
 from .pings import Pings
@@ -63,11 +64,14 @@ _PLAIN = {
 }
 
 logger = logging.getLogger("wscore")
+logger.addFilter(repeats)
 
 
 def log_error(ws: WebSocket, error: Exception) -> None:
     """What becomes of the exception of a handler or hook if nobody says otherwise."""
-    logger.error("the handler of a connection failed; it is closed with 1011", exc_info=error)
+    logger.error(
+        "the handler of a connection failed; it is closed with 1011", exc_info=error, extra=of_peer("handler_failed")
+    )
 
 
 class Endpoint(Link, asyncio.BufferedProtocol):

@@ -18,6 +18,7 @@ from wscore.protocol.checks import check_size
 from wscore.protocol.handshake import Accept, Refuse, Request, ServerHandshake
 from wscore.protocol.origin import SitePolicy, is_loopback
 from wscore.protocol.request import Client, tell_client
+from wscore.session.logs import of_peer
 
 from .endpoint import log_error
 from .opening import ServerOpening
@@ -210,7 +211,8 @@ class Server:
         tell_client(request, Client(ws.remote_address, "https" if is_encrypted else "http"))
         objection = self._policy_for(ws).objection_to(request)
         if objection is not None:
-            logger.warning("refused with 403: %s", objection.log)
+            extra = of_peer(f"objection: {objection.reason}")
+            logger.warning("refused with 403: %s", objection.log, extra=extra)
             return Refuse(403, objection.sentence)
         return Accept() if self._on_request is None or not request.is_upgrade else self._on_request(request)
 
@@ -303,4 +305,6 @@ def default_max_connections() -> int:
 
 
 def _log_failure(error: Exception) -> None:
-    logger.error("on_request failed; the request is refused with 500", exc_info=error)
+    logger.error(
+        "on_request failed; the request is refused with 500", exc_info=error, extra=of_peer("hook_failed: on_request")
+    )
