@@ -1,5 +1,25 @@
 """One life of a connection, for every transport: what needs time, queues or limits, and no I/O.
 
-Decides what options there are and what rates mean. It refuses to know sockets, tasks, event loops and clocks: a time is
-a number that is handed in.
+`Session` decides how a connection lives and ends (`_core` has the table of its phases); beside it stand its options,
+rates, and the errors that an end becomes. It refuses to know sockets, tasks, event loops and clocks: a time is a number
+that is handed in.
 """
+
+from ._core import EMPTY, Empty, Session
+from .ends import Cause, End, Phase, Wakeup
+from .errors import ConnectionClosed, ConnectionEnded, ConnectionLost
+from .options import Options
+
+__all__ = [
+    "EMPTY",
+    "Cause",
+    "ConnectionClosed",
+    "ConnectionEnded",
+    "ConnectionLost",
+    "Empty",
+    "End",
+    "Options",
+    "Phase",
+    "Session",
+    "Wakeup",
+]

@@ -1,0 +1,514 @@
+"""`Session`: one life of a connection after its opening handshake, without I/O; every transport is a pump around it.
+
+Decides all about a connection that needs time, queues or limits: who may send, when to ping, which deadline is next,
+how it ends. The rules of RFC 6455 are `Connection`'s. It refuses to know sockets, tasks, event loops and clocks: times
+are seconds of any clock that never goes back.
+
+The phases, and what leads from one to the next:
+
+    phase     what happens                            next      output       then waits for             wakes
+    OPEN      close                                   CLOSING   Close frame  -                          all
+              the peer's Close frame, once what came  DRAINING  its answer   -                          all
+              before could be answered
+              a broken rule, a limit, silence, fail   DRAINING  Close frame  -                          all
+              cannot_send                             BROKEN    -            close, for close_timeout   SEND, PING
+    BROKEN    close                                   CLOSING   -            close, for close_timeout   all
+              any end                                 CLOSED    -            -                          all
+    CLOSING   all has left                            -         -            close, for close_timeout   -
+              the peer's Close frame                  DRAINING  -            -                          all
+              nothing in time                         CLOSED    resets       -                          all
+    DRAINING  all has left: a server shuts sending    -         -            end, for LINGER_TIME,      -
+                                                                             a client for close_timeout
+              the peer's end, nothing in time, or     CLOSED    -            -                          OVER
+              DISCARD_LIMIT bytes for nobody
+    any       the peer's end without a Close frame,   CLOSED    -            -                          all
+              broken, abort
+              nothing leaves for send_timeout         CLOSED    resets       -                          all
+"""
+
+from __future__ import annotations
+
+import enum
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..codec import SERVER, CloseCode, Piece, Stop, new_mask_key
+from ..protocol.connection import Connection
+from ..protocol.events import Close, Event, Pong
+from .answer import Answer, Awaits
+from .ending import Ending
+from .ends import Cause, End, Phase, Wakeup
+from .keepalive import Keepalive
+from .options import Options
+from .pings import Pings
+from .queue import size_of
+from .receiving import Receiving
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Buffer
+
+    from ..protocol.prepared import PreparedMessage
+
+__all__ = ["DISCARD_LIMIT", "EMPTY", "LINGER_TIME", "Empty", "Session"]
+
+# Once our last byte has arrived, the peer has so long, and so many bytes, to end its side (RFC 9112 section 9.6).
+LINGER_TIME = 2.0
+DISCARD_LIMIT = 32 << 20
+FRAME_HEADER = 14
+
+OPEN, BROKEN, CLOSING, DRAINING, CLOSED = Phase
+# What a phase waits for once all has left.
+_WAITS_FOR = {
+    OPEN: Awaits.NOTHING,
+    BROKEN: Awaits.CLOSE,
+    CLOSING: Awaits.CLOSE,
+    DRAINING: Awaits.END,
+    CLOSED: Awaits.NOTHING,
+}
+_ALL = Wakeup.RECEIVE | Wakeup.SEND | Wakeup.PING
+
+
+class Empty(enum.Enum):
+    """The type of `EMPTY`."""
+
+    EMPTY = "empty"
+
+
+EMPTY = Empty.EMPTY
+"""What `Session.receive` returns while there is no message."""
+
+
+class Session:
+    """One life of a connection: `connection` after its opening handshake, under `options`, from the time `now` on.
+
+    A pump tells it what happened (`received`, `received_eof`, `broken`, `sent`, `cannot_send`, `time_is`,
+    `acknowledged`, each with the time), the user what is wanted (`receive`, `send`, `ping`, `close`, `abort`). After
+    every call the pump looks, in this order, at
+
+    1. `output`: to be written; then `sent` is called, even if nothing of it could be written;
+    2. `shuts_sending`: end our side of the transport, once all was written;
+    3. `wants_read`: whether to read on;
+    4. `wants_acknowledged`: call `acknowledged`;
+    5. `wakeups`: whom to wake;
+    6. `deadline`: when to call `time_is`, unless something else happens before; what has come is told first;
+    7. `phase`: once it is CLOSED, close the transport, with a reset if `resets`.
+
+    Calls from inside of what a pump calls, hooks say, change the state and do nothing else. Not for use from several
+    threads at once.
+    """
+
+    __slots__ = (
+        "_answer",
+        "_at_eof",
+        "_discarded",
+        "_ending",
+        "_in_flight",
+        "_keepalive",
+        "_receiving",
+        "_stuck_by",
+        "_wakeups",
+        "bytes_received",
+        "bytes_sent",
+        "connection",
+        "held_below",
+        "messages_dropped",
+        "messages_sent",
+        "options",
+        "phase",
+        "pings",
+        "resets",
+        "senders_waiting",
+        "shuts_sending",
+        "wants_acknowledged",
+    )
+
+    def __init__(self, connection: Connection, options: Options, now: float) -> None:
+        self.connection = connection
+        self.options = options
+        self.phase = OPEN
+        self.resets = False
+        """Whether the transport is to be closed with a reset: what waits in it is for a peer that takes nothing."""
+        self.shuts_sending = False
+        """Whether our side of the transport is to be ended."""
+        self.wants_acknowledged = False
+        """Whether `acknowledged` is to be called."""
+        self.pings = Pings()
+        self.senders_waiting = 0
+        """How many callers wait until there is room to send: the pump's to count."""
+        self.held_below = 0
+        """Bytes that have come and were not told yet, undecrypted ones say: the pump's to tell, for `held`."""
+        self.messages_sent = self.messages_dropped = 0
+        self.bytes_received = self.bytes_sent = 0
+        self._receiving = Receiving(connection, options)
+        self._keepalive = Keepalive(options.ping_interval, now)
+        self._answer = Answer()
+        self._ending = Ending()
+        self._wakeups = Wakeup.NOBODY
+        self._in_flight = 0  # taken from `output`, and not left
+        self._stuck_by = inf
+        self._at_eof = False
+        self._discarded = 0
+
+    # What happened
+
+    def received(self, data: Buffer, now: float) -> None:
+        """Bytes have come from the peer. They may be told whatever `wants_read` says; none are lost."""
+        size = memoryview(data).nbytes
+        self.bytes_received += size
+        if self._answer.awaits is Awaits.PONG:
+            # Whatever comes shows that the peer lives.
+            self._answer.excuse(now)
+        if self.phase < DRAINING:
+            self._handle(self._receiving.take(data, now), now)
+        else:
+            self._discarded += size
+            if self._discarded >= DISCARD_LIMIT:
+                self._finish()
+        self._settle(now)
+
+    def received_eof(self, now: float) -> None:
+        """The peer sends no more."""
+        self._at_eof = True
+        if self.phase < DRAINING and not (self._receiving.is_paused and self._receiving.has_rest):
+            self._lose(Cause.EOF)
+        self._settle(now)
+
+    def broken(self, now: float) -> None:
+        """The transport is broken both ways: nothing comes, and nothing leaves."""
+        self._lose(Cause.RESET)
+        self._finish()
+
+    def sent(self, n_left: int, now: float) -> None:
+        """Of all the `output` there was, `n_left` bytes have not been written yet. ValueError if that cannot be."""
+        if not 0 <= n_left <= self._in_flight:
+            raise ValueError(f"of {self._in_flight} bytes {n_left} cannot be left")
+        left = self._in_flight - n_left
+        self._in_flight = n_left
+        self.bytes_sent += left
+        if not n_left:
+            self._stuck_by = inf
+            self.pings.left(now)
+            if self._answer.awaits is Awaits.NOTHING and self.pings.has_left(self._keepalive.payload):
+                self._expect(Awaits.PONG, self.options.ping_timeout, now)
+        elif left or self._stuck_by == inf:
+            self._stuck_by = now + self.options.send_timeout
+        if left and self.senders_waiting:
+            self._wakeups |= Wakeup.SEND
+        self._settle(now)
+
+    def cannot_send(self, now: float) -> None:
+        """Nothing leaves any more. The peer may have said why before it went: what comes is still read."""
+        self._in_flight = 0
+        self._stuck_by = inf
+        self.connection.data_to_send()
+        if self.phase is OPEN:
+            self._ending.losing = Cause.RESET
+            self._enter(BROKEN, Wakeup.SEND | Wakeup.PING)
+        elif self.phase is DRAINING:
+            self._finish()
+        self._settle(now)
+
+    def acknowledged(self, n_unacknowledged: int | None, now: float) -> None:
+        """So many of the bytes that were `sent` the system still has; None if nobody knows."""
+        self.wants_acknowledged = False
+        if self._answer.acknowledged(self.bytes_sent - (n_unacknowledged or 0), now):
+            self._overdue(now)
+
+    def time_is(self, now: float) -> None:
+        """Do what is due."""
+        if self.phase is CLOSED:
+            return
+        if now >= self._stuck_by:
+            self._ending.seconds = self.options.send_timeout
+            self._lose(Cause.STUCK)
+            self._finish(resets=True)
+            return
+        self._receiving.time_is(now)
+        if now >= self._keepalive.due:
+            self._keepalive.pinged(self.ping(), now)
+        self._settle(now)
+        if now >= self._next_answer() and self._answer.is_late(now):
+            self.wants_acknowledged = True
+
+    def hold_back(self, is_held_back: bool, now: float) -> None:
+        """Read no more, or read on, for reasons of the caller's: all connections together hold too much, say."""
+        self._receiving.hold_back(is_held_back, now)
+        self._settle(now)
+
+    # What the user wants
+
+    def receive(self) -> str | bytes | Piece | Empty:
+        """The next message (`Piece` with `pieces=True`), or EMPTY: then ask again after RECEIVE.
+
+        Raises `ConnectionClosed` after the peer's Close frame or our own, `ConnectionLost` after any other end, once
+        all that came before was received, and `ConnectionEnded` after `forget` and `abort`.
+        """
+        if self._receiving.queue:
+            return self._receiving.queue.get()
+        error = self._ending.receiving_error()
+        if error is not None:
+            raise error
+        self._receiving.is_awaited = not self.senders_waiting
+        return EMPTY
+
+    def has_room_for_answer(self) -> bool:
+        """Whether an answer as large as the next message would fit: who calls a hook with each message asks before."""
+        queue = self._receiving.queue
+        return not queue or self.fits(size_of(queue.first()))
+
+    def fits(self, size: int) -> bool:
+        """Whether a message of `size` bytes may be sent now: it fits below `max_send_buffer`, or nothing waits."""
+        unsent = self.unsent
+        return unsent == 0 or unsent + size + FRAME_HEADER <= self.options.max_send_buffer
+
+    def send(self, message: str | Buffer | PreparedMessage, compress: bool | None = None) -> bool:
+        """Put one message into the output; whether there was room. If not, nothing was sent: with
+        `slow_consumer="wait"` ask again after SEND, with "drop" it is counted and gone, with "close" this closes with
+        1013 and raises.
+
+        Raises `ConnectionLost` once the connection has ended or is closing, `ConnectionEnded` after `forget` and
+        `abort`, LocalProtocolError, TypeError and UnicodeEncodeError as `Connection.send`.
+        """
+        self.check_sending()
+        if not self.fits(size_of(message)):
+            self._refuse()
+            return False
+        self.connection.send(message, compress)
+        self.messages_sent += 1
+        return True
+
+    def send_fragment(self, data: str | Buffer, *, fin: bool, compress: bool | None = None) -> bool:
+        """The next fragment of a message (RFC 6455 section 5.4); whether there was room. Raises as `send`."""
+        self.check_sending()
+        if not self.fits(size_of(data)):
+            return False
+        self.connection.send_fragment(data, fin=fin, compress=compress)
+        self.messages_sent += fin
+        return True
+
+    def ping(self, payload: bytes | None = None) -> bytes:
+        """Send a Ping of at most 125 bytes, None for some that the peer cannot foresee; what `pings.answered` will know
+        it by. Raises LocalProtocolError for a longer payload and for one that is under way; else as `send`.
+        """
+        self.check_sending()
+        key = new_mask_key() + new_mask_key() if payload is None else payload
+        self.pings.check_new(key)
+        self.connection.ping(key)
+        self.pings.add(key)
+        return key
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
+        """Begin the closing handshake; what has come is still received, what comes is not. False, and nothing has
+        happened, if the connection is closing or has ended already. Raises as `Connection.close`.
+        """
+        if self.phase > BROKEN:
+            return False
+        self.connection.close(code, reason)
+        self._ending.say(code, reason, Cause.CLOSE)
+        self._enter(CLOSING)
+        return True
+
+    def forget(self) -> None:
+        """Nothing is wanted any more: what was not received is thrown away. To be called after `close`."""
+        self._ending.forgot = True
+        self._receiving.queue.clear()
+
+    def fail(self, code: int, reason: str = "", cause: Cause = Cause.FAILED) -> None:
+        """Give the connection up with `code`, for what only the caller knows. No effect if it is closing already."""
+        if self.phase <= BROKEN:
+            self._ending.failing = cause
+            self._conclude(self.connection.fail(code, reason))
+
+    def abort(self) -> None:
+        """End at once, without a closing handshake. No effect after the end."""
+        if self.phase is not CLOSED:
+            self._ending.say(CloseCode.ABNORMAL, "", Cause.ABORT)
+            self.forget()
+            self._lose(Cause.ABORT)
+            self._finish()
+
+    # What the pump is to do
+
+    def output(self) -> bytes:
+        """All that is to be written, in this order; b"" for nothing. It is the pump's until `sent` says otherwise."""
+        data = self.connection.data_to_send()
+        if self.phase is BROKEN:
+            return b""
+        if data:
+            self.pings.taken()
+            self._in_flight += len(data)
+        return data
+
+    @property
+    def wants_read(self) -> bool:
+        """Whether the pump is to read."""
+        return not (self._receiving.is_paused or self._at_eof or self.phase is CLOSED)
+
+    @property
+    def deadline(self) -> float:
+        """When to call `time_is` next; -inf for at once, inf for never."""
+        if self.phase is CLOSED:
+            return inf
+        if self._receiving.is_paused and self._receiving.may_go_on(-inf):
+            return -inf
+        if self._is_to_wait():
+            return -inf
+        return min(self._stuck_by, self._receiving.deadline, self._next_answer(), self._keepalive.due)
+
+    def wakeups(self) -> Wakeup:
+        """Whom to wake since this was asked last."""
+        wakeups, self._wakeups = self._wakeups, Wakeup.NOBODY
+        return wakeups
+
+    # How it is
+
+    @property
+    def end(self) -> End | None:
+        """How it ended; None before the end."""
+        return self._ending.end
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes have not left yet."""
+        return self._in_flight + self.connection.bytes_to_send
+
+    @property
+    def messages_received(self) -> int:
+        """How many have come, whether or not they were fetched."""
+        return self._receiving.messages
+
+    @property
+    def receive_queue(self) -> tuple[int, int]:
+        """How many messages or pieces wait to be received, and what they weigh in bytes."""
+        return len(self._receiving.queue), self._receiving.queue.size
+
+    @property
+    def held(self) -> int:
+        """How many bytes wait to be received, to be complete, and to be sent."""
+        return self._receiving.queue.size + self._receiving.bytes_kept + self.unsent + self.held_below
+
+    # Inside
+
+    def _handle(self, events: Sequence[Pong | Close], now: float) -> None:
+        if self._receiving.queue:
+            self._wakeups |= Wakeup.RECEIVE
+        for event in events:
+            if isinstance(event, Close):
+                self._conclude([event])
+            elif self.pings.pong(event.payload, now):
+                self._wakeups |= Wakeup.PING
+                self._ponged(now)
+        if self._receiving.is_too_fast:
+            self.fail(CloseCode.POLICY_VIOLATION, "too much was sent in too short a time", Cause.LIMIT)
+
+    def _ponged(self, now: float) -> None:
+        payload = self._keepalive.payload
+        if payload is not None and payload not in self.pings:
+            self.pings.forget(payload)
+            self._keepalive.answered(now)
+            self._answer.clear()
+
+    def _settle(self, now: float) -> None:
+        """Do what no other call will come for."""
+        if self._receiving.is_paused and self._receiving.may_go_on(now):
+            self._go_on(now)
+        if self.phase is DRAINING and self._at_eof and not self.unsent:
+            self._finish()
+        elif self._is_to_wait():
+            self._wait_for_the_end(now)
+
+    def _go_on(self, now: float) -> None:
+        """Take what was left of what was read before, as far as there is room; then let the pump read on."""
+        self._handle(self._receiving.go_on(now), now)
+        if self._receiving.is_paused:
+            return
+        if self._answer.awaits is Awaits.PONG:
+            # It may stand behind much else that comes only now.
+            self._answer.excuse(now)
+        if self._at_eof and self.phase < DRAINING:
+            self._lose(Cause.EOF)
+
+    def _is_to_wait(self) -> bool:
+        """Whether all has left, and what this phase waits for is not waited for yet."""
+        return self._answer.awaits < _WAITS_FOR[self.phase] and not self.unsent
+
+    def _wait_for_the_end(self, now: float) -> None:
+        if self.phase is not DRAINING:
+            self._expect(Awaits.CLOSE, self.options.close_timeout, now)
+        elif self.connection.role is SERVER:
+            self.shuts_sending = True
+            self._expect(Awaits.END, LINGER_TIME, now)
+        else:
+            # The server ends TCP first: its port is not the one that is short (RFC 6455 section 7.1.1).
+            self._expect(Awaits.END, self.options.close_timeout, now)
+
+    def _expect(self, awaits: Awaits, timeout: float | None, now: float) -> None:
+        """From now on the peer owes us this."""
+        patience = self.options.close_timeout if awaits is Awaits.END else 0.0
+        self._answer.expect(
+            awaits, inf if timeout is None else timeout, now, position=self.bytes_sent, patience=patience
+        )
+        self.wants_acknowledged = True
+
+    def _next_answer(self) -> float:
+        # While we do not read, no Pong can come.
+        is_suspended = self._receiving.is_paused and self._answer.awaits is Awaits.PONG
+        return inf if is_suspended else self._answer.due
+
+    def _overdue(self, now: float) -> None:
+        """What the peer owes us has not come in time."""
+        if self._answer.awaits is Awaits.END:
+            self._finish(resets=not self._answer.has_arrived)
+            return
+        self._ending.seconds = self._answer.seconds(now)
+        self._ending.standstill = self._answer.standstill
+        if self._answer.awaits is Awaits.PONG:
+            self.fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time", Cause.SILENT)
+            self._settle(now)
+        else:
+            self._lose(Cause.UNCLOSED)
+            self._finish(resets=True)
+
+    def check_sending(self) -> None:
+        """Raise why nothing can be sent, if nothing can: as `send` does."""
+        if self.phase is not OPEN:
+            raise self._ending.sending_error()
+
+    def _refuse(self) -> None:
+        """There is no room for a message."""
+        if self.options.slow_consumer == "drop":
+            self.messages_dropped += 1
+        elif self.options.slow_consumer == "close":
+            self.fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly", Cause.LIMIT)
+            self.check_sending()
+
+    # Ends
+
+    def _lose(self, cause: Cause) -> None:
+        """No byte will come any more: unless the connection has ended, that is how it ends."""
+        if self.phase is not BROKEN:
+            self._ending.losing = cause
+        self._conclude(self.connection.receive_eof())
+
+    def _conclude(self, events: Sequence[Event]) -> None:
+        """The `Connection` has come to its one end, if there is an event."""
+        for event in events:
+            assert isinstance(event, Close)
+            is_answer = self.phase is CLOSING and self.connection.reader.stop is not Stop.DEFECT
+            self._ending.conclude(event, is_answer=is_answer)
+            self._enter(CLOSED if event.origin == "lost" or self.phase is BROKEN else DRAINING)
+
+    def _finish(self, *, resets: bool = False) -> None:
+        """The transport is to be closed."""
+        self.resets = resets
+        self._enter(CLOSED)
+
+    def _enter(self, phase: Phase, wakeups: Wakeup = _ALL) -> None:
+        self.phase = phase
+        self._receiving.discards = phase > BROKEN
+        self._keepalive.stop()
+        self._answer.clear()
+        self.pings.clear()
+        self._wakeups |= wakeups | (Wakeup.OVER if phase is CLOSED else Wakeup.NOBODY)

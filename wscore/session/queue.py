@@ -1,0 +1,87 @@
+"""What waits between the network and `receive`, counted in bytes.
+
+Decides when it is full, and when it has room again. What a message weighs is the codec's budget's to say.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from ..codec import MESSAGE_OVERHEAD, Piece
+from ..protocol.prepared import PreparedMessage
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["ReceiveQueue", "size_of", "weight_of"]
+
+
+def size_of(message: str | Buffer | Piece | PreparedMessage) -> int:
+    """The size of its payload in bytes before compression, text as UTF-8. Raises TypeError for what is no message,
+    UnicodeEncodeError for lone surrogates.
+    """
+    if isinstance(message, str):
+        return len(message) if message.isascii() else len(message.encode())
+    if isinstance(message, PreparedMessage):
+        return len(message.payload)
+    return size_of(message.data) if isinstance(message, Piece) else memoryview(message).nbytes
+
+
+def weight_of(item: str | bytes | Piece) -> int:
+    """Its size after inflating, and what the object takes."""
+    return size_of(item) + MESSAGE_OVERHEAD
+
+
+class ReceiveQueue:
+    """Messages or pieces in the order they came; full once they weigh `limit` bytes, so that one always fits."""
+
+    __slots__ = ("_items", "_limit", "_weights", "size")
+
+    def __init__(self, limit: int) -> None:
+        self.size = 0
+        """What they weigh together."""
+        self._limit = limit
+        self._items: deque[str | bytes | Piece] = deque()
+        self._weights: deque[int] = deque()
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def put(self, item: str | bytes | Piece) -> None:
+        """Add what has come."""
+        weight = weight_of(item)
+        self._items.append(item)
+        self._weights.append(weight)
+        self.size += weight
+
+    def first(self) -> str | bytes | Piece:
+        """What came first, left where it is; IndexError if there is nothing."""
+        return self._items[0]
+
+    def get(self) -> str | bytes | Piece:
+        """Take what came first; IndexError if there is nothing."""
+        item = self._items.popleft()
+        self.size -= self._weights.popleft()
+        return item
+
+    def clear(self) -> None:
+        """Throw everything away."""
+        self._items.clear()
+        self._weights.clear()
+        self.size = 0
+
+    @property
+    def budget(self) -> int:
+        """How much more may be put in; the message that uses it up may be larger."""
+        return self._limit - self.size
+
+    @property
+    def is_full(self) -> bool:
+        """Whether reading has to pause."""
+        return self.size >= self._limit
+
+    @property
+    def has_room(self) -> bool:
+        """Whether paused reading may go on: half empty, so that reader and receiver do not take turns by message."""
+        return self.size <= self._limit // 2

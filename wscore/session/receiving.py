@@ -1,0 +1,169 @@
+"""What comes from the peer: in which portions it is taken, where messages wait, and when reading pauses.
+
+Reading pauses while too much waits to be received, while a rate is used up, while the caller holds it back, and before
+the peer's Close frame, or what it did wrong, takes effect, so that what came before can be answered first. What was
+read by then stays in the `Connection`. It refuses to know what an end means, and reads no clock.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import TYPE_CHECKING
+
+from ..codec import MESSAGE_OVERHEAD, Piece
+from ..protocol.events import Close, Ping, Pong
+from .queue import ReceiveQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from typing_extensions import Buffer
+
+    from ..protocol.connection import Connection
+    from ..protocol.events import Event
+    from .options import Options
+
+__all__ = ["Receiving"]
+
+# The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
+PATIENCE = 0.5
+
+
+class Receiving:
+    """The receiving side of a session; see the module."""
+
+    __slots__ = (
+        "_connection",
+        "_is_held_back",
+        "_patience",
+        "_patience_by",
+        "_slow_until",
+        "_throttle",
+        "_unread",
+        "discards",
+        "is_awaited",
+        "is_paused",
+        "messages",
+        "queue",
+    )
+
+    def __init__(self, connection: Connection, options: Options) -> None:
+        self.queue = ReceiveQueue(options.max_receive_queue)
+        self.messages = 0
+        """How many have come in all."""
+        self.discards = False
+        """Whether messages that still come are for nobody."""
+        self.is_paused = False
+        self.is_awaited = False
+        """Whether somebody has asked for a message, and there was none, since the last one came."""
+        self._connection = connection
+        self._throttle = options.new_throttle()
+        self._is_held_back = False
+        self._unread = b""
+        self._patience = options.close_timeout * PATIENCE
+        self._patience_by = inf
+        self._slow_until = -inf
+
+    def take(self, data: Buffer, now: float) -> list[Pong | Close]:
+        """Read bytes that have come, as far as there is room; what is no message is returned."""
+        if self.is_paused and not self.discards:
+            self._unread += bytes(data)
+            return []
+        others = self._sort(self._connection.receive_data(data, self._budget(now)), memoryview(data).nbytes, now)
+        if not self.discards and (self._connection.has_rest or self._must_pause()):
+            self._pause(now)
+        return others
+
+    def go_on(self, now: float) -> list[Pong | Close]:
+        """Read what was left, as far as there is room; then reading has resumed, unless `is_paused`."""
+        others: list[Pong | Close] = []
+        if self._throttle is not None:
+            self._throttle.excuse(now)
+        while self.has_rest and self.may_go_on(now) and not others:
+            data, self._unread = (b"", self._unread) if self._connection.has_rest else (self._unread, b"")
+            others = self._sort(self._connection.receive_data(data, self._budget(now)), len(data), now)
+        if self.discards or not (self.has_rest or self._must_pause()):
+            self.is_paused = False
+            self._patience_by = inf
+        elif self._connection.is_ending:
+            self._pause(now)
+        return others
+
+    @property
+    def has_rest(self) -> bool:
+        """Whether something has come that was not read, or has not taken effect."""
+        return self._connection.has_rest or bool(self._unread)
+
+    @property
+    def bytes_kept(self) -> int:
+        """How many bytes have come that no message tells of yet."""
+        return self._connection.bytes_kept + len(self._unread)
+
+    def may_go_on(self, now: float) -> bool:
+        """Whether there is room again for what reading has paused for."""
+        if self.discards or now >= self._patience_by:
+            return True
+        if self._is_held_back or self._slow_until != -inf:
+            return False
+        if self._connection.is_ending:
+            return self.is_awaited and not self.queue
+        return self.queue.has_room
+
+    def hold_back(self, is_held_back: bool, now: float) -> None:
+        """Pause, or do not any more for this reason."""
+        self._is_held_back = is_held_back
+        if is_held_back and not self.discards:
+            self._pause(now)
+
+    @property
+    def deadline(self) -> float:
+        """When `may_go_on` will be true by itself; inf for never."""
+        return min(self._patience_by, inf if self._slow_until == -inf else self._slow_until)
+
+    def time_is(self, now: float) -> None:
+        """A rate may allow more by now."""
+        if now >= self._slow_until:
+            self._slow_until = -inf
+
+    @property
+    def is_too_fast(self) -> bool:
+        """Whether the peer has exceeded a rate that it must not."""
+        return self._throttle is not None and self._throttle.is_strict and self._slow_until != -inf
+
+    def _budget(self, now: float) -> int | None:
+        if self.discards:
+            return None
+        allowance = None if self._throttle is None else self._throttle.allowance(now)
+        budget = max(self.queue.budget, 1)
+        return budget if allowance is None else min(budget, allowance * MESSAGE_OVERHEAD)
+
+    def _sort(self, events: Sequence[Event], size: int, now: float) -> list[Pong | Close]:
+        others: list[Pong | Close] = []
+        for event in events:
+            if isinstance(event, Pong | Close):
+                others.append(event)
+            elif not isinstance(event, Ping) and not self.discards:
+                self.messages += not isinstance(event, Piece) or event.last
+                self.queue.put(event)
+                self.is_awaited = False
+        if self._throttle is not None and not self.discards:
+            debt = self._throttle.charge(now, sum(map(_counts, events)), size)
+            wait = debt if self._throttle.is_strict else self._throttle.wait(now)
+            self._slow_until = now + wait if wait else -inf
+        return others
+
+    def _must_pause(self) -> bool:
+        return self.queue.is_full or self._is_held_back or self._slow_until != -inf
+
+    def _pause(self, now: float) -> None:
+        if not self.is_paused:
+            self.is_paused = True
+            if self._throttle is not None:
+                self._throttle.pause(now)
+        if self._connection.is_ending and self._patience_by == inf:
+            self._patience_by = now + self._patience
+
+
+def _counts(event: Event) -> bool:
+    """Whether it counts for a rate of messages: of pieces, the last of each message."""
+    return not isinstance(event, Piece) or event.last
