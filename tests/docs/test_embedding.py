@@ -25,7 +25,10 @@ from .test_programs import started as started_code
 
 EXAMPLES = DOCS / "embedding" / "examples"
 CYTHON_EXAMPLE = DOCS / "embedding" / "cython_example"
-SERVERS = ["blocking.py", "selectors_server.py", "asyncio_streams.py", "trio_streams.py", "websockets_after.py"]
+SERVERS = [
+    *("blocking.py", "selectors_server.py", "asyncio_streams.py", "trio_streams.py", "websockets_after.py"),
+    "own_loop.py",
+]
 HANGING = 60
 HOME = Path(wscore.__file__).parent.parent
 PATHS = {} if HOME.name == "site-packages" else {"PYTHONPATH": str(HOME)}

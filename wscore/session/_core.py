@@ -348,12 +348,13 @@ class Session:
 
     @property
     def deadline(self) -> float:
-        """When to call `time_is` next; -inf for at once, inf for never."""
+        """When to call `time_is` next; inf for never, -inf for at once. That is also while there is `output`, so that
+        nobody sleeps who has overlooked it.
+        """
         if self.phase is CLOSED:
             return inf
-        if self._receiving.is_paused and self._receiving.may_go_on(-inf):
-            return -inf
-        if self._is_to_wait():
+        may_go_on = self._receiving.is_paused and self._receiving.may_go_on(-inf)
+        if may_go_on or self.connection.bytes_to_send or self._is_to_wait():
             return -inf
         return min(self._stuck_by, self._receiving.deadline, self._next_answer(), self._keepalive.due)
 
