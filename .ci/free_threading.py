@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Test wscore on a free-threaded CPython.")
     parser.add_argument("folder", type=Path, help="where the interpreter is, or will be")
     parser.add_argument("--thread-sanitizer", action="store_true", help="build all of it with Clang's")
+    parser.add_argument("--long", action="store_true", help="let threads go on for longer")
     parser.add_argument("--sources", type=Path, help="CPython's sources, instead of Debian's")
     parser.add_argument("pytest", nargs="*", help="what pytest is told, after --")
     arguments = parser.parse_args()
@@ -55,7 +56,7 @@ def main() -> None:
         expected = (sources / "Tools" / "tsan" / "suppressions_free_threading.txt").read_text()
         (folder / "races.txt").write_text(expected + CALLERS)
     python = installed(folder, arguments.thread_sanitizer)
-    tests = arguments.pytest or (THREADS if arguments.thread_sanitizer else TESTS)
+    tests = arguments.pytest or (THREADS if arguments.thread_sanitizer else TESTS) + ["--long"] * arguments.long
     os.environ["TSAN_OPTIONS"] = os.environ["TSAN_OPTIONS"].replace("report_bugs=0", "exitcode=66")
     command = [python, "-m", "pytest", "-p", "no:cacheprovider", *tests]
     raise SystemExit(subprocess.run(command, cwd=folder / "wscore", env=os.environ).returncode)

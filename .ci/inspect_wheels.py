@@ -12,6 +12,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from email import message_from_bytes
 from pathlib import Path
 
 from cyclonedx.schema import SchemaVersion
@@ -21,7 +22,13 @@ from elftools.elf.elffile import ELFFile
 from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import SymbolTableSection
 
+ROOT = Path(__file__).resolve().parent.parent
+NAME = "wscore-websockets"
 LARGEST = 2 << 20
+# Who is measured and talked to in tests is pinned there, and is nothing that a user gets.
+PINNED = ("tests/interop/requirements.txt", "benchmarks/requirements.txt")
+# This is a loop, on which our own adapter is tested.
+NO_RIVALS = {"uvloop"}
 # Part of the C library, on glibc and on musl; everything else has to be inside the wheel.
 SYSTEM = re.compile(r"lib(c|m|pthread|rt)\.so\.\d+|ld-linux.*|ld64?\.so\.\d|libc\.(musl-\w+\.)?so(\.1)?")
 
@@ -48,12 +55,35 @@ def findings_in(path: Path) -> Iterator[str]:
         modules = [name for name in names if name.endswith((".so", ".pyd"))]
         if bool(modules) == path.name.endswith("-py3-none-any.whl"):
             yield f"has {len(modules)} compiled modules"
+        yield from findings_in_metadata(wheel)
         bills = [name for name in names if "/sboms/" in name and not name.endswith("/")]
         yield from findings_in_bills(wheel, bills, bool(modules))
         for name in modules:
             if name.endswith(".so") and wheel.read(name).startswith(b"\x7fELF"):
                 found = findings_in_module(ELFFile(io.BytesIO(wheel.read(name))), promised_glibc(path.name))
                 yield from (f"{Path(name).name} {finding}" for finding in found)
+
+
+def findings_in_metadata(wheel: zipfile.ZipFile) -> Iterator[str]:
+    """What pip reads and what the package's page shows: it needs nothing, brings nobody else, and leads somewhere."""
+    (path,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
+    metadata = message_from_bytes(wheel.read(path))
+    if metadata["Name"] != NAME:
+        yield f"is called {metadata['Name']}"
+    for need in metadata.get_all("Requires-Dist") or ():
+        if "extra == " not in need:
+            yield f"needs {need}"
+        if re.split(r"[^\w.-]", need)[0].lower() in rivals():
+            yield f"names {need}"
+    text = metadata.get_payload(decode=True).decode()
+    yield from (f"its page has the link {link}" for link in re.findall(r"\]\(((?!\w+:)[^)]*)\)", text))
+    if not metadata.get_all("Project-URL"):
+        yield "says nothing of where its sources are"
+
+
+def rivals() -> set[str]:
+    lines = [line for name in PINNED for line in (ROOT / name).read_text(encoding="utf-8").splitlines()]
+    return {line.partition("==")[0].lower() for line in lines if "==" in line} - NO_RIVALS
 
 
 def findings_in_bills(wheel: zipfile.ZipFile, bills: list[str], compiled: bool) -> Iterator[str]:

@@ -145,7 +145,7 @@ def moved(folder: Path, out: Path) -> Path:
 def try_out(path: Path, sdist: Path, python: str, folder: Path, tests: Iterable[str]) -> None:
     """Install the wheel where there is no compiler, and use it."""
     say(f"{path.name}, installed")
-    bin_folder = environment(folder / "venv", python, str(path))
+    bin_folder = environment(folder / "venv", python, f"{path}[server]")
     implementation = "pure" if "-none-any" in path.name else "native"
     required = {"WSCORE_PURE": "", "WSCORE_REQUIRE_NATIVE": "1" if implementation == "native" else ""}
     alone = {"PATH": str(bin_folder), "CI": ""} | required
@@ -156,7 +156,7 @@ def try_out(path: Path, sdist: Path, python: str, folder: Path, tests: Iterable[
 
 
 def must_run(bin_folder: Path, implementation: str, env: dict[str, str]) -> None:
-    """Without any extra, and say what it is."""
+    """As README has it installed, and say what it is."""
     said = output(bin_folder / "wscore", "--version", env=env)
     print(said, f"import wscore.codec: {import_time(bin_folder / 'python'):.1f} ms", sep="\n", flush=True)
     if f", {implementation}, " not in said:

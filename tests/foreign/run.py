@@ -77,10 +77,12 @@ def passes(name: str, chosen: argparse.Namespace) -> bool:
     wanted = [suite.only, suite.fast if chosen.fast else ""]
     command += ["-k", " and ".join(f"({expression})" for expression in wanted if expression) or "test"]
     path = os.pathsep.join(map(str, [HERE, ROOT]))
+    count = suite.ran_fast if chosen.fast and suite.fast else suite.ran
+    wanted_count = "" if chosen.pytest or chosen.checkout else str(count)
     run = subprocess.run(
         [*command, *suite.options, *chosen.pytest.split(), *suite.tests],
         cwd=source,
-        env={**os.environ, "PYTHONPATH": path, "WSCORE_FOREIGN": name},
+        env={**os.environ, "PYTHONPATH": path, "WSCORE_FOREIGN": name, "WSCORE_FOREIGN_TESTS": wanted_count},
         timeout=TIME_LIMIT,
     )
     return run.returncode == 0

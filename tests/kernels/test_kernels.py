@@ -150,6 +150,7 @@ OTHER_PROCESSORS = {"aarch64": ["neon", "scalar"], "s390x": ["scalar"]}
 
 
 @pytest.mark.checkout
+@pytest.mark.skipif(sys.platform != "linux", reason="qemu emulates programs for Linux")
 @pytest.mark.parametrize("processor", OTHER_PROCESSORS)
 def test_the_same_holds_on_another_processor_emulated(tmp_path, processor):
     compiler, emulator = f"{processor}-linux-gnu-gcc", f"qemu-{processor}"
