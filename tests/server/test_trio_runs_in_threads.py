@@ -51,27 +51,42 @@ def test_trio_runs_in_several_threads_do_not_meet(transport, request):
         assert not sys._is_gil_enabled()
 
 
-@pytest.mark.native
-async def test_a_websocket_on_the_reactor_says_so_if_another_thread_uses_it_where_no_gil_helps():
-    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
-        pytest.skip("with a GIL another thread does no harm")
+@pytest.mark.parametrize("transport", ["stream", pytest.param("reactor", marks=pytest.mark.native)])
+async def test_a_websocket_says_so_if_another_thread_uses_it_and_does_nothing(transport):
     errors = []
 
-    def misuse(ws):
-        for call in (ws.receive, ws.__anext__, partial(ws.send, "x"), partial(ws.send_nowait, "x")):
-            with pytest.raises(RuntimeError, match="thread") as caught:
+    def misuse(ws, server):
+        message = wscore.prepare("x")
+        calls = [partial(ws.send_nowait, "x"), partial(ws.send_nowait, message), ws.close_nowait, ws.abort]
+        calls += [partial(server.broadcast, "x"), partial(server.broadcast, message)]
+        coroutines = [ws.receive, ws.__anext__, partial(ws.send, "x"), ws.ping, ws.aclose]
+        for call in [*calls, *(partial(first_step, each) for each in coroutines)]:
+            with pytest.raises(RuntimeError) as caught:
                 call()
-            errors.append(caught.value)
+            errors.append(str(caught.value))
 
     async def handler(ws):
-        thread = threading.Thread(target=misuse, args=(ws,))
+        thread = threading.Thread(target=misuse, args=(ws, server))
         thread.start()
         await trio.to_thread.run_sync(thread.join)
+        await ws.send("the first that is sent")
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(partial(wscore.serve, transport="reactor"), handler, "127.0.0.1", 0)
+        server = await nursery.start(partial(wscore.serve, transport=transport), handler, "127.0.0.1", 0)
         async with wscore.connect(f"ws://127.0.0.1:{server.addresses[0][1]}/") as ws:
-            with pytest.raises(wscore.ConnectionClosed):
+            assert await ws.receive() == "the first that is sent"
+            with pytest.raises(wscore.ConnectionClosed) as closed:
                 await ws.receive()
         nursery.cancel_scope.cancel()
-    assert len(errors) == 4
+    assert closed.value.code == 1000
+    assert len(errors) == 11
+    assert all("thread" in error for error in errors[:6])
+
+
+def first_step(call):
+    """Await it, as another thread's loop would."""
+    coroutine = call()
+    try:
+        coroutine.send(None)
+    finally:
+        coroutine.close()

@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from functools import partial
 
 import pytest
 import trio
@@ -293,8 +294,9 @@ async def test_where_few_have_asked_an_answer_leaves_before_all_tasks_had_their_
 
 async def test_a_call_that_is_never_awaited_does_nothing(pair) -> None:
     async with opened(pair[0]) as ws:
-        ws.send("never")
-        ws.receive()
+        for call in (ws.receive, partial(ws.send, "never")):
+            with pytest.warns(RuntimeWarning, match="never awaited"):
+                call()
         await trio.testing.wait_all_tasks_blocked()
         with pytest.raises(BlockingIOError):
             pair[1].recv(1, socket.MSG_DONTWAIT)

@@ -199,8 +199,8 @@ class Doorway:
         conversations = self.conversations
         connection = new_connection(SERVER, self.options, guest.visit.deflate)
         hooks = conversations.on_message, conversations.report, conversations.reserve
-        ws = ReactorWebSocket(connection, self.options, opening, *hooks)
-        ws.start(guest.arrival, self._terms, guest.place.settled(), guest.context)
+        ws = ReactorWebSocket(connection, self._terms, self.options, opening, *hooks)
+        ws.start(guest.arrival, guest.place.settled(), guest.context)
         conversations.enter(ws)
         self.leave(guest)
         if conversations.has_handler:

@@ -184,6 +184,11 @@ class Endpoint:
         if error is not None:
             raise error
 
+    @property
+    def _is_shut(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self._closed_here or self._leaving is not None or self._end is not None or self._sending_broke
+
     def _sending_error(self) -> Exception | None:
         if self._closed_here:
             return trio.ClosedResourceError("this WebSocket was closed by aclose")

@@ -20,6 +20,8 @@ __all__ = ["offer", "offer_to_all"]
 
 def offer(ws: WebSocket, message: PreparedMessage) -> bool:
     """`ws.send_nowait`; False, too, if the connection is closing or lost."""
+    if ws._is_shut:
+        return False
     try:
         return ws.send_nowait(message)
     except (ConnectionLost, trio.ClosedResourceError):

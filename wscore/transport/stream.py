@@ -174,6 +174,7 @@ class StreamWebSocket(WebSocket):
         "_scope",
         "_stream",
         "_writing",
+        "__weakref__",
         "crash",
     )
     _inbox: Inbox

@@ -16,6 +16,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sized
+from threading import get_ident
 from typing import Any
 
 import trio
@@ -59,7 +60,7 @@ def attribute_tells_the_truth() -> bool:
 
 def current_run_context() -> dict[str, Any] | None:
     """Where Trio keeps the current task of this thread, under "task"; None if it does so elsewhere than we know."""
-    context = getattr(trio._core._run, "GLOBAL_RUN_CONTEXT", None)
+    context = getattr(getattr(trio._core, "_run", None), "GLOBAL_RUN_CONTEXT", None)
     names = getattr(context, "__dict__", {})
     return names if names.get("task") is current_task() else None
 
@@ -96,11 +97,12 @@ YIELDING: object = _yielding_trap()
 class Pace(trio.abc.Instrument):
     """How much one Trio run has done since its loop last turned. One for each run: `pace_of_this_run`.
 
-    `is_cancelled` tells whether the current task is.
+    `is_cancelled` tells whether the current task is, `thread` in which the run is.
     """
 
     def __init__(self, is_cancelled: Callable[[], bool], clock: Callable[[], float] | None = None) -> None:
         self.is_cancelled = is_cancelled
+        self.thread = get_ident()
         self.clock = clock or time.perf_counter
         self._ready_calls = 0
         self._is_over = False
@@ -153,6 +155,11 @@ class Manners:
     def __init__(self, strict: bool) -> None:
         self._pace = pace_of_this_run()
         self._strict = strict
+
+    def stay_in_thread(self) -> None:
+        """Raises `RuntimeError` in any other than the run's: what belongs to a run has no locks."""
+        if get_ident() != self._pace.thread:
+            raise RuntimeError("a WebSocket belongs to the thread of its Trio run: trio.from_thread calls from another")
 
     async def enter(self) -> None:
         """To be awaited first by every call: raises `trio.Cancelled` if the caller is cancelled, else does nothing."""

@@ -4,6 +4,8 @@ Decides what a caller sees: what waits and for how long it counts, when a call g
 All rules of RFC 6455 are `Connection`'s; which error an end becomes stands in `endpoint`, and with it what a transport
 has to do to become a `WebSocket`.
 
+A WebSocket belongs to the thread of its Trio run: a call from another raises `RuntimeError`, and does nothing.
+
 Cancellation, for every call here: a cancelled `receive` has lost no message, a cancelled `send` has sent nothing, a
 cancelled `aclose` has closed all the same, at once.
 
@@ -170,6 +172,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
         Raises as `send`.
         """
+        self._manners.stay_in_thread()
         self._check_sending()
         if self._goes_at_once(message):
             self._add(message, compress)
@@ -280,6 +283,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` has at most 123 bytes of UTF-8 (RFC 6455 sections
         5.5.1 and 7.4); `LocalProtocolError` otherwise, and nothing has happened.
         """
+        self._manners.stay_in_thread()
         if not self._closed_here:
             self._start_closing(code, reason)
             self._closed_here = True
@@ -299,12 +303,14 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         The task that receives gets what has come already, then `ConnectionClosed` with this code. No effect if the
         connection is closing or has ended. Raises as `aclose`.
         """
+        self._manners.stay_in_thread()
         if self._start_closing(code, reason):
             self._leaving = (int(code), reason)
             self._shut()
 
     def abort(self) -> None:
         """Close the stream at once, without a closing handshake; afterwards as after `aclose`."""
+        self._manners.stay_in_thread()
         if not self._over.is_set():
             self._closed_here = True
             self._forget_received()

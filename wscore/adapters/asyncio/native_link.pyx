@@ -105,6 +105,7 @@ cdef class Link:
         self._transport = transport
         self.reader = connection.reader
         self.writer = connection.writer
+        _check_attached(self)
         self.fd = fd
         self._is_open = self._is_sendable = True
         # What the opening handshake has sent may not have left yet.
@@ -192,6 +193,7 @@ cdef class Link:
 
     def _has_gathered(self):
         """Whether there is so much output that it should not wait for the end of this turn."""
+        _check_attached(self)
         return self.writer.pending_bytes() >= GATHERED
 
     def _output_waits(self):
@@ -216,6 +218,7 @@ cdef class Link:
 
 cdef int _receive(Link self, const uint8_t* data, Py_ssize_t size) except -1:
     cdef bint was_due = self._flush_is_due
+    _check_attached(self)
     self._bytes_received += size
     self._flush_is_due = True
     try:
@@ -298,6 +301,8 @@ cdef inline int _call(Link self, object message) except -1:
 cdef inline Py_ssize_t _weight_of(object message) except -1:
     if type(message) is bytes:
         return PyBytes_GET_SIZE(message) + MESSAGE_OVERHEAD
+    if not isinstance(message, str):
+        raise TypeError("a message is str or bytes")
     if PyUnicode_IS_COMPACT_ASCII(message):
         return PyUnicode_GET_LENGTH(message) + MESSAGE_OVERHEAD
     return utf8_size(kernels, message) + MESSAGE_OVERHEAD
@@ -305,7 +310,15 @@ cdef inline Py_ssize_t _weight_of(object message) except -1:
 
 # Sending
 
+cdef inline int _check_attached(Link self) except -1:
+    """Who was made without `_attach`, or with what is no Connection on the compiled codec, has nothing to work with."""
+    if self.reader is None or self.writer is None:
+        raise TypeError("this WebSocket is not attached to a connection")
+    return 0
+
+
 cdef inline int _add(Link self, object message, object compress) except -1:
+    _check_attached(self)
     if type(message) is bytes or type(message) is str:
         self.writer.write_message(message, BY_DEFAULT if compress is None else bool(compress))
     else:
@@ -326,6 +339,7 @@ cdef int _flush(Link self) except -1:
     cdef Py_ssize_t size, taken
     if self._transport is None:
         return 0
+    _check_attached(self)
     if not self.says_more and self.writer.chunks is None:
         return _flush_tail(self)
     self.says_more = False

@@ -66,7 +66,7 @@ cdef class Listening(Source):
     cdef object exhausted
     cdef object at_failure
 
-    def __init__(self, Reactor reactor, sock, *, take, is_full, exhausted, at_failure):
+    def __cinit__(self, Reactor reactor not None, sock, *, take, is_full, exhausted, at_failure):
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             # Those that are accepted inherit it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -126,7 +126,7 @@ cdef class Arrival(Wire):
 
     cdef object guest
 
-    def __init__(self, Reactor reactor, int fd, Tls tls=None, guest=None):
+    def __cinit__(self, Reactor reactor not None, int fd, Tls tls=None, guest=None):
         self.tls = tls
         self.guest = guest
         self.reading = guest is not None

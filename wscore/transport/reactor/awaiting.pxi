@@ -2,7 +2,8 @@
 #
 # Where the interpreter awaits something that fills the slot `am_send` it needs no exception to get a result out of it,
 # which is worth a factor of two on messages that come in bursts. Cython fills it for its own coroutines only, so it is
-# set by hand. Python 3.12 and later ask `__next__` while nothing is sent in.
+# set by hand. Python 3.12 and later ask `__next__` while nothing is sent in. Before `tp_dealloc` comes a look at what was
+# never awaited, which Python says of its own coroutines; a `__dealloc__` would cost every message ten times as much.
 
 cdef extern from *:
     """
@@ -16,7 +17,24 @@ cdef extern from *:
     {
         target->tp_as_async->am_anext = source->tp_as_async->am_anext;
     }
+    static destructor wscore_replace_dealloc(PyTypeObject *type, destructor function)
+    {
+        destructor before = type->tp_dealloc;
+        type->tp_dealloc = function;
+        return before;
+    }
+    static void wscore_warn_of_forgotten(const char *name)
+    {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        if (PyErr_WarnFormat(PyExc_RuntimeWarning, 1, "coroutine 'WebSocket.%s' was never awaited", name) < 0)
+            PyErr_WriteUnraisable(NULL);
+        PyErr_Restore(type, value, traceback);
+    }
     """
+    ctypedef void (*destructor)(PyObject*) noexcept
+    destructor wscore_replace_dealloc(type a_type, destructor function)
+    void wscore_warn_of_forgotten(const char* name) noexcept
     void wscore_copy_am_anext(type target, type source)
     ctypedef enum PySendResult:
         PYGEN_RETURN
@@ -25,10 +43,12 @@ cdef extern from *:
     ctypedef PySendResult (*sendfunc)(PyObject*, PyObject*, PyObject**) except PYGEN_ERROR
     void wscore_set_am_send(type a_type, sendfunc function)
     PySendResult PyIter_Send(object iterator, object sent, PyObject** result) except PYGEN_ERROR
+    bint Py_IS_TYPE(PyObject* an_object, type a_type)
     void Py_INCREF(object an_object)
     void Py_DECREF(object an_object)
 
 cdef enum:
+    UNMADE  # by `receive` or `send`: there is nothing to await
     FRESH
     ASLEEP  # until a message has come, or the end
     GIVING_WAY  # all is done but that
@@ -52,14 +72,21 @@ cdef class Awaited:
         """The same, after sleeping."""
         raise NotImplementedError
 
+    cdef int passed(self) except -1:
+        """The same, after what was passed on to has returned `result`."""
+        return False
+
     cdef int step(self, object sent) except -1:
         cdef int stage = self.stage
         if stage == FRESH:
+            self.stage = OVER
             return self.begin()
         if stage == PASSING_ON:
             return _pass_on(self, sent)
         if stage == OVER:
             raise RuntimeError("this call was awaited already")
+        if stage == UNMADE:
+            raise TypeError("only receive and send of a WebSocket make what can be awaited")
         self.stage = OVER
         if type(sent) is not Value:
             if stage == ASLEEP:
@@ -139,11 +166,12 @@ cdef int _pass_on(Awaited self, object sent) except -1:
     self.result = <object>result
     Py_DECREF(self.result)
     if outcome == PYGEN_RETURN:
-        return False
+        return self.passed()
     self.stage = PASSING_ON
     return True
 
 
+@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class Receive(Awaited):
@@ -154,7 +182,6 @@ cdef class Receive(Awaited):
         if link.terms.pace.cancelled():
             return _delegate(self, checkpoint())
         if link.is_receiving:
-            self.stage = OVER
             raise BusyResourceError("another task is receiving from this WebSocket")
         if link.has_message():
             return _leave(self, link.take())
@@ -166,6 +193,10 @@ cdef class Receive(Awaited):
             return _sleep(self)
         self.result = self.link.take()
         return False
+
+    cdef int passed(self) except -1:
+        """The checkpoint has not raised: somebody has shielded this task meanwhile."""
+        return self.begin()
 
 
 cdef int _sleep(Receive self) except -1:
@@ -189,6 +220,7 @@ cdef int _sleep(Receive self) except -1:
     return True
 
 
+@cython.final
 @cython.no_gc
 @cython.auto_pickle(False)
 cdef class Send(Awaited):
@@ -204,6 +236,7 @@ cdef class Send(Awaited):
 
 cdef Receive _new_receive(Link link, bint iterating):
     cdef Receive receive = Receive.__new__(Receive)
+    receive.stage = FRESH
     receive.link = link
     receive.iterating = iterating
     return receive
@@ -211,6 +244,7 @@ cdef Receive _new_receive(Link link, bint iterating):
 
 cdef Send _new_send(Link link, object message):
     cdef Send send = Send.__new__(Send)
+    send.stage = FRESH
     send.link = link
     send.message = message
     return send
@@ -218,7 +252,22 @@ cdef Send _new_send(Link link, object message):
 
 def iterate_fast(subclass):
     """Let `async for` find `__anext__` in its slot, where Python puts a detour through its name for subclasses."""
+    if not issubclass(subclass, Link):
+        raise TypeError("only subclasses of Link have its slots")
     wscore_copy_am_anext(<type>subclass, Link)
+
+
+cdef destructor plain_dealloc  # of both: they have nothing of their own
+
+
+cdef void _dealloc(PyObject* self) noexcept:
+    if (<Awaited>self).stage == FRESH:
+        wscore_warn_of_forgotten(b"receive" if Py_IS_TYPE(self, Receive) else b"send")
+    plain_dealloc(self)
+
+
+plain_dealloc = wscore_replace_dealloc(Receive, _dealloc)
+wscore_replace_dealloc(Send, _dealloc)
 
 
 wscore_set_am_send(Awaited, _am_send)

@@ -77,6 +77,7 @@ cdef class Reactor:
     cdef bint goes_on  # the last turn was followed by this one at once
     cdef Pace pace
     cdef object task  # in whose place it has its turns; None if they are left to the task
+    cdef bint trio_waits
     cdef bint wakes_nobody  # Trio waits next, and has made up for how long
     cdef void** wheel
     cdef int64_t tick

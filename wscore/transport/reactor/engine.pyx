@@ -23,7 +23,7 @@ which an alarm brings about.
 
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.errno cimport errno
+from libc.errno cimport EBADF, errno
 from libc.math cimport INFINITY, floor
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memset
@@ -80,6 +80,8 @@ cdef class Source:
 
         If the system does not let it join, it belongs to the caller still.
         """
+        if fd < 0:
+            raise OSError(EBADF, os.strerror(EBADF))
         reactor.generation += 1
         self.reactor = reactor
         self.generation = reactor.generation
@@ -97,6 +99,8 @@ cdef class Source:
 
     cdef int take_over(self, Source other) except -1:
         """Take the place of another source, and its descriptor."""
+        if other.fd < 0:
+            raise TypeError("there is no socket to take over")
         self.reactor = other.reactor
         self.generation = other.generation
         self.interest = other.interest
@@ -212,6 +216,7 @@ cdef class Reactor:
 
     def after_io_wait(self, timeout):
         """Trio's instrument: the turn. What it raises ends this reactor, and is its `crash`."""
+        self.trio_waits = False
         if self.task is None or self.is_over:
             return
         try:
@@ -236,6 +241,7 @@ cdef class Reactor:
             finally:
                 self.wakes_nobody = False
         if timeout > 0:
+            self.trio_waits = True
             self.waits_since = monotonic()
 
     cdef bint time_is_over(self) noexcept:
@@ -245,6 +251,9 @@ cdef class Reactor:
         if not source.is_dirty:
             source.is_dirty = True
             self.dirty_ones.append(source)
+            if self.trio_waits:
+                # Somebody outside of Trio has sent: the host of a guest run.
+                wscore_poller_wake(&self.poller)
         return 0
 
     cdef int attend_to(self, Source source) except -1:

@@ -95,6 +95,7 @@ cdef class Awaited:
     cdef bint iterating
     cdef int begin(self) except -1
     cdef int go_on(self, object sent) except -1
+    cdef int passed(self) except -1
     cdef int step(self, object sent) except -1
 
 cdef class Receive(Awaited):

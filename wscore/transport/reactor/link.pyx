@@ -38,7 +38,7 @@ from wscore.codec.native.kernels cimport Kernels, kernels_in_use
 from wscore.codec.native.reader cimport STOP_NEED_DATA
 from wscore.codec.native.text cimport utf8_size
 from wscore.codec.native.writer cimport Shared, share
-from wscore.transport.reactor.pace cimport is_another_thread
+from wscore.transport.reactor.pace cimport this_thread
 from wscore.transport.reactor.wire cimport Wire
 
 __all__ = ["Link", "Terms", "iterate_fast", "offer_to_all"]
@@ -75,7 +75,7 @@ cdef class Terms:
     `at_over(link, place)`, the limits of `options`.
     """
 
-    def __init__(self, Pace pace not None, context, at_over, options):
+    def __cinit__(self, Pace pace not None, context, at_over, options):
         self.pace = pace
         self.context = context
         self.at_over = at_over
@@ -85,20 +85,22 @@ cdef class Terms:
 
 @cython.auto_pickle(False)
 cdef class Link(Wire):
-    """See link.pxd for its state. `start` is called once everything is set up."""
+    """See link.pxd for its state. `start` is called once everything is set up; before, it has no socket."""
 
-    def __cinit__(self):
+    def __cinit__(self, connection, Terms terms not None, *_others):
         self.lose_by = self.answer_by = self.progress_by = INFINITY
+        self.terms = terms
+        self.reader = connection.reader
+        self.writer = connection.writer
+        if self.reader is None or self.writer is None:
+            raise TypeError("a Connection on the compiled codec is wanted")
 
-    def start(self, Wire other, Terms terms, place=None, context=None):
+    def start(self, Wire other not None, place=None, context=None):
         """Take over the socket on which the opening handshake was; `at_over(self, place)` is called at the end.
 
         `context` is the connection's own, if it has one already; `_on_message` is called in it, and nobody else may
         have entered it then.
         """
-        self.reader = self._connection.reader
-        self.writer = self._connection.writer
-        self.terms = terms
         self.place = place
         self.context = context
         self.opening = fold(self.opening)
@@ -374,7 +376,8 @@ cdef class Link(Wire):
 
     def _output_waits(self):
         self.says_more = True
-        self.reactor.dirty(self)
+        if self.fd >= 0:
+            self.reactor.dirty(self)
 
     def _input_has_room(self):
         if self.is_paused:

@@ -2,20 +2,8 @@
 
 cdef double monotonic() noexcept nogil
 
-cdef extern from *:
-    """
-    /* With a GIL it does no harm if another thread uses what belongs to a run. */
-    #ifdef Py_GIL_DISABLED
-    #include <pythread.h>
-    #define wscore_this_thread() PyThread_get_thread_ident()
-    #define wscore_is_another_thread(thread) (PyThread_get_thread_ident() != (thread))
-    #else
-    #define wscore_this_thread() 0UL
-    #define wscore_is_another_thread(thread) 0
-    #endif
-    """
-    unsigned long this_thread "wscore_this_thread"() noexcept
-    bint is_another_thread "wscore_is_another_thread"(unsigned long thread) noexcept
+cdef extern from "pythread.h":
+    unsigned long this_thread "PyThread_get_thread_ident"() noexcept
 
 cdef class Pace:
     cdef readonly object is_cancelled
@@ -23,7 +11,7 @@ cdef class Pace:
     cdef dict run_context  # of this thread, in which Trio keeps the current task
     cdef object run_queue  # the tasks that Trio will let run next
     cdef bint knows_run  # whether we know where these two are; without, only `current_task` works
-    cdef unsigned long thread  # that the run is in
+    cdef readonly unsigned long thread  # that the run is in
     # Where a task has its cancel status, and that what we ask: -1 if they are not in slots.
     cdef type task_type
     cdef type status_type

@@ -3,9 +3,8 @@
 # Frames leave from the Writer's own memory as long as there are only messages, without TLS and without large ones.
 
 cdef inline int _stay_in_thread(Link self) except -1:
-    """A connection has no lock: like all of a Trio run it belongs to one thread."""
-    if is_another_thread(self.terms.pace.thread):
-        raise RuntimeError("a WebSocket belongs to the thread of its Trio run: trio.from_thread calls from another")
+    if this_thread() != self.terms.pace.thread:
+        self._manners.stay_in_thread()
     return 0
 
 
@@ -17,7 +16,10 @@ def offer_to_all(websockets, message):
     cdef Shared shared = share(message)
     cdef Py_ssize_t count = 0
     for ws in websockets:
-        count += isinstance(ws, Link) and _offer(<Link>ws, shared) or offer(ws, message)
+        if isinstance(ws, Link) and not (<Link>ws).is_open:
+            _stay_in_thread(<Link>ws)
+        else:
+            count += isinstance(ws, Link) and _offer(<Link>ws, shared) or offer(ws, message)
     return count
 
 

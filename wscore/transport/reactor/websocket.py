@@ -37,6 +37,7 @@ class ReactorWebSocket(Link, WebSocket):
     def __init__(
         self,
         connection: Connection,
+        terms: Terms,
         options: Options,
         opening: Opening,
         on_message: MessageHook | None,
@@ -104,7 +105,6 @@ async def open_websocket(
     """
     if on_message is not None and options.pieces:
         raise ValueError("on_message wants whole messages: leave pieces off")
-    ws = ReactorWebSocket(connection, options, replace(opening, rest=b""), on_message, on_error)
     error: Exception | None = None
     with trio.CancelScope() as block:
 
@@ -112,7 +112,9 @@ async def open_websocket(
             if over.crash is not None:
                 block.cancel()
 
-        ws.start(arrival, Terms(pace_of_this_run(), copy_context(), at_over, options))
+        terms = Terms(pace_of_this_run(), copy_context(), at_over, options)
+        ws = ReactorWebSocket(connection, terms, options, replace(opening, rest=b""), on_message, on_error)
+        ws.start(arrival)
         try:
             ws.begin(opening.rest)
             yield ws

@@ -64,7 +64,7 @@ cdef tuple TLS_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)
 cdef class Tls:
     """One end of TLS, without I/O. The handshake begins with the first bytes, ours or the peer's."""
 
-    def __init__(self, context, bint server_side, server_hostname=None):
+    def __cinit__(self, context, bint server_side, server_hostname=None):
         self.incoming = ssl.MemoryBIO()
         self.outgoing = ssl.MemoryBIO()
         self.ssl_object = context.wrap_bio(self.incoming, self.outgoing, server_side, server_hostname)
