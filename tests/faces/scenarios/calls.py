@@ -11,19 +11,21 @@ from typing import Any
 
 from ...wire import TEXT
 from ..face import Face
-from ..scenario import AIO, EVERYWHERE, STREAMS, TRIO, Differs, scenario
+from ..scenario import AIO, EVERYWHERE, TRIO, Differs, scenario
 
 CALLS = ("send", "receive", "ping", "aclose", "wait_closed")
 STRIDES = "calls: BufferError, which no docstring names"
 HIDDEN = "async for of a closed channel raises on Trio, and ends on asyncio"
-NO_FLAG = "calls: compiled calls carry no coroutine flag"
-NOT_WARNED = "calls: a compiled call that is forgotten says nothing"
+NO_FLAG = Differs(
+    dict.fromkeys(CALLS, True) | dict.fromkeys(("send", "receive", "__anext__"), False),
+    "what is called for each message is compiled, and a Python function that bears the flag would cost as much again",
+)
 FLAG_OR_COROUTINE = (
     "compiled calls are awaitable objects of their own, as asyncio's futures are: a coroutine costs more"
 )
 
 
-@scenario(dict.fromkeys((*CALLS, "__anext__"), True), wrong={"reactor": NO_FLAG})
+@scenario(dict.fromkeys((*CALLS, "__anext__"), True), differs={"reactor": NO_FLAG})
 async def calls_are_coroutine_functions(face: Face) -> Any:
     """inspect.iscoroutinefunction of send, receive, ping, aclose, wait_closed, and __anext__"""
     async with face.opened() as (ws, _):
@@ -41,7 +43,7 @@ async def calls_are_awaitable(face: Face) -> Any:
         return outcome
 
 
-@scenario({name: ["was never awaited", "nothing sent"] for name in CALLS}, wrong={"reactor": NOT_WARNED})
+@scenario({name: ["was never awaited", "nothing sent"] for name in CALLS})
 async def calls_forgotten(face: Face) -> Any:
     """A call without await: a warning that says so, and nothing happens"""
     outcome: dict[str, Any] = {}
@@ -95,7 +97,7 @@ async def calls_decorated(face: Face) -> Any:
         return [*got, await anext(ws, "end")]
 
 
-@scenario(["yes", "yes", "yes", "AttributeError"], wrong={STREAMS: "calls: no room for weak references"})
+@scenario(["yes", "yes", "yes", "AttributeError"])
 async def calls_weak_references(face: Face) -> Any:
     """Weak references, sets and dictionaries of connections; attributes of one's own are refused"""
 

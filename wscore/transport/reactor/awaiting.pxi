@@ -2,8 +2,10 @@
 #
 # Where the interpreter awaits something that fills the slot `am_send` it needs no exception to get a result out of it,
 # which is worth a factor of two on messages that come in bursts. Cython fills it for its own coroutines only, so it is
-# set by hand. Python 3.12 and later ask `__next__` while nothing is sent in. Before `tp_dealloc` comes a look at what was
-# never awaited, which Python says of its own coroutines; a `__dealloc__` would cost every message ten times as much.
+# set by hand. Python 3.12 and later ask `__next__` while nothing is sent in.
+#
+# What is never awaited is warned of, as Python does of its own coroutines, in front of the slot `tp_dealloc`: a
+# `__dealloc__` would cost every message ten times as much.
 
 cdef extern from *:
     """
