@@ -70,7 +70,7 @@ def bash(program: str, folder: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="bash")
 def test_a_step_that_was_started_is_finished_and_both_are_in_the_table(tmp_path: Path) -> None:
-    run = bash('start aside echo waiting\nstep first echo working\nfinish aside\ntable', tmp_path)
+    run = bash("start aside echo waiting\nstep first echo working\nfinish aside\ntable", tmp_path)
     assert run.returncode == 0, run.stderr
     assert re.findall(r"^ +\d+  (.*)$", run.stdout, re.M) == ["first", "aside (beside others)"]
     assert run.stdout.index("working") < run.stdout.index("waiting")

@@ -33,9 +33,7 @@ class Layer(NamedTuple):
 
 LAYERS = {
     "codec": Layer(set(), outside={"cython", "cpython", "libc"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS),
-    "protocol": Layer(
-        {"codec"}, inside_functions={"idna"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}
-    ),
+    "protocol": Layer({"codec"}, inside_functions={"idna"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
     "session": Layer({"codec", "protocol"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
     "transport": Layer(
         {"codec", "protocol", "session"}, outside={"trio", "outcome", "cython", "cpython", "libc"}, without={"asyncio"}

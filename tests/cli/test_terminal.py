@@ -146,3 +146,36 @@ def test_text_is_shown_whole_and_bytes_in_part() -> None:
     assert show(b"\x00\xff\x1b") == "binary, 3 bytes: 00 ff 1b"
     assert show(bytes(64)) == "binary, 64 bytes: " + " ".join(["00"] * 64)
     assert show(bytes(65)) == "binary, 65 bytes: " + " ".join(["00"] * 64) + " …"
+
+
+async def test_what_is_not_to_block_is_waited_for_all_the_same() -> None:
+    """Whoever shares a descriptor with us may have set O_NONBLOCK on it."""
+    read, write = os.pipe()
+    text = "ä€😀" * 100_000
+    for descriptor in (read, write):
+        os.set_blocking(descriptor, False)
+    lines: list[str] = []
+    async with trio.open_nursery() as nursery:
+
+        async def collect() -> None:
+            async for line in read_lines(read):
+                lines.append(line)
+
+        nursery.start_soon(collect)
+        await trio.sleep(0.05)  # nothing has come yet, and nothing is there
+        for line in ("one", text, "two"):
+            await write_line(write, line)
+        assert not os.get_blocking(read)
+        assert not os.get_blocking(write)
+        os.close(write)
+    os.close(read)
+    assert lines == ["one", text, "two"]
+
+
+async def test_writing_to_a_full_pipe_that_is_not_to_block_can_be_cancelled() -> None:
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with trio.move_on_after(0.05) as scope:
+        await write_line(write, "x" * 1_000_000)
+    assert scope.cancelled_caught
+    os.close(read)  # which lets the thread go

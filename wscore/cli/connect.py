@@ -37,8 +37,6 @@ _USUAL_ENDS = (CloseCode.NORMAL, CloseCode.GOING_AWAY, CloseCode.NO_STATUS)
 
 def run(url: str, settings: Settings) -> int:
     """Talk to `url` until either side ends it; return the exit status. Raises `Failure` if it cannot, or is cut off."""
-    if sys.stdin is None or sys.stdout is None:  # a connection might get their descriptors
-        raise Failure("standard input and output must not be closed", 2)
     return trio.run(_Conversation(url, settings, tls_of(settings)).run)
 
 

@@ -5,7 +5,8 @@ feeds among them, so that a line printed is a message received; bytes are shown 
 
 Standard input and output may be terminals, pipes or files. Whatever could block for ever is done in a thread, straight
 on the descriptor: a thread left waiting in `os.read` holds no lock that the interpreter wants when it exits, as one
-inside `sys.stdin` would.
+inside `sys.stdin` would. Whoever shares them with us may have made them non-blocking (O_NONBLOCK); that stays as it is,
+and we wait all the same.
 
 Refuses to know sockets and protocols.
 """
@@ -39,20 +40,30 @@ async def read_lines(descriptor: int) -> AsyncGenerator[str, None]:
 
     Raises `Failure` at the first line that is not UTF-8, and if nothing can be read.
     """
-    rest = b""
+    line: list[bytes] = []
     while data := await _read(descriptor):
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield _decoded(line)
-    if rest:
-        yield _decoded(rest)
+        part, *others = data.split(b"\n")
+        line.append(part)
+        for part in others:
+            yield _decoded(b"".join(line))
+            line = [part]
+    if any(line):
+        yield _decoded(b"".join(line))
 
 
 async def _read(descriptor: int) -> bytes:
     try:
-        return await trio.to_thread.run_sync(os.read, descriptor, _CHUNK, abandon_on_cancel=True)
+        return await trio.to_thread.run_sync(_read_some, descriptor, abandon_on_cancel=True)
     except OSError as error:
         raise Failure(f"cannot read standard input: {reason(error)}") from None
+
+
+def _read_some(descriptor: int) -> bytes:
+    while True:
+        try:
+            return os.read(descriptor, _CHUNK)
+        except BlockingIOError:
+            select.select([descriptor], [], [])
 
 
 def _decoded(line: bytes) -> str:
@@ -98,4 +109,7 @@ def _takes_at_once(descriptor: int, size: int) -> bool:
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view) :]
+        try:
+            view = view[os.write(descriptor, view) :]
+        except BlockingIOError:
+            select.select([], [descriptor], [])

@@ -24,6 +24,8 @@ from wscore.cli.reaching import failure_of
 from wscore.protocol.handshake import HandshakeError
 
 _SLICE = 0.01  # seconds between two chances for the other tasks
+_MILLISECOND = 0.001
+_MOST_FOR_SELECT = 1024  # FD_SETSIZE: only descriptors below can be waited for so
 _CLOSING_TIME = 2.0
 _OPENING_AT_A_TIME = 64
 
@@ -173,9 +175,16 @@ class Engine:
             await self._give_way()
             if seconds >= _SLICE:
                 return self._selector.select(_SLICE)
-            if seconds:  # the selector itself would round up to milliseconds
-                select.select([self._descriptor], [], [], seconds)
+            self._wait_briefly(seconds)
         return self._selector.select(0)
+
+    def _wait_briefly(self, seconds: float) -> None:
+        """Wait until a socket is ready, less than a slice, and not up to a millisecond longer as epoll would."""
+        if seconds and self._descriptor < _MOST_FOR_SELECT:
+            select.select([self._descriptor], [], [], seconds)
+        elif seconds >= _MILLISECOND:
+            # Rounded down: for the rest we do not wait, but look again and again.
+            self._selector.select(seconds - _MILLISECOND)
 
     async def _give_way(self) -> None:
         now = time.monotonic()

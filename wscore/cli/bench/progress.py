@@ -16,7 +16,7 @@ _ERASE = "\r\x1b[K"
 
 async def show_progress(engine: Engine) -> None:
     """Write the line for ever, if standard error is a terminal. Cancelled, it is erased."""
-    if sys.stderr is None or not sys.stderr.isatty():
+    if not sys.stderr.isatty():
         return
     answered, then = 0, trio.current_time()
     try:

@@ -22,6 +22,9 @@ Results = dict[str, Any]
 
 PERCENTILES = (50, 90, 99, 99.9)
 
+# What part of the time the generator may wait for a processor before that is said.
+_STARVED = 0.05
+
 _MILLISECOND = 1e6
 _SECOND = 1e9
 
@@ -92,7 +95,13 @@ def _measured(settings: Settings, tally: Tally) -> Results | None:
 
 def _generator(begin: Moment, end: Moment, seconds: float, count: int) -> Results:
     cpu = (end.cpu - begin.cpu) / _SECOND
-    return {"cpu_seconds": cpu, "busy": cpu / seconds, "cpu_us_per_message": cpu / count * 1e6 if count else None}
+    starved = None if begin.starved is None or end.starved is None else (end.starved - begin.starved) / _SECOND
+    return {
+        "cpu_seconds": cpu,
+        "busy": cpu / seconds,
+        "cpu_us_per_message": cpu / count * 1e6 if count else None,
+        "starved": None if starved is None else starved / seconds,
+    }
 
 
 def _summary(histogram: Histogram) -> Results | None:
@@ -180,4 +189,6 @@ def _busy(generator: Results) -> str:
     each = generator["cpu_us_per_message"]
     spent = "" if each is None else f", {each:.2f} us of processor time a message"
     warning = "; it may be the bottleneck" if generator["busy"] > 0.9 else ""
+    if (generator["starved"] or 0) > _STARVED:
+        warning += f"; it waited {generator['starved']:.0%} of the time for a processor, which counts as latency"
     return f"{generator['busy']:.0%} of a core busy{spent}{warning}"

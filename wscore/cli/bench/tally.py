@@ -30,6 +30,8 @@ class Moment:
     """On the clock of `time.perf_counter_ns`."""
     cpu: int
     """Nanoseconds of processor time that the process had used, all threads."""
+    starved: int | None
+    """Nanoseconds that this thread had been ready to run and had no processor; None if the system does not say."""
     answered: int
 
 
@@ -93,7 +95,15 @@ class Tally:
             self.first_wrong = _difference(message, expected)
 
     def _moment(self, answered: int) -> Moment:
-        return Moment(self.clock(), time.process_time_ns(), answered)
+        return Moment(self.clock(), time.process_time_ns(), _starved(), answered)
+
+
+def _starved() -> int | None:
+    try:
+        with open("/proc/thread-self/schedstat", encoding="ascii") as file:  # Linux has it
+            return int(file.read().split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _count(counter: Counter[_K], kind: _K, other: _K) -> None:
