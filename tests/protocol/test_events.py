@@ -2,7 +2,10 @@
 
 import pytest
 
+from wscore.adapters.asyncio import errors as adapter
+from wscore.codec import CloseCode
 from wscore.protocol.events import Close, Ping, Pong
+from wscore.transport import errors as transport
 
 
 @pytest.mark.parametrize("kind", [Ping, Pong])
@@ -49,6 +52,16 @@ def test_events_read_well_in_match():
     assert describe(Ping(b"1")) == "ping b'1'"
     assert describe(Pong(b"2")) == "pong b'2'"
     assert describe(Close(1001, "away", "local")) == "close 1001 away local"
+
+
+def test_codes_are_plain_numbers():
+    """What is logged and compared is 1006, not CloseCode.ABNORMAL."""
+    for code in (CloseCode.ABNORMAL, 1006):
+        assert type(Close(code, "", "lost").code) is int
+        for error in (transport.ConnectionClosed(code, "", True), transport.ConnectionLost(code, "")):
+            assert type(error.code) is type(error.args[0]) is int
+        for error in (adapter.ConnectionClosed(code, "", True), adapter.ConnectionLost(code, "")):
+            assert type(error.code) is type(error.args[0]) is int
 
 
 @pytest.mark.parametrize("event", [Ping(b""), Pong(b""), Close(1000, "", "peer")])

@@ -5,7 +5,10 @@ import socket
 
 import pytest
 
-from wscore.server.sockets import inherited_sockets, open_sockets
+from wscore.server import sockets as sockets_module
+from wscore.server.sockets import close_all, inherited_sockets, open_all, open_sockets
+
+from ..listening import listens_on
 
 
 def test_a_host_is_listened_on_at_a_port_that_the_system_chooses() -> None:
@@ -27,6 +30,48 @@ def test_a_port_can_be_had_again_at_once() -> None:
 def test_a_port_that_is_taken_is_an_error_and_nothing_stays_open() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(OSError, match="in use"):
         open_sockets("127.0.0.1", other.getsockname()[1])
+
+
+def two_addresses(port: int) -> list[tuple[int, int, int, str, tuple[str, int]]]:
+    return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (host, port)) for host in ("127.0.0.1", "127.0.0.2")]
+
+
+needs_two_addresses = pytest.mark.skipif(not listens_on("127.0.0.2"), reason="there is one loopback address alone")
+
+
+@needs_two_addresses
+def test_a_port_that_the_system_chooses_is_the_same_on_all_addresses() -> None:
+    sockets = open_all(two_addresses(0) * 2)
+    (one, port), (two, other_port) = [sock.getsockname() for sock in sockets]
+    assert (one, two) == ("127.0.0.1", "127.0.0.2")
+    assert port == other_port
+    close_all(sockets)
+
+
+@needs_two_addresses
+def test_another_port_is_chosen_where_one_is_taken_on_one_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    bound, taken = sockets_module._bound, []
+
+    def take_the_first(family: int, address: tuple[str, int]) -> socket.socket:
+        sock = bound(family, address)
+        if not taken:
+            taken.append(socket.create_server(("127.0.0.2", sock.getsockname()[1])))
+        return sock
+
+    monkeypatch.setattr(sockets_module, "_bound", take_the_first)
+    sockets = open_all(two_addresses(0))
+    assert {sock.getsockname()[1] for sock in sockets} != {taken[0].getsockname()[1]}
+    assert len({sock.getsockname()[1] for sock in sockets}) == 1
+    close_all([*sockets, *taken])
+
+
+@needs_two_addresses
+def test_a_port_that_is_taken_on_one_address_is_an_error_and_nothing_stays_open() -> None:
+    with socket.create_server(("127.0.0.2", 0)) as other:
+        before = os.listdir("/dev/fd")
+        with pytest.raises(OSError, match="in use"):
+            open_all(two_addresses(other.getsockname()[1]))
+        assert os.listdir("/dev/fd") == before
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="there is no IPv6")

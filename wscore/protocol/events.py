@@ -59,7 +59,7 @@ class Close:
     __match_args__ = ("code", "reason", "origin")
 
     def __init__(self, code: int, reason: str, origin: Origin) -> None:
-        self.code = code
+        self.code = int(code)  # of a `CloseCode`, too: what users see is a number
         self.reason = reason
         self.origin = origin
 

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 
 import trio
 
+from wscore.protocol.checks import check_size
 from wscore.server.limits import Limits
 from wscore.server.logs import fields, logger
+from wscore.server.sockets import listener_on, open_all
 from wscore.transport import reactor
 
 __all__ = [
@@ -28,6 +30,7 @@ Listener = trio.abc.Listener[trio.abc.Stream]
 # As in Trio's serve_listeners: the process, or the system, has none left.
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
 PAUSE = 0.1
+_MAX_PORT = 0xFFFF
 # One warning for each time that it begins, and one so often while it lasts.
 _WARN_EVERY = 10.0
 
@@ -35,7 +38,8 @@ _WARN_EVERY = 10.0
 async def open_listeners(host: str | None, port: int | None, given: Sequence[Listener] | None) -> list[Listener]:
     """Return the listeners that were given, or open TCP sockets on `port` of `host` (None: of every interface).
 
-    Raises `ValueError` if both or neither were given, `OSError` if it cannot be listened there.
+    Raises `ValueError` if both or neither were given, or for a port that is none, `OSError` if it cannot be listened
+    there.
     """
     if given is not None:
         if host is not None or port is not None:
@@ -45,7 +49,11 @@ async def open_listeners(host: str | None, port: int | None, given: Sequence[Lis
         return list(given)
     if port is None:
         raise ValueError("give a port to listen on (0 lets the system choose), or listeners")
-    return [*await trio.open_tcp_listeners(port, host=host)]
+    check_size("port", port, least=0)
+    if port > _MAX_PORT:
+        raise ValueError(f"port must be at most {_MAX_PORT}, not {port!r}")
+    kind, flags = trio.socket.SOCK_STREAM, trio.socket.AI_PASSIVE
+    return [*map(listener_on, open_all(await trio.socket.getaddrinfo(host, port, type=kind, flags=flags)))]
 
 
 def addresses_of(listeners: Sequence[Listener]) -> list[object]:

@@ -1,7 +1,8 @@
-"""Listening sockets that exist before Trio runs: bound here, or passed by systemd.
+"""Listening sockets, before Trio runs, too: bound here, or passed by systemd.
 
-Decides how a host becomes sockets, and which descriptors of a service manager are ours (sd_listen_fds(3)): a supervisor
-needs its sockets before it forks, and it forks before any Trio run. Refuses to know what is spoken on them.
+Decides how the addresses of a host become sockets on one port, and which descriptors of a service manager are ours
+(sd_listen_fds(3)): a supervisor needs its sockets before it forks, and it forks before any Trio run. Refuses to know
+what is spoken on them.
 """
 
 import errno
@@ -13,21 +14,47 @@ from typing import Any
 
 import trio
 
-__all__ = ["close_all", "inherited_sockets", "listener_on", "open_sockets"]
+__all__ = ["Found", "close_all", "inherited_sockets", "listener_on", "open_all", "open_sockets"]
+
+# What `getaddrinfo` returns for stream sockets.
+Found = Iterable[tuple[int, int, int, str, Any]]
 
 # As long a queue as the system allows: a worker that starts again must not cost anybody a connection.
 _BACKLOG = 0xFFFF
 _FIRST_PASSED = 3  # SD_LISTEN_FDS_START
+# A port that is free on one address may be taken on another.
+_ATTEMPTS = 10
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:
     """Return listening TCP sockets on `port` of every address of `host`. Raises `OSError` if there is none."""
+    return open_all(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE))
+
+
+def open_all(found: Found) -> list[socket.socket]:
+    """Return listening TCP sockets on all these addresses; for port 0 the system chooses one, the same for all of them.
+
+    Raises `OSError` if there is none, and if one cannot be had.
+    """
+    addresses = list(dict.fromkeys((family, address) for family, *_, address in found))
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return _open_once(addresses)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or any(address[1] for _, address in addresses):
+                raise
+    return _open_once(addresses)
+
+
+def _open_once(addresses: Iterable[tuple[int, Any]]) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     skipped: OSError | None = None
     try:
-        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE):
+        for family, (host, port, *rest) in addresses:
+            if not port and sockets:
+                port = sockets[0].getsockname()[1]
             try:
-                sockets.append(_bound(family, address))
+                sockets.append(_bound(family, (host, port, *rest)))
             except OSError as error:
                 if error.errno != errno.EAFNOSUPPORT:
                     raise

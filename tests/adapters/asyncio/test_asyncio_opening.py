@@ -8,6 +8,7 @@ import ssl
 import pytest
 
 from wscore import Accept, HandshakeError, Refuse
+from wscore.adapters.asyncio import listening
 
 from ...listening import listens_on
 from .peers import Raw, answer_upgrade, echo, echo_at_once, tls_contexts, until
@@ -169,6 +170,38 @@ async def test_other_pages_and_names_are_refused_by_default(aio, changes, status
         await server.aclose()
 
 
+@pytest.mark.parametrize("host", [None, ["127.0.0.1", "127.0.0.2"], "127.0.0.1"])
+async def test_port_0_is_one_port_on_all_addresses(aio, host):
+    if not (listens_on("::1") and listens_on("127.0.0.2")):
+        pytest.skip("there is one loopback address alone")
+    async with aio.serving(host=host) as server:
+        assert len(server.addresses) == (1 if isinstance(host, str) else 2)
+        (port,) = {port for _, port, *_ in server.addresses}
+        assert port
+
+
+async def test_another_port_is_chosen_where_one_is_taken(aio, monkeypatch):
+    ports = []
+    find = listening._free_port
+    if not listens_on("127.0.0.2"):
+        pytest.skip("there is one loopback address alone")
+    with socket.create_server(("127.0.0.2", 0)) as taken:
+
+        async def free_port(host):
+            ports.append(await find(host) if ports else taken.getsockname()[1])
+            return ports[-1]
+
+        monkeypatch.setattr(listening, "_free_port", free_port)
+        async with aio.serving(host=["127.0.0.1", "127.0.0.2"]) as server:
+            assert {port for _, port, *_ in server.addresses} == set(ports[1:])
+    assert len(ports) == 2
+
+
+async def test_a_port_that_is_taken_is_an_error(aio):
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(OSError, match="in use"):
+        await aio.names.serve(echo, "127.0.0.1", taken.getsockname()[1])
+
+
 @pytest.mark.parametrize("by", ["serve", "create_server"])
 @pytest.mark.parametrize("host", ["127.0.0.2", "127.0.1.1", "::1"])
 async def test_a_server_on_any_loopback_address_serves_that_name(aio, host, by):
@@ -180,15 +213,15 @@ async def test_a_server_on_any_loopback_address_serves_that_name(aio, host, by):
         server = await aio.names.serve(echo, host, 0)
         port = server.addresses[0][1]
     else:
-        listening = await loop.create_server(server, host, 0)
-        port = listening.sockets[0].getsockname()[1]
+        accepting = await loop.create_server(server, host, 0)
+        port = accepting.sockets[0].getsockname()[1]
     for name, status in ((host, 101), ("localhost", 101), ("127.0.0.3", 403), ("evil.example", 403)):
         raw = Raw(*await asyncio.open_connection(host, port))
         raw.ask(Host=f"[{name}]:{port}" if ":" in name else f"{name}:{port}")
         assert await raw.status() == status
         raw.abort()
     if by == "create_server":
-        listening.close()
+        accepting.close()
     await server.aclose()
 
 

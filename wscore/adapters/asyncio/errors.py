@@ -15,8 +15,8 @@ class ConnectionClosed(EOFError):
     """
 
     def __init__(self, code: int, reason: str, by_peer: bool) -> None:
-        super().__init__(code, reason, by_peer)
-        self.code = code
+        super().__init__(int(code), reason, by_peer)
+        self.code = int(code)
         self.reason = reason
         self.by_peer = by_peer
 
@@ -34,8 +34,8 @@ class ConnectionLost(ConnectionError):
     """
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(code, reason)
-        self.code = code
+        super().__init__(int(code), reason)
+        self.code = int(code)
         self.reason = reason
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from wscore.protocol.request import Client, tell_client
 from wscore.session.logs import of_peer
 
 from .endpoint import log_error
+from .listening import listen
 from .opening import ServerOpening
 from .options import Options
 from .websocket import WebSocket
@@ -267,14 +268,15 @@ async def serve(
     """Start a `Server(handler, **options)` and return it; `async with await serve(...) as server` closes it at the end.
 
     Where and how it listens is said as for `loop.create_server`: `host` and `port`, or a bound `sock`, and a TLS
-    context `ssl`, whose handshake may take `ssl_handshake_timeout` seconds, by default `handshake_timeout`.
+    context `ssl`, whose handshake may take `ssl_handshake_timeout` seconds, by default `handshake_timeout`. Port 0
+    is one that the system chooses, the same on all addresses of `host`.
 
     Raises `OSError` where it cannot listen, and as `Server`. Cancelled, it does not listen.
     """
     server = Server(handler, **options)
     if ssl is not None and ssl_handshake_timeout is None:
         ssl_handshake_timeout = server._options.handshake_timeout
-    server._listening = listening = await asyncio.get_running_loop().create_server(
+    server._listening = listening = await listen(
         server,
         host,
         port,
@@ -286,7 +288,7 @@ async def serve(
         start_serving=False,
     )
     try:
-        server._policy.bind(server.addresses, host)
+        server._policy.bind(server.addresses, host if isinstance(host, str) else None)
         await listening.start_serving()
     except BaseException:
         listening.close()
