@@ -305,7 +305,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         """
         self._manners.stay_in_thread()
         if self._start_closing(code, reason):
-            self._leaving = (int(code), reason)
+            self._leaving = (CloseCode.NO_STATUS if code is None else code, reason)
             self._shut()
 
     def abort(self) -> None:

@@ -8,7 +8,6 @@ import ssl
 import pytest
 
 from wscore import Accept, HandshakeError, Refuse
-from wscore.adapters.asyncio import listening
 
 from ...listening import listens_on
 from .peers import Raw, answer_upgrade, echo, echo_at_once, tls_contexts, until
@@ -182,7 +181,8 @@ async def test_port_0_is_one_port_on_all_addresses(aio, host):
 
 async def test_another_port_is_chosen_where_one_is_taken(aio, monkeypatch):
     ports = []
-    find = listening._free_port
+    module = aio.names.serve.__globals__["listen"].__globals__
+    find = module["_free_port"]
     if not listens_on("127.0.0.2"):
         pytest.skip("there is one loopback address alone")
     with socket.create_server(("127.0.0.2", 0)) as taken:
@@ -191,7 +191,7 @@ async def test_another_port_is_chosen_where_one_is_taken(aio, monkeypatch):
             ports.append(await find(host) if ports else taken.getsockname()[1])
             return ports[-1]
 
-        monkeypatch.setattr(listening, "_free_port", free_port)
+        monkeypatch.setitem(module, "_free_port", free_port)
         async with aio.serving(host=["127.0.0.1", "127.0.0.2"]) as server:
             assert {port for _, port, *_ in server.addresses} == set(ports[1:])
     assert len(ports) == 2

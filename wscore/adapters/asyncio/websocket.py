@@ -206,7 +206,7 @@ class WebSocket(Endpoint):
         if self._connection is None or self._connection.state is not State.OPEN:
             return
         self._connection.close(code, reason)
-        self._leaving = (code, reason)
+        self._leaving = (CloseCode.NO_STATUS if code is None else code, reason)
         self._stop_sending()
         self._begin_closing()
         self._flush()
