@@ -1,7 +1,12 @@
 """What a connection hears before it is a WebSocket: every refusal, and that it can be read."""
 
 import logging
+import re
+import socket
 import ssl
+import struct
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import pytest
 import trio
@@ -10,6 +15,7 @@ import trustme
 
 import wscore
 from wscore.server.pages import plain
+from wscore.transport.trio_glue import unwrapped
 
 from ..raw import Raw, dial, serving, status_of, url_of
 from ..wire import TEXT, from_client
@@ -49,6 +55,8 @@ async def test_a_bad_request_is_refused_in_one_sentence(status: int, line: str, 
     head, _, body = response.decode().partition("\r\n\r\n")
     assert status_of(response) == status
     assert "\r\nConnection:" in head
+    (date,) = re.findall(r"\r\nDate: ([^\r]*)\r?", head)
+    assert abs(parsedate_to_datetime(date) - datetime.now(UTC)) < timedelta(minutes=1)
     assert body.endswith(".")
     assert f"Content-Length: {len(body)}" in head
 
@@ -425,3 +433,87 @@ async def test_tls_on_a_plain_port_gets_400(client_tls: ssl.SSLContext) -> None:
             async with wscore.connect(url_of(server, scheme="wss"), ssl_context=client_tls):
                 pass
         assert server.statistics().refusals == {400: 1}
+
+
+async def test_a_date_of_the_applications_own_is_the_only_one() -> None:
+    own = {"Date": "Sun, 06 Nov 1994 08:49:37 GMT"}
+    response = await answer_to(options={"on_request": lambda request: wscore.Refuse(403, "no", own)})
+    assert re.findall(rb"(?i)\r\ndate: ([^\r]*)", response) == [b"Sun, 06 Nov 1994 08:49:37 GMT"]
+
+
+# Those who go while the application thinks
+
+
+async def think(request: wscore.Request) -> wscore.Accept:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+@pytest.mark.parametrize("hook", ["on_request", "authorize"])
+async def test_who_goes_while_a_hook_thinks_gives_its_place_back(hook: str, is_reset: bool) -> None:
+    cancelled = trio.Event()
+
+    async def slow(request: wscore.Request) -> wscore.Accept:
+        try:
+            return await think(request)
+        finally:
+            cancelled.set()
+
+    options = {hook: slow, "max_connections": 1, "handshake_timeout": 1000}
+    async with serving(**options) as server:
+        async with dial(server) as raw:
+            await raw.ask()
+            while not server.statistics().handshakes:
+                await trio.lowlevel.checkpoint()
+            if is_reset:
+                raw.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        with trio.fail_after(60):
+            await cancelled.wait()
+            while server._limits._connections.count:
+                await trio.lowlevel.checkpoint()
+        assert server.statistics().dropped == {"gone": 1}
+
+
+async def test_who_sends_early_while_a_hook_thinks_loses_nothing() -> None:
+    go = trio.Event()
+
+    async def slow(request: wscore.Request) -> wscore.Accept:
+        await go.wait()
+        return wscore.Accept()
+
+    async with serving(on_request=slow) as server, dial(server) as raw:
+        await raw.ask()
+        while not server.statistics().handshakes:
+            await trio.lowlevel.checkpoint()
+        for number in range(3):
+            await raw.say(TEXT, str(number).encode())
+            await trio.testing.wait_all_tasks_blocked()
+        go.set()
+        await raw.head()
+        assert [frame.payload for frame in await raw.frames(3)] == [b"0", b"1", b"2"]
+
+
+async def test_who_only_reads_still_gets_a_page_that_takes_its_time() -> None:
+    async def slow(request: wscore.Request) -> wscore.Page:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        return wscore.Page()
+
+    pages = {"/": lambda: plain(200, "here")}
+    async with serving(on_request=slow, pages=pages) as server, dial(server) as raw:
+        await raw.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert isinstance(raw.stream, trio.SocketStream)
+        await raw.stream.send_eof()
+        assert status_of(await raw.rest()) == 200
+
+
+async def test_an_error_that_is_no_exception_in_a_hook_that_thinks_ends_the_server_as_it_is() -> None:
+    async def slow(request: wscore.Request) -> wscore.Accept:
+        await trio.lowlevel.checkpoint()
+        raise KeyboardInterrupt
+
+    with pytest.raises(BaseException) as caught:  # noqa: PT012
+        async with serving(on_request=slow) as server, dial(server) as raw:
+            await raw.ask()
+            await raw.rest()
+    assert isinstance(unwrapped(caught.value), KeyboardInterrupt)

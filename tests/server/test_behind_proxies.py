@@ -3,10 +3,12 @@
 import logging
 import socket
 import ssl
+import struct
 from pathlib import Path
 
 import pytest
 import trio
+import trio.lowlevel
 import trio.testing
 import trustme
 
@@ -66,7 +68,8 @@ async def test_a_proxy_may_be_on_a_unix_socket(tmp_path: Path) -> None:
     listening = trio.socket.socket(socket.AF_UNIX)
     await listening.bind(path)
     listening.listen()
-    async with serving(tell, listeners=[trio.SocketListener(listening)], trusted_proxies="unix", proxy_protocol=True):
+    options = {"trusted_proxies": "unix", "proxy_protocol": True, "proxy_headers": "x-forwarded"}
+    async with serving(tell, listeners=[trio.SocketListener(listening)], **options):
         for first, address in ((V2_LOCAL, ("203.0.113.9", 0)), (V1, CLIENT)):
             raw = Raw(await trio.open_unix_socket(path))
             assert (await told(raw, first=first, X_Forwarded_For="203.0.113.9"))[0].startswith(f"{address} http")
@@ -139,9 +142,58 @@ async def test_header_and_request_may_come_byte_by_byte_or_all_at_once() -> None
 
 async def test_balancers_in_front_of_proxies_name_the_proxy_and_that_the_client() -> None:
     trusted = ["127.0.0.1", "203.0.113.0/24"]
-    async with serving(tell, trusted_proxies=trusted, proxy_protocol=True) as server, dial(server) as raw:
+    options = {"trusted_proxies": trusted, "proxy_protocol": True, "proxy_headers": "x-forwarded"}
+    async with serving(tell, **options) as server, dial(server) as raw:
         said = await told(raw, first=V1, X_Forwarded_For="192.0.2.77")
         assert said[0] == "('192.0.2.77', 0) http None"
+
+
+@pytest.mark.parametrize("first", [V1, V2_LOCAL, b"PROXY UNKNOWN\r\n"])
+async def test_behind_proxy_protocol_no_header_counts_that_was_not_asked_for(first: bytes) -> None:
+    everybody = {"trusted_proxies": "0.0.0.0/0", "proxy_protocol": True}
+    async with serving(tell, **everybody) as server, dial(server) as raw:
+        own = CLIENT if first == V1 else raw.stream.socket.getsockname()
+        headers = {"X_Forwarded_For": "192.0.2.77", "X_Forwarded_Proto": "https", "X_Forwarded_Host": "other.example"}
+        assert (await told(raw, first=first, **headers))[0] == f"{own} http None"
+
+
+async def test_who_is_named_in_front_is_held_to_its_limits_though_it_might_be_a_proxy() -> None:
+    everybody = {"trusted_proxies": "0.0.0.0/0", "proxy_protocol": True, "max_connections_per_address": 1}
+    async with serving(tell, **everybody) as server, dial(server) as one, dial(server) as two, dial(server) as three:
+        for raw in (one, two):
+            await raw.send(V1)
+            await raw.ask()
+        assert sorted([status_of(await raw.head()) for raw in (one, two)]) == [101, 429]
+        await three.send(V2_LOCAL)  # the balancer's own, which has as many as it likes
+        await three.ask()
+        assert status_of(await three.head()) == 101
+
+
+@pytest.mark.parametrize("is_reset", [False, True])
+@pytest.mark.parametrize("is_encrypted", [False, True])
+@pytest.mark.parametrize("first", [b"", V2_LOCAL, b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n"])
+async def test_a_health_check_of_a_balancer_is_neither_refused_nor_warned_of(
+    caplog: pytest.LogCaptureFixture, first: bytes, is_encrypted: bool, is_reset: bool
+) -> None:
+    caplog.set_level(logging.INFO)
+    context = None
+    if is_encrypted:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with serving(tell, **LOCAL, proxy_protocol=True, ssl_context=context) as server:
+        for _ in range(3):
+            async with dial(server) as raw:
+                await raw.send(first)
+                while server._limits._connections.count == 0:
+                    await trio.lowlevel.checkpoint()
+                if is_reset:
+                    raw.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            while server._limits._connections.count:
+                await trio.lowlevel.checkpoint()
+        statistics = server.statistics()
+        assert (statistics.refusals, statistics.tls_failures, statistics.errors) == ({}, 0, 0)
+        assert sum(statistics.dropped.values()) == (0 if first else 3)
+    assert caplog.records == []
 
 
 async def test_a_client_that_the_header_names_is_no_proxy_unless_it_is_trusted_itself() -> None:

@@ -2,7 +2,9 @@
 
 import errno
 import logging
+import socket
 import ssl
+import struct
 import subprocess
 import sys
 
@@ -225,3 +227,23 @@ async def test_a_listener_that_somebody_else_closes_ends_its_part(caplog: pytest
         await trio.testing.wait_all_tasks_blocked()
         await listeners[0].aclose()
     assert caplog.records == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+async def test_who_resets_at_once_is_counted_by_its_address(
+    address: str, each_transport: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    seen = []
+    (listener,) = await trio.open_tcp_listeners(0, host=address)
+    where = listener.socket.getsockname()[:2]
+    for _ in range(3):  # before anybody accepts
+        with socket.create_connection(where) as sock:
+            seen.append(sock.getsockname())
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    async with serving(listeners=[listener], connection_rate_per_address=wscore.Rate(0.001, 2)) as server:
+        while sum(server.statistics().dropped.values()) + sum(server.statistics().refusals.values()) < 3:
+            await trio.lowlevel.checkpoint()
+        assert len(server._limits.addresses._buckets) == 1
+        async with dial(server) as raw:
+            await raw.ask()
+            assert status_of(await raw.head()) == 429

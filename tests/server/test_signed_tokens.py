@@ -325,3 +325,32 @@ def test_neither_passwords_nor_plain_tokens_need_the_extra() -> None:
         "basic_auth({'a': 'b'}); bearer_auth({'a': 'b'})"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def signed(claims: str) -> str:
+    """A token with claims as text, which may be what no encoder of JSON writes."""
+    parts = [base64.urlsafe_b64encode(part.encode()).rstrip(b"=") for part in ('{"alg":"HS256"}', claims)]
+    signature = hmac.digest(SECRET.encode(), b".".join(parts), hashlib.sha256)
+    return b".".join([*parts, base64.urlsafe_b64encode(signature).rstrip(b"=")]).decode()
+
+
+NO_DATES = (
+    *("Infinity", "-Infinity", "NaN", "1e400", "-1e400", "true", "false", '"4102444800"', "[4102444800]", "{}"),
+    *("9" * 400, "-" + "9" * 400, "9" * 5000, "9007199254740992"),
+)
+
+
+@pytest.mark.parametrize("value", [*NO_DATES, "null"])
+def test_an_end_that_is_no_date_does_not_count(value: str) -> None:
+    assert not counts(jwt_auth(SECRET, "HS256"), signed(f'{{"exp": {value}}}'))
+
+
+@pytest.mark.parametrize("name", ["nbf", "iat"])
+@pytest.mark.parametrize("value", NO_DATES)
+def test_nor_does_a_beginning_that_is_none(name: str, value: str) -> None:
+    assert not counts(jwt_auth(SECRET, "HS256"), signed(f'{{"exp": 4102444800, "{name}": {value}}}'))
+
+
+@pytest.mark.parametrize("value", ["4102444800", "4102444800.5", "4.1e9", "9007199254740991"])
+def test_a_number_counts_whole_or_not(value: str) -> None:
+    assert counts(jwt_auth(SECRET, "HS256"), signed(f'{{"exp": {value}, "nbf": 0, "iat": 0.5}}'))

@@ -93,7 +93,7 @@ SERVER = (
     Option("allowed-origin", values.text, None, "ORIGIN", "a web origin that may come, too", True, "allowed_origins"),
     Option("allowed-host", values.text, None, "HOST", "a Host that is served, too", True, "allowed_hosts"),
     Option("trusted-proxy", values.text, None, "NETWORK", "a proxy to believe, or unix", True, "trusted_proxies"),
-    Option("proxy-headers", values.one_of("x-forwarded", "forwarded"), "x-forwarded", "KIND", "the headers it writes"),
+    Option("proxy-headers", values.one_of("x-forwarded", "forwarded"), None, "KIND", "the headers it writes"),
     Option("proxy-protocol", None, None, "", "expect a PROXY protocol header from trusted proxies"),
     Option("subprotocol", values.text, None, "NAME", "a subprotocol, the preferred one first", True, "subprotocols"),
     Option("compression", values.policy, "off", "POLICY", "permessage-deflate: off, takeover, shared or dedicated"),

@@ -15,7 +15,7 @@ A client must not send frames before it has the answer, but is not punished for 
 longer than what one `receive_data` brought.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, overload
 
 from ..codec.errors import LocalProtocolError
@@ -96,6 +96,7 @@ class Handshake:
         compression: str | None = ...,
         max_head_size: int = ...,
         max_headers: int = ...,
+        date: Callable[[], str] | None = ...,
     ) -> "ServerHandshake": ...
     @overload
     def __new__(
@@ -148,13 +149,14 @@ class ServerHandshake(Handshake):
 
     `subprotocols` are the server's, its favourite first; `compression` is a policy (see `protocol/extensions.py`) or
     `None`. A head is refused with 431 or 414 above `max_head_size` bytes, with 431 above `max_headers` fields. Raises
-    `ValueError` for an unknown policy and for subprotocols that are no distinct tokens.
+    `ValueError` for an unknown policy and for subprotocols that are no distinct tokens. `date` is asked for the header
+    Date of each refusal, in the form of RFC 9110 section 5.6.7: a server that has a clock must send it (section 6.6.1).
 
     `request` is what came, once its head could be read; `accepted` says that the WebSocket is open; `status` is the
     HTTP status of the answer.
     """
 
-    __slots__ = ("_agreed", "_key", "_subprotocols", "request", "status")
+    __slots__ = ("_agreed", "_date", "_key", "_subprotocols", "request", "status")
 
     def __init__(
         self,
@@ -164,8 +166,10 @@ class ServerHandshake(Handshake):
         compression: str | None = None,
         max_head_size: int = DEFAULT_MAX_HEAD_SIZE,
         max_headers: int = DEFAULT_MAX_HEADERS,
+        date: Callable[[], str] | None = None,
     ) -> None:
         self._prepare(compression, max_head_size, max_headers)
+        self._date = date
         self._subprotocols = own_subprotocols(subprotocols)
         self._agreed: tuple[str, DeflateParameters] | None = None
         self._key = ""  # stays empty unless the request asks for a WebSocket
@@ -237,7 +241,8 @@ class ServerHandshake(Handshake):
 
     def _refuse(self, refuse: Refuse) -> Refuse:
         self.status = refuse.status
-        self._output = encode_refuse(refuse, "GET" if self.request is None else self.request.method)
+        method = "GET" if self.request is None else self.request.method
+        self._output = encode_refuse(refuse, method, None if self._date is None else self._date())
         return refuse
 
 

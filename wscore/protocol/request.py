@@ -248,15 +248,15 @@ def has_body(status: int) -> bool:
     return status not in _WITHOUT_BODY
 
 
-def encode_refuse(refuse: Refuse, method: str = "GET") -> bytes:
-    """The response that refuses a request."""
+def encode_refuse(refuse: Refuse, method: str = "GET", date: str | None = None) -> bytes:
+    """The response that refuses a request; `date` is that of the header, unless `refuse` has one of its own."""
     sentence = refuse.sentence
     body = sentence.encode("utf-8") if isinstance(sentence, str) else sentence
-    head = encode_refusal_head(refuse.status, refuse.headers, len(body))
+    head = encode_refusal_head(refuse.status, refuse.headers, len(body), date)
     return head if method == "HEAD" or not has_body(refuse.status) else head + body
 
 
-def encode_refusal_head(status: int, headers: Headers, length: int | None) -> bytes:
+def encode_refusal_head(status: int, headers: Headers, length: int | None, date: str | None = None) -> bytes:
     """The head of a refusal whose body has `length` bytes; None: it comes in chunks (RFC 9112 section 7.1).
 
     It closes the connection: nothing behind it is read as a further request. (A client that sent a body, or frames,
@@ -267,6 +267,7 @@ def encode_refusal_head(status: int, headers: Headers, length: int | None) -> by
     head = f"HTTP/1.1 {status} {_phrase(status)}\r\n{connection}"
     defaults = {"Content-Type": "text/plain; charset=utf-8"} if has_body(status) else {}
     defaults |= _STATUS_HEADERS.get(status, {})
+    defaults |= {} if date is None else {"Date": date}
     head += encode_headers(pair for pair in defaults.items() if pair[0] not in headers)
     head += encode_headers(headers)
     if has_body(status):

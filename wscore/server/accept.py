@@ -1,8 +1,8 @@
 """Listening: where a server can be reached, and taking in one connection after the other.
 
 Decides what an error of `accept` means. Running out of descriptors or memory is no reason to end: accepting pauses, the
-operator is warned, and it goes on. Errors of the connection that was about to be accepted are Trio's listener's, which
-skips it. Every other error ends the server. Knows nothing of what follows on a connection.
+operator is warned, and it goes on. Errors of the connection that was about to be accepted skip it, as in Trio's own
+listener. Every other error ends the server. Knows nothing of what follows on a connection.
 """
 
 import errno
@@ -29,6 +29,14 @@ Listener = trio.abc.Listener[trio.abc.Stream]
 
 # As in Trio's serve_listeners: the process, or the system, has none left.
 _EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS}
+# As in Trio's SocketListener: errors of the connection that was about to be accepted (accept(2)), and of a socket that
+# somebody has closed.
+_IGNORABLE_NAMES = (
+    *("EPERM", "ECONNABORTED", "EPROTO", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH"),
+    *("EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT", "EPROTONOSUPPORT", "ETIMEDOUT", "ECONNRESET"),
+)
+_IGNORABLE = {getattr(errno, name) for name in _IGNORABLE_NAMES if hasattr(errno, name)}
+_CLOSED = {errno.EBADF, errno.ENOTSOCK}
 PAUSE = 0.1
 _MAX_PORT = 0xFFFF
 # One warning for each time that it begins, and one so often while it lasts.
@@ -77,8 +85,9 @@ def on_the_reactor(transport: str, listeners: Sequence[Listener]) -> bool:
     return transport != "stream" and reactor.AVAILABLE and are_sockets
 
 
-async def accept_from(listener: Listener, limits: Limits, take: Callable[[trio.abc.Stream], None]) -> None:
-    """Pass each connection of `listener` to `take`, as long as there is room; close the listener when cancelled.
+async def accept_from(listener: Listener, limits: Limits, take: Callable[[trio.abc.Stream, object], None]) -> None:
+    """Pass each connection of `listener` to `take`, with the peer's address, as long as there is room; close the
+    listener when cancelled.
 
     Returns if somebody else closes the listener. Raises `OSError` for errors after which it makes no sense to go on.
     """
@@ -87,13 +96,31 @@ async def accept_from(listener: Listener, limits: Limits, take: Callable[[trio.a
         while True:
             await limits.wait_for_room()
             try:
-                take(await listener.accept())
+                take(*await _accept(listener))
             except trio.ClosedResourceError:
                 return
             except OSError as error:
                 if error.errno not in _EXHAUSTED:
                     raise
                 await trio.sleep(exhaustion.pause(error))
+
+
+async def _accept(listener: Listener) -> tuple[trio.abc.Stream, object]:
+    """The next connection and whom it is from: a socket whose peer has reset it already says so only here. None for
+    what is no socket, or has TLS of its own.
+    """
+    if not isinstance(listener, trio.SocketListener):
+        return await listener.accept(), None
+    while True:
+        try:
+            sock, remote = await listener.socket.accept()
+        except OSError as error:
+            if error.errno in _CLOSED:
+                raise trio.ClosedResourceError from None
+            if error.errno not in _IGNORABLE:
+                raise
+        else:
+            return trio.SocketStream(sock), remote
 
 
 class Exhaustion:

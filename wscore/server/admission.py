@@ -10,7 +10,10 @@ protocol layer's), what pages say, how many may come in at once, and what follow
 RFC 6455 section 4.2; RFC 9110 section 15.5.
 """
 
+import ssl
 from collections.abc import Awaitable, Sequence
+from email.utils import formatdate
+from functools import partial
 from http import HTTPStatus
 from math import ceil
 
@@ -97,6 +100,7 @@ class Admission:
             compression=options.compression,
             max_head_size=options.max_head_size,
             max_headers=options.max_headers,
+            date=partial(formatdate, usegmt=True),
         )
 
     @property
@@ -107,6 +111,10 @@ class Admission:
     def trusts(self, address: object) -> bool:
         """Whether that is a proxy, which speaks for others."""
         return self.proxies is not None and self.proxies.trusts(address)
+
+    def is_of_others(self, address: object) -> bool:
+        """Whether that is a proxy whose word in the headers of a request counts."""
+        return self.proxies is not None and self.proxies.speaks_for_others(address)
 
     def ask(self, request: Request) -> Answer | Awaitable[Answer]:
         """What is to be said to a request; or, if the application wants to think about it, what to await for that.
@@ -133,20 +141,24 @@ class Visit:
 
     `header`, if there is one, is to be read before all else, TLS included: `receive_header`. `refusal`, if there is
     one, is to be said without listening. If `is_dropped`, nothing is to be said: the connection is to be closed at
-    once. The two may come with the header or the request, too.
+    once. The two may come with the header or the request, too. `is_probe` says that the header has named nobody, and
+    nothing followed: so a balancer looks whether we are there.
     """
 
     __slots__ = (
         "_admission",
+        "_early",
         "_handshake",
         "_has_reason",
         "_is_encrypted",
+        "_is_named",
         "_local",
         "_place",
         "_remote",
         "answered",
         "header",
         "is_dropped",
+        "is_probe",
         "opening",
         "refusal",
     )
@@ -167,6 +179,9 @@ class Visit:
         self._is_encrypted = is_encrypted
         self._place = place
         self._has_reason = False
+        self._is_named = False  # by a PROXY protocol header
+        self._early = b""
+        self.is_probe = False
         self.answered = False
         self.opening: Opening | None = None
         self.is_dropped = False
@@ -202,6 +217,8 @@ class Visit:
         rest, self.header = self.header.rest, None
         if endpoints.source is not None:
             self._remote, self._local = endpoints
+            self._is_named = True
+        self.is_probe = not self._is_named
         if self._place is not None:
             self._claim(self._place)
         return rest
@@ -210,6 +227,7 @@ class Visit:
         """Take bytes, b"" for their end; the request, or what is to be said instead, or None for not yet (or, at the
         end, for a peer that has gone without a word).
         """
+        self.is_probe = self.is_probe and not data
         result = self._handshake.receive_data(data) if data else self._handshake.receive_eof()
         if not isinstance(result, Request):
             return result
@@ -223,6 +241,14 @@ class Visit:
         # Pages need no buffers; a health check that is refused would take the server away from everybody.
         return self.refusal or (_SHORT if result.is_upgrade and self._admission.is_short else result)
 
+    def receive_meanwhile(self, data: Received) -> bool:
+        """Take bytes that come while the application thinks, b"" for their end; whether to go on.
+
+        What comes early is for the WebSocket. Whoever wanted one and sends no more has gone; a page can still be read.
+        """
+        self._early += data
+        return bool(data) or self._handshake.request is None or not self._handshake.request.is_upgrade
+
     def overdue(self) -> Refuse:
         """What to say when the time is over: whoever kept us waiting, the peer or the application. Nothing, if that was
         a `header`.
@@ -235,22 +261,29 @@ class Visit:
             self.is_dropped = True
             self.ended(reason)
 
-    def tls_failed(self) -> None:
-        """TLS did not come about."""
+    def tls_failed(self, error: OSError | None = None) -> None:
+        """TLS did not come about: by an error, or within its time."""
+        if self.is_probe and isinstance(error, ConnectionError | ssl.SSLEOFError):
+            self.ended()
+            return
         self._has_reason = True
         self._admission.tally.tls_failures += 1
+        if error is not None:
+            facts = fields(kind="tls_failed", event="tls_failed")
+            logger.info("a TLS handshake failed: %s", escape(str(error)), extra=facts)
 
     def ended(self, reason: str = "gone") -> None:
         """The connection is closed, or about to be, and no WebSocket; by default because the peer has gone before it
-        had its answer. Only the first reason counts, a refusal among them.
+        had its answer. Only the first reason counts, a refusal among them; a probe is none.
         """
         if not self._has_reason:
             self._has_reason = True
-            self._admission.tally.dropped[reason] += 1
+            self._admission.tally.dropped[reason] += not self.is_probe
 
     def _claim(self, place: Place) -> None:
         """Hold the client to the limits of its address, once it is known: proxies have those of others."""
-        if self._admission.trusts(self._remote):
+        admission, remote = self._admission, self._remote
+        if admission.is_of_others(remote) if self._is_named else admission.trusts(remote):
             return
         excess, self._place = place.claim(self._remote), None
         if excess is not None and not excess.is_told:
@@ -272,7 +305,7 @@ class Visit:
                 user=answer.user,
                 local_address=self._local,
                 remote_address=self._remote,
-                rest=self._handshake.rest,
+                rest=self._handshake.rest + self._early,
             )
         return output
 

@@ -62,11 +62,11 @@ class Conversations:
         # A dictionary, in order of arrival, takes half of what a set does.
         self.websockets: dict[WebSocket, None] = {}
 
-    async def hold(self, stream: trio.abc.Stream, place: Place | None = None) -> None:
-        """Serve one connection, and close its stream; `place` is what it occupies."""
+    async def hold(self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None) -> None:
+        """Serve one connection, and close its stream; `place` is what it occupies, `remote` whom `accept` has named."""
         self._streams.add(stream)
         try:
-            top, visit = await self._entrance.admit(stream, place)
+            top, visit = await self._entrance.admit(stream, place, remote)
             if place is not None:
                 place.opened()
             if visit.is_dropped:

@@ -21,7 +21,6 @@ from wscore.server.admission import CLOSING, CROWDED, Admission
 from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
 from wscore.server.limits import Limits, Place, Settled
-from wscore.server.logs import escape, fields, logger
 from wscore.session.options import Options
 from wscore.transport.calling import adopt
 from wscore.transport.reactor.arrival import Arrival, Listening
@@ -71,8 +70,8 @@ class Doorway:
     def listen(self, listener: trio.SocketListener) -> None:
         """Accept from what `listener` listens on; it is closed when no more is accepted."""
 
-        def take(fd: int) -> None:
-            self._take(socket(family, kind, protocol, fileno=fd))
+        def take(fd: int, remote: object) -> None:
+            self._take(socket(family, kind, protocol, fileno=fd), remote)
 
         sock = listener.socket
         family, kind, protocol = sock.family, sock.type, sock.proto
@@ -156,10 +155,10 @@ class Doorway:
         for ws in tuple(self.conversations.websockets):
             ws.abort()
 
-    def _take(self, sock: socket) -> None:
+    def _take(self, sock: socket, remote: object) -> None:
         place = self.limits.enter()
         try:
-            guest = Guest(self, sock, place)
+            guest = Guest(self, sock, place, remote)
         except BaseException as error:
             # What goes wrong with one connection is no reason to accept no more.
             sock.close()
@@ -252,14 +251,13 @@ class Guest:
 
     __slots__ = ("_doorway", "_thinking", "arrival", "context", "place", "visit", "waits_for_request")
 
-    def __init__(self, doorway: Doorway, sock: socket, place: Place) -> None:
+    def __init__(self, doorway: Doorway, sock: socket, place: Place, remote: object) -> None:
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
         self.context = doorway.new_context()
         self.place = place
         is_encrypted = doorway.ssl_context is not None
-        local, remote = sock.getsockname(), _peer_of(sock)
-        self.visit = doorway.admission.visit(local, remote, is_encrypted=is_encrypted, place=place)
+        self.visit = doorway.admission.visit(sock.getsockname(), remote, is_encrypted=is_encrypted, place=place)
         self.waits_for_request = True
         self.arrival = doorway.arrive(self, sock)
 
@@ -289,6 +287,9 @@ class Guest:
             elif rest is not None:
                 self._go_on_with(rest)
             return
+        if self._thinking is not None:
+            self._receive_meanwhile(data)
+            return
         result = self.visit.refusal or self.visit.receive(data)
         if self.visit.is_dropped:
             self.arrival.cut()
@@ -301,11 +302,17 @@ class Guest:
         self.place.stays()
         answer = self._in_context(self._doorway.admission.ask, result) if isinstance(result, Request) else result
         if isinstance(answer, Awaitable):
-            self.arrival.pause()
             self._thinking = trio.CancelScope()
             self._doorway.start_task(self._think, answer, self._thinking)
         else:
             self.respond(answer)
+
+    def _receive_meanwhile(self, data: bytes) -> None:
+        """The application thinks. Who goes now gives its place back; who sends something, unasked, is read no more."""
+        if not self.visit.receive_meanwhile(data):
+            self.arrival.close()
+        elif data:
+            self.arrival.pause()
 
     def _go_on_with(self, rest: bytes) -> None:
         """The header is complete, and this came behind it."""
@@ -394,10 +401,7 @@ class Guest:
     def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything."""
         self.place.opened()
-        self.visit.tls_failed()
-        logger.info(
-            "a TLS handshake failed: %s", escape(str(error)), extra=fields(kind="tls_failed", event="tls_failed")
-        )
+        self.visit.tls_failed(error)
 
     def closed(self) -> None:
         """The socket is closed, and has not become a WebSocket."""
@@ -419,10 +423,3 @@ async def _until_closed(listener: trio.SocketListener, listening: Listening) -> 
         await trio.lowlevel.wait_writable(listener.socket)
     except trio.ClosedResourceError:
         listening.close()
-
-
-def _peer_of(sock: socket) -> object:
-    try:
-        return sock.getpeername()
-    except OSError:  # whoever has gone already has no name
-        return None

@@ -15,10 +15,10 @@ from wscore.protocol.handshake import Refuse, Request
 from wscore.server.admission import CLOSING, CROWDED, Admission, Visit
 from wscore.server.application import Answer, Refusal
 from wscore.server.limits import Place
-from wscore.server.logs import escape, fields, logger
 from wscore.session.options import Options
 from wscore.transport.addresses import addresses_of
 from wscore.transport.tls import start_tls
+from wscore.transport.trio_glue import unwrapped
 
 __all__ = ["Entrance"]
 
@@ -43,15 +43,18 @@ class Entrance:
         for scope in self._interruptible:
             scope.cancel()
 
-    async def admit(self, stream: trio.abc.Stream, place: Place | None = None) -> tuple[trio.abc.Stream | None, Visit]:
+    async def admit(
+        self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None
+    ) -> tuple[trio.abc.Stream | None, Visit]:
         """Lead one connection in, or tell it why not; the stream to go on with, TLS included, if `visit.opening` says
         that it is a WebSocket now. Else it is to be closed: at once if `visit.is_dropped`, otherwise with patience;
-        None if TLS did not come about. `place` is what it occupies.
+        None if TLS did not come about. `place` is what it occupies, `remote` the peer's address, if that is known.
 
         Raises only what is no Exception; closes nothing. Cancelled, it is left as it is.
         """
         is_encrypted = self._ssl_context is not None or isinstance(stream, trio.SSLStream)
-        visit = self._admission.visit(*addresses_of(stream), is_encrypted=is_encrypted, place=place)
+        local, peer = addresses_of(stream)
+        visit = self._admission.visit(local, remote or peer, is_encrypted=is_encrypted, place=place)
         top = None
         try:
             with trio.fail_after(self._timeout):
@@ -102,10 +105,7 @@ class Entrance:
                 return await start_tls(stream, self._ssl_context, server_side=True)
             visit.ended(_why_interrupted(place).reason)
         except OSError as error:
-            visit.tls_failed()
-            logger.info(
-                "a TLS handshake failed: %s", escape(str(error)), extra=fields(kind="tls_failed", event="tls_failed")
-            )
+            visit.tls_failed(error)
         return None
 
     async def _receive(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> Request | Refuse | None:
@@ -122,12 +122,28 @@ class Entrance:
 
     async def _respond(self, stream: trio.abc.Stream, visit: Visit, received: Request | Refuse | None) -> None:
         if received is not None and not visit.is_dropped:
-            answer = await self._ask(received) if isinstance(received, Request) else received
+            answer = await self._ask(stream, visit, received) if isinstance(received, Request) else received
             await stream.send_all(visit.respond(answer))
 
-    async def _ask(self, request: Request) -> Answer:
+    async def _ask(self, stream: trio.abc.Stream, visit: Visit, request: Request) -> Answer:
         answer = self._admission.ask(request)
-        return await answer if isinstance(answer, Awaitable) else answer
+        return await self._wait(stream, visit, answer) if isinstance(answer, Awaitable) else answer
+
+    async def _wait(self, stream: trio.abc.Stream, visit: Visit, thinking: Awaitable[Answer]) -> Answer:
+        """The answer of an application that thinks. If the peer goes meanwhile, it is interrupted, and that is raised:
+        its place is given back.
+        """
+        answer: Answer | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_listen_meanwhile, stream, visit, nursery.cancel_scope)
+                answer = await thinking
+                nursery.cancel_scope.cancel()
+        except BaseExceptionGroup as group:
+            raise unwrapped(group) from None
+        if answer is None:
+            raise trio.BrokenResourceError("the peer has gone")
+        return answer
 
     async def _give_up(self, stream: trio.abc.Stream | None, visit: Visit) -> None:
         """The time is over: say so, if something can be said."""
@@ -138,6 +154,16 @@ class Entrance:
         elif not visit.answered:
             with trio.move_on_after(_FAREWELL_TIME), suppress(*_GONE):
                 await self._respond(stream, visit, visit.overdue())
+
+
+async def _listen_meanwhile(stream: trio.abc.Stream, visit: Visit, thinking: trio.CancelScope) -> None:
+    """Take the first bytes that come, or the end: who sends something, unasked, is read no more."""
+    try:
+        data = await stream.receive_some(_RECEIVE_SIZE)
+    except _GONE:
+        data = b""
+    if not visit.receive_meanwhile(data):
+        thinking.cancel()
 
 
 def _why_interrupted(place: Place | None) -> Refusal:

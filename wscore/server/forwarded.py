@@ -45,14 +45,22 @@ class TrustedProxies:
     """The proxies whose word counts, and the notation in which they give it.
 
     `proxies` are networks or addresses, as text ("10.0.0.0/8") or as objects of `ipaddress`, or "unix" for whoever
-    connects over a Unix socket; none by default. Raises `ValueError` or `TypeError` for what is neither.
+    connects over a Unix socket; none by default. `headers` is "x-forwarded" unless it is said; but where proxies tell
+    the client by `proxy_protocol`, they pass on what it wrote, and no header counts that was not asked for. Raises
+    `ValueError` or `TypeError` for what is neither.
     """
 
-    def __init__(self, proxies: Iterable[Proxy] | str = (), headers: ProxyHeaders = "x-forwarded") -> None:
-        if headers not in ("x-forwarded", "forwarded"):
+    def __init__(
+        self,
+        proxies: Iterable[Proxy] | str = (),
+        headers: ProxyHeaders | None = None,
+        *,
+        proxy_protocol: bool = False,
+    ) -> None:
+        if headers not in (None, "x-forwarded", "forwarded"):
             raise ValueError(f'proxy_headers must be "x-forwarded" or "forwarded", not {headers!r}')
         given = [proxies] if isinstance(proxies, str) else list(proxies)
-        self._headers = headers
+        self._headers = headers or (None if proxy_protocol else "x-forwarded")
         self._unix = UNIX in given
         self._networks = [_network(proxy) for proxy in given if proxy != UNIX]
 
@@ -70,12 +78,16 @@ class TrustedProxies:
         except ValueError:
             return False
 
+    def speaks_for_others(self, address: object) -> bool:
+        """Whether that is a proxy, and what it writes into headers counts."""
+        return self._headers is not None and self.trusts(address)
+
     def client_of(self, peer: Client, headers: Headers) -> Client:
         """The client, if `peer` is whom the connection comes from: `peer` itself, unless that is a trusted proxy.
 
         Raises nothing: what is malformed says nothing.
         """
-        if not self or not self.trusts(peer.address):
+        if not self.speaks_for_others(peer.address):
             return peer
         return self._by_forwarded(peer, headers) if self._headers == "forwarded" else self._by_x(peer, headers)
 

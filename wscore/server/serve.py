@@ -89,7 +89,7 @@ async def serve(
     allowed_origins: Iterable[str] | None = None,
     allowed_hosts: Iterable[str] | None = None,
     trusted_proxies: Iterable[Proxy] | str = (),
-    proxy_headers: ProxyHeaders = "x-forwarded",
+    proxy_headers: ProxyHeaders | None = None,
     proxy_protocol: bool = False,
     strict_checkpoints: bool = False,
     gc_freeze: bool = False,
@@ -119,7 +119,8 @@ async def serve(
     Behind proxies: `trusted_proxies` are networks ("10.0.0.0/8"), or "unix" for Unix sockets. What they say of the
     client's address, scheme and host counts (`ws.remote_address`, `request.client`), in X-Forwarded-For, -Proto and
     -Host or, with `proxy_headers="forwarded"`, in Forwarded (RFC 7239); nobody else's word does. With `proxy_protocol`,
-    connections from them begin with a PROXY protocol header, version 1 or 2; without it they are dropped.
+    connections from them begin with a PROXY protocol header, version 1 or 2; without it they are dropped. Then headers
+    count only if `proxy_headers` says which, and only from whom the PROXY header names, if that is a trusted proxy.
 
     How much: sizes are bytes, times seconds. A message is at most `max_message_size` (1009) in `max_fragments` (1008),
     a request at most `max_head_size` with `max_headers` (431, 414), opened within `handshake_timeout`, TLS included
@@ -187,7 +188,7 @@ async def serve(
         pages=pages,
         tally=tally,
         authorize=authorize,
-        proxies=TrustedProxies(trusted_proxies, proxy_headers),
+        proxies=TrustedProxies(trusted_proxies, proxy_headers, proxy_protocol=proxy_protocol),
         proxy_protocol=proxy_protocol,
         reserve=reserve,
     )
@@ -244,7 +245,7 @@ async def serve_stream(
     allowed_origins: Iterable[str] | None = None,
     allowed_hosts: Iterable[str] | None = None,
     trusted_proxies: Iterable[Proxy] | str = (),
-    proxy_headers: ProxyHeaders = "x-forwarded",
+    proxy_headers: ProxyHeaders | None = None,
     proxy_protocol: bool = False,
     strict_checkpoints: bool = False,
 ) -> None:
@@ -283,7 +284,7 @@ async def serve_stream(
         pages=pages,
         tally=tally,
         authorize=authorize,
-        proxies=TrustedProxies(trusted_proxies, proxy_headers),
+        proxies=TrustedProxies(trusted_proxies, proxy_headers, proxy_protocol=proxy_protocol),
         proxy_protocol=proxy_protocol,
     )
     entrance = Entrance(options, admission, ssl_context)
@@ -426,8 +427,8 @@ class Server:
     async def _accept_streams(self, task_status: trio.TaskStatus["Server"]) -> None:
         async with trio.open_nursery() as nursery:
 
-            def take(stream: trio.abc.Stream) -> None:
-                nursery.start_soon(self._hold, stream, self._limits.enter())
+            def take(stream: trio.abc.Stream, remote: object) -> None:
+                nursery.start_soon(self._hold, stream, self._limits.enter(), remote)
 
             task_status.started(self)
             with self._accepting:
@@ -435,9 +436,9 @@ class Server:
                     for listener in self._listeners:
                         accepting.start_soon(accept_from, listener, self._limits, take)
 
-    async def _hold(self, stream: trio.abc.Stream, place: Place) -> None:
+    async def _hold(self, stream: trio.abc.Stream, place: Place, remote: object) -> None:
         try:
-            await self._conversations.hold(stream, place)
+            await self._conversations.hold(stream, place, remote)
         except BaseException as error:
             if isinstance(unwrapped(error), trio.Cancelled):
                 raise

@@ -21,6 +21,9 @@ __all__ = ["Claims", "SignedTokens"]
 
 Claims: TypeAlias = dict[str, Any]
 
+# Seconds up to here are whole numbers in a double, and no clock gets there.
+_END_OF_TIME = 1 << 53
+
 
 class SignedTokens:
     """Those that count; the parameters are those of `jwt_auth`, which says what is raised."""
@@ -49,13 +52,14 @@ class SignedTokens:
         """The claims of a token that counts; else a sentence that says why it does not."""
         jwt = self._jwt
         try:
-            return self._decode(token)
+            claims = self._decode(token)
+            return claims if all(map(_is_date, _dates_in(claims))) else "The token is not valid."
         except jwt.ExpiredSignatureError:
             return "The token has expired."
         except jwt.ImmatureSignatureError:
             return "The token is not valid yet."
-        # A header that is nested deeply enough is no error of PyJWT's.
-        except (jwt.PyJWTError, RecursionError) as error:
+        # A header that is nested deeply enough is no error of PyJWT's, nor is a date that is no number.
+        except (jwt.PyJWTError, RecursionError, TypeError, ValueError, OverflowError) as error:
             why = type(error).__name__
             logger.info("a signed token does not count: %s", why, extra=fields(kind=f"token: {why}", event="token"))
             return "The token is not valid."
@@ -117,6 +121,17 @@ class SignedTokens:
         used = {name for _, algorithms in self._keys.values() for name in algorithms}
         if unused := [name for name in self._algorithms if name not in used]:
             raise ValueError(f"no key fits the algorithm {unused[0]}")
+
+
+def _dates_in(claims: Claims) -> list[object]:
+    return [claims[name] for name in ("exp", "nbf", "iat") if name in claims]
+
+
+def _is_date(value: object) -> bool:
+    """Whether it is a NumericDate (RFC 7519 section 2). PyJWT takes whatever `int` makes a number of, a text too."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return -_END_OF_TIME < value < _END_OF_TIME  # which NaN is not
 
 
 def _listed(values: Iterable[str] | str) -> list[str]:

@@ -17,5 +17,6 @@ def addresses_of(stream: trio.abc.Stream) -> tuple[object, object]:
     if isinstance(stream, trio.SocketStream):
         with suppress(OSError):
             local = stream.socket.getsockname()
+        with suppress(OSError):  # whoever has gone already has no name
             remote = stream.socket.getpeername()
     return local, remote

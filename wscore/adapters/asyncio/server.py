@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -191,6 +192,7 @@ class Server:
             compression=self._options.compression,
             max_head_size=self._options.max_head_size,
             max_headers=self._options.max_headers,
+            date=partial(formatdate, usegmt=True),
         )
 
     def _count(self, ws: WebSocket) -> Refuse | None:

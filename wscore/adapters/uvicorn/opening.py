@@ -5,6 +5,8 @@ Decides what may still be answered. Moves no bytes: `data_to_send` has what is t
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ...protocol.handshake import Accept, Refuse, Request, ServerHandshake
@@ -26,7 +28,12 @@ class Opening:
     """One request, whose answer is `compression`'s policy on permessage-deflate and else the application's."""
 
     def __init__(self, compression: str | None) -> None:
-        self._handshake = ServerHandshake(compression=compression, max_head_size=MAX_HEAD_SIZE, max_headers=MAX_HEADERS)
+        self._handshake = ServerHandshake(
+            compression=compression,
+            max_head_size=MAX_HEAD_SIZE,
+            max_headers=MAX_HEADERS,
+            date=partial(formatdate, usegmt=True),
+        )
         self._refusal: StreamedRefusal | None = None
         self._early: list[bytes] = []
         self._output = b""

@@ -31,7 +31,7 @@ class Listening(Source):
         reactor: Reactor,
         sock: socket,
         *,
-        take: Callable[[int], object],
+        take: Callable[[int, object], object],
         is_full: Callable[[], bool],
         exhausted: Callable[[OSError], float],
         at_failure: Callable[[BaseException], object],

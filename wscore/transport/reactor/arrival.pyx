@@ -26,15 +26,24 @@ __all__ = ["Arrival", "Listening"]
 
 cdef extern from *:
     """
+    #include <arpa/inet.h>
     #include <fcntl.h>
+    #include <netinet/in.h>
+    #include <stddef.h>
+    #include <string.h>
     #include <sys/socket.h>
+    #include <sys/un.h>
     #include <unistd.h>
-    static int wscore_accept(int fd)
+    /* Whom a connection is from, which a socket that was reset already tells nowhere else. */
+    struct wscore_peer { struct sockaddr_storage address; socklen_t size; };
+    static int wscore_accept(int fd, struct wscore_peer *peer)
     {
+        memset(&peer->address, 0, sizeof peer->address);
+        peer->size = sizeof peer->address;
     #ifdef __linux__
-        return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        return accept4(fd, (struct sockaddr *)&peer->address, &peer->size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     #else
-        int accepted = accept(fd, NULL, NULL);
+        int accepted = accept(fd, (struct sockaddr *)&peer->address, &peer->size);
         if (accepted >= 0) {
             int on = 1;
             fcntl(accepted, F_SETFD, FD_CLOEXEC);
@@ -47,8 +56,36 @@ cdef extern from *:
         return accepted;
     #endif
     }
+    /* As `getpeername` of the module socket has it. */
+    static PyObject *wscore_address(const struct wscore_peer *peer)
+    {
+        char text[INET6_ADDRSTRLEN];
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&peer->address;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&peer->address;
+        const struct sockaddr_un *un = (const struct sockaddr_un *)&peer->address;
+        switch (peer->address.ss_family) {
+        case AF_INET:
+            inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+            return Py_BuildValue("(si)", text, (int)ntohs(v4->sin_port));
+        case AF_INET6:
+            inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+            return Py_BuildValue("(siII)", text, (int)ntohs(v6->sin6_port), (unsigned)ntohl(v6->sin6_flowinfo),
+                                 (unsigned)v6->sin6_scope_id);
+        case AF_UNIX:
+    #ifdef __linux__
+            if (peer->size > offsetof(struct sockaddr_un, sun_path) && un->sun_path[0] == 0)
+                return PyBytes_FromStringAndSize(un->sun_path, peer->size - offsetof(struct sockaddr_un, sun_path));
+    #endif
+            return PyUnicode_DecodeFSDefaultAndSize(un->sun_path, strnlen(un->sun_path, sizeof un->sun_path));
+        default:
+            Py_RETURN_NONE;
+        }
+    }
     """
-    int wscore_accept(int fd) nogil
+    struct wscore_peer:
+        pass
+    int wscore_accept(int fd, wscore_peer* peer) nogil
+    object wscore_address(const wscore_peer* peer)
 
 cdef enum:
     ACCEPTED_AT_ONCE = 64
@@ -56,8 +93,8 @@ cdef enum:
 
 @cython.auto_pickle(False)
 cdef class Listening(Source):
-    """A listening socket. `take(fd)` is called for each connection, `is_full()` before, and `exhausted(error)`, which
-    returns for how many seconds to pause, if the system has run out of something.
+    """A listening socket. `take(fd, remote)` is called for each connection, with the peer's address, `is_full()`
+    before, and `exhausted(error)`, which returns for how many seconds to pause, if the system has run out of something.
     """
 
     cdef object socket
@@ -89,12 +126,13 @@ cdef class Listening(Source):
     cdef int ready(self, int events) except -1:
         cdef int left = ACCEPTED_AT_ONCE
         cdef int fd
+        cdef wscore_peer peer
         while left and self.fd >= 0:
             if self.is_full():
                 return self.ask_for(0)
-            fd = wscore_accept(self.fd)
+            fd = wscore_accept(self.fd, &peer)
             if fd >= 0:
-                self.take(fd)
+                self.take(fd, wscore_address(&peer))
                 left -= 1
             elif errno == EAGAIN:
                 return 0
