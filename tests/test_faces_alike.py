@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from .faces.columns import Columns, missing
-from .faces.scenario import COLUMNS, Scenario, Within, is_right
+from .faces.scenario import COLUMNS, Scenario, Within, has_failed, is_right
 from .faces.scenarios import SCENARIOS
 from .faces.table import expected, spelled, table_of
 
@@ -22,8 +22,11 @@ def cells() -> Iterator[object]:
 
 
 def marks_of(scenario: Scenario, column: str) -> list[pytest.MarkDecorator]:
-    marks = [pytest.mark.xfail(strict=True, reason=scenario.wrong[column])] if column in scenario.wrong else []
-    return [*marks, pytest.mark.skipif(missing(column) is not None, reason=str(missing(column)))]
+    wrong = pytest.mark.xfail(strict=True, reason=str(scenario.wrong.get(column)), raises=AssertionError)
+    return [
+        *[wrong] * (column in scenario.wrong),
+        pytest.mark.skipif(missing(column) is not None, reason=str(missing(column))),
+    ]
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +50,8 @@ def want_all(columns: Columns, request: pytest.FixtureRequest) -> None:
 def test_a_cell(scenario: Scenario, column: str, columns: Columns, request: pytest.FixtureRequest) -> None:
     want_all(columns, request)
     outcome = columns.want(scenario.name, column).result()
+    if has_failed(outcome):
+        raise RuntimeError(spelled(outcome))
     must = scenario.must_be(column)
     if isinstance(must, Within):
         columns.want(scenario.name, "stream" if missing("stream") is None else "pure-stream")

@@ -15,7 +15,7 @@ from typing import Any
 from wscore.codec import IMPLEMENTATION
 from wscore.transport import reactor
 
-from .scenario import COLUMNS
+from .scenario import COLUMNS, FAILED
 
 ROOT = Path(__file__).parent.parent.parent
 # A scenario gives up by itself before that.
@@ -57,7 +57,7 @@ class Worker:
         if line:
             return json.loads(line)
         status, self._process = self._process.wait(), None
-        return {"failed": f"the process ended with status {status}"}
+        return {FAILED: f"the process ended with status {status}"}
 
     def _start(self) -> subprocess.Popen[str]:
         environment = dict(os.environ)

@@ -48,7 +48,7 @@ class Face(ABC):
 
     @abstractmethod
     def outcome(self, scenario: Scenario) -> Any:
-        """Run a scenario on a loop of its own; where Ctrl-C ends the run, the outcome is that, with the notes."""
+        """Run a scenario on a loop of its own; what is no Exception and ends the run is the outcome, with the notes."""
 
     # The loop
 

@@ -57,8 +57,8 @@ class AsyncioFace(Face):
         try:
             with asyncio.Runner(loop_factory=self.new_loop) as runner:
                 return runner.run(self.run(scenario))
-        except KeyboardInterrupt:
-            return {"run": "KeyboardInterrupt", "notes": self.notes}
+        except (KeyboardInterrupt, SystemExit) as error:
+            return {"run": type(error).__name__, "notes": self.notes}
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         if self.column == "uvloop":
@@ -73,7 +73,7 @@ class AsyncioFace(Face):
         loop.set_exception_handler(lambda loop, context: complaints.append(str(context)))
         self._jumps = scenario.jumps
         try:
-            async with asyncio.timeout(HANGING):
+            async with asyncio.timeout(None if scenario.jumps else HANGING):
                 outcome = await scenario.run(self)
         finally:
             for task in self._tasks:
@@ -82,10 +82,13 @@ class AsyncioFace(Face):
         return outcome
 
     async def sleep(self, seconds: float) -> None:
-        if self._jumps:
-            await asyncio.to_thread(time.sleep, seconds)
-        else:
+        if not self._jumps:
             await asyncio.sleep(seconds)
+            return
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.001)  # noqa: ASYNC251
+            await asyncio.sleep(0)
 
     def now(self) -> float:
         return asyncio.get_running_loop().time()

@@ -68,9 +68,9 @@ class TrioFace(Face):
         try:
             return trio.run(self.run, scenario, clock=self.clock, strict_exception_groups=True)
         except BaseException as error:
-            if not isinstance(only(error), KeyboardInterrupt):
+            if not isinstance(only(error), KeyboardInterrupt | SystemExit):
                 raise
-            return {"run": "KeyboardInterrupt", "notes": self.notes}
+            return {"run": type(only(error)).__name__, "notes": self.notes}
 
     @property
     def transport(self) -> str:
@@ -86,8 +86,11 @@ class TrioFace(Face):
     async def sleep(self, seconds: float) -> None:
         if self.clock is None:
             await trio.sleep(seconds)
-        else:
-            await trio.to_thread.run_sync(time.sleep, seconds)
+            return
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            time.sleep(0.001)  # noqa: ASYNC251
+            await trio.lowlevel.checkpoint()
 
     def now(self) -> float:
         return trio.current_time()

@@ -22,6 +22,9 @@ LOOP = ("asyncio", "pure-asyncio")
 PURE = ("pure-stream", "pure-asyncio")
 EVERYWHERE = COLUMNS
 
+# The key of what a scenario comes to that did not reach its end; no cell is allowed to, whatever is known to be wrong.
+FAILED = "the scenario failed"
+
 Where: TypeAlias = str | tuple[str, ...]
 Run: TypeAlias = Callable[["Face"], Awaitable[Any]]
 
@@ -119,6 +122,10 @@ def spelled(value: object) -> str:
     if isinstance(value, bytes | bytearray | memoryview):
         return repr(bytes(value)) if len(value) <= 64 else f"{len(value)} bytes"
     raise TypeError(f"no plain value: {value!r}")
+
+
+def has_failed(outcome: Any) -> bool:
+    return isinstance(outcome, dict) and FAILED in outcome
 
 
 def is_right(outcome: Any, must: Any, row: Mapping[tuple[str, str], Any]) -> bool:

@@ -15,9 +15,10 @@ import warnings
 from typing import Any
 
 from wscore.codec import IMPLEMENTATION
+from wscore.session.logs import repeats
 
 from .face import Face, Logged
-from .scenario import TRIO, plain
+from .scenario import FAILED, TRIO, plain
 from .scenarios import SCENARIOS
 
 
@@ -34,6 +35,7 @@ def face_of(column: str) -> Face:
 def outcome_of(name: str, column: str) -> Any:
     """What one scenario comes to on one face."""
     face = face_of(column)
+    repeats.clear()  # what one scenario has logged is no reason to leave out what another one logs
     handler = Logged(face.logged)
     logger = logging.getLogger("wscore")
     logger.addHandler(handler)
@@ -42,7 +44,7 @@ def outcome_of(name: str, column: str) -> Any:
     except BaseException as error:
         traceback.print_exc()
         print("logged:", *face.logged, sep="\n", file=sys.stderr)
-        return {"failed": f"{type(error).__name__}: {error}"}
+        return {FAILED: f"{type(error).__name__}: {error}"}
     finally:
         logger.removeHandler(handler)
         face.close_peers()

@@ -1,6 +1,19 @@
 """All scenarios, area by area; each module says what it compares."""
 
 from ..scenario import SCENARIOS
-from . import calls, cancelling, contexts, ends, flow, interrupts, messages, opening
+from . import calls, cancelling, contexts, deadlines, ends, flow, interrupts, messages, opening, servers, threads
 
-__all__ = ["SCENARIOS", "calls", "cancelling", "contexts", "ends", "flow", "interrupts", "messages", "opening"]
+__all__ = [
+    "SCENARIOS",
+    "calls",
+    "cancelling",
+    "contexts",
+    "deadlines",
+    "ends",
+    "flow",
+    "interrupts",
+    "messages",
+    "opening",
+    "servers",
+    "threads",
+]

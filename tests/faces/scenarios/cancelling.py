@@ -7,6 +7,7 @@ from ..face import Face
 from ..scenario import AIO, Differs, scenario
 
 NO_PIECES = "asyncio's WebSocket has no pieces"
+CUT = "asyncio's abort closes the socket; a reset would have to be asked of the socket itself"
 BROKE_OFF = "close 1011 the message broke off"
 READY = "a call of asyncio that need not wait does not notice that it is cancelled"
 
@@ -198,7 +199,7 @@ async def cancel_end_of_client_block(face: Face) -> Any:
     differs={
         AIO: Differs(
             {"drain": "cancelled", "handler": ["cancelled"], "peer": ["close 1001", "eof"]},
-            "asyncio's abort closes the socket; a reset would have to be asked of the socket itself",
+            CUT,
         )
     },
 )
@@ -225,7 +226,7 @@ async def cancel_drain(face: Face) -> Any:
     differs={
         AIO: Differs(
             {"handler": ["cancelled"], "peer": ["close 1001", "eof"]},
-            "asyncio's abort closes the socket; a reset would have to be asked of the socket itself",
+            CUT,
         )
     },
 )

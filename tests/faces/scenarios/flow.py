@@ -142,7 +142,7 @@ async def flow_fast_peer_is_not_slow(face: Face) -> Any:
 
         counting, sending = face.start(count), face.start(send_large)
         for _ in range(20):
-            refused += not ws.send_nowait("news")
+            refused += face.said_at_once(ws.send_nowait, "news") is not True
             await face.sleep(0)
         await sending.ended()
         await face.said(ws.send, "end")

@@ -232,7 +232,7 @@ async def control_ping_at_the_end(face: Face) -> Any:
 async def control_ping_payload(face: Face) -> Any:
     """ping with a payload: its own, one that is too long, one that is under way, and text"""
     async with face.opened() as (ws, peer):
-        face.start(ws.ping, b"mine")
+        face.start(face.said, ws.ping, b"mine")
         seen = await peer.sees() if not await peer.sees_nothing() else "nothing"
         long, again = await face.said(ws.ping, bytes(126)), await face.said(ws.ping, b"mine")
         return {"payload": seen, "long": long, "twice": again, "text": await face.said(ws.ping, "text")}
