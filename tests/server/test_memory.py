@@ -1,5 +1,6 @@
 """What all connections hold together is limited; and those that hold little do not notice (design: limits)."""
 
+import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import Any
@@ -8,8 +9,10 @@ import pytest
 import trio
 import trio.lowlevel
 import trio.testing
+import trustme
 
 import wscore
+from wscore.server.admission import TLS_HANDSHAKE
 from wscore.server.pages import plain
 from wscore.server.relief import FIRST_SECONDS, SURVEY_INTERVAL
 from wscore.transport.reserve import QUANTUM
@@ -273,3 +276,34 @@ async def test_nothing_is_left_when_all_have_gone() -> None:
 async def test_senseless_limits_are_misuse(value: object, error: type[Exception]) -> None:
     with pytest.raises(error, match="max_total_buffers"):
         await wscore.serve(echo, "127.0.0.1", 0, max_total_buffers=value)
+
+
+async def test_a_tls_handshake_under_way_counts_until_it_is_over_whatever_comes_of_it() -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    theirs = ssl.create_default_context()
+    authority.configure_trust(theirs)
+    async with serving(**ENOUGH, ssl_context=context) as server:
+        async with dial(server) as silent, dial(server) as wrong:
+            await until(lambda: held(server) == 2 * TLS_HANDSHAKE)
+            await wrong.send(b"GET / HTTP/1.1\r\n\r\n")
+            await until(lambda: held(server) == TLS_HANDSHAKE)
+            await silent.send(b"\x16\x03\x01")
+            url = f"wss://localhost:{server.addresses[0][1]}"
+            async with wscore.connect(url, ssl_context=theirs):
+                await until(lambda: held(server) == TLS_HANDSHAKE)
+        await until(lambda: held(server) == 0)
+        with pytest.raises(wscore.HandshakeError):
+            async with wscore.connect(url, ssl_context=theirs, headers=[("Origin", "http://evil.example")]):
+                pass
+        await until(lambda: held(server) == 0)
+
+
+async def test_many_tls_handshakes_are_too_much_for_newcomers() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    async with serving(**ENOUGH, ssl_context=context) as server, AsyncExitStack() as stack:
+        for _ in range(17):
+            await stack.enter_async_context(dial(server))
+        await until(lambda: server._conversations.reserve.is_over)

@@ -932,3 +932,19 @@ async def lossless(ws: wscore.WebSocket):
             yield message
     except wscore.ConnectionLost:
         pass
+
+
+async def test_what_fails_before_serving_leaves_nothing_open(
+    monkeypatch: pytest.MonkeyPatch, each_transport: str
+) -> None:
+    opened = []
+
+    def fail(site: object, addresses: list[tuple[str, int]], *_: object) -> None:
+        opened.extend(addresses)
+        raise MemoryError
+
+    monkeypatch.setattr("wscore.protocol.origin.SitePolicy.bind", fail)
+    with pytest.raises(MemoryError):
+        await wscore.serve(echo, "127.0.0.1", 0, transport=each_transport)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(opened[0])

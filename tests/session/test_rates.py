@@ -167,3 +167,11 @@ def test_no_rate_is_beyond_all_numbers(number: float) -> None:
 def test_where_too_many_are_to_be_noticed_there_is_no_allowance() -> None:
     assert Throttle(Rate(10, 5), None, is_strict=True).allowance(NOW) is None
     assert Throttle(None, Rate(10, 5)).allowance(NOW) is None
+
+
+def test_a_rate_whose_burst_takes_for_ever_is_none() -> None:
+    with pytest.raises(ValueError, match="rate"):
+        Rate(5e-324)
+    with pytest.raises(ValueError, match="rate"):
+        Rate(1e-10, 1e308)
+    assert Rate(1e-300).span < 1e301

@@ -43,6 +43,9 @@ FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connectio
 CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many others are waiting to connect.", "crowded")
 _SHORT = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is short of memory.", "memory")
 _WELCOME = Accept()
+# What OpenSSL and Python take for a TLS handshake that is under way, measured: 43 kB before the first byte, and a
+# record of 16 KiB that is not complete.
+TLS_HANDSHAKE = 64 << 10
 _CROWDED = "There are too many connections from this address."
 
 
@@ -108,6 +111,11 @@ class Admission:
         """Whether there is no memory for another connection."""
         return self._reserve is not None and self._reserve.is_over
 
+    def hold(self, size: int) -> None:
+        """A connection that is no WebSocket yet holds so many bytes more, or less."""
+        if self._reserve is not None:
+            self._reserve.change(size)
+
     def trusts(self, address: object) -> bool:
         """Whether that is a proxy, which speaks for others."""
         return self.proxies is not None and self.proxies.trusts(address)
@@ -150,6 +158,7 @@ class Visit:
         "_early",
         "_handshake",
         "_has_reason",
+        "_held",
         "_is_encrypted",
         "_is_named",
         "_local",
@@ -181,6 +190,8 @@ class Visit:
         self._has_reason = False
         self._is_named = False  # by a PROXY protocol header
         self._early = b""
+        self._held = TLS_HANDSHAKE if is_encrypted else 0
+        admission.hold(self._held)
         self.is_probe = False
         self.answered = False
         self.opening: Opening | None = None
@@ -276,9 +287,15 @@ class Visit:
         """The connection is closed, or about to be, and no WebSocket; by default because the peer has gone before it
         had its answer. Only the first reason counts, a refusal among them; a probe is none.
         """
+        self._release()
         if not self._has_reason:
             self._has_reason = True
             self._admission.tally.dropped[reason] += not self.is_probe
+
+    def _release(self) -> None:
+        """The handshake is over, or about to be."""
+        held, self._held = self._held, 0
+        self._admission.hold(-held)
 
     def _claim(self, place: Place) -> None:
         """Hold the client to the limits of its address, once it is known: proxies have those of others."""
@@ -299,6 +316,7 @@ class Visit:
         self._has_reason = not self._handshake.accepted
         if self._handshake.accepted:
             assert isinstance(answer, Accept)
+            self._release()
             self.opening = Opening(
                 request=self._handshake.request,
                 subprotocol=self._handshake.subprotocol,

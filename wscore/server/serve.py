@@ -205,11 +205,16 @@ async def serve(
         ),
     )
     opened = await open_listeners(host, port, listeners)
-    relief = Relief(reserve, conversations.websockets, min_message_rate)
-    server = Server(opened, conversations, limits, tally, relief)
-    if on_the_reactor(transport, opened):
-        server.use_reactor(options, admission, ssl_context)
-    sites.bind(server.addresses, host)
+    try:
+        relief = Relief(reserve, conversations.websockets, min_message_rate)
+        server = Server(opened, conversations, limits, tally, relief)
+        if on_the_reactor(transport, opened):
+            server.use_reactor(options, admission, ssl_context)
+        sites.bind(server.addresses, host)
+    except BaseException:
+        for listener in opened if listeners is None else ():
+            await close_now(listener)
+        raise
     await server._run(gc_freeze, task_status)
 
 

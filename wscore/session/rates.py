@@ -43,6 +43,8 @@ class Rate:
             object.__setattr__(self, "burst", max(self.per_second, 1.0))
         if self.burst < 1:
             raise ValueError(f"the burst of a rate must be at least 1, not {self.burst!r}")
+        if self.span == math.inf:
+            raise ValueError(f"a rate must bring its burst in a time that can be told, not {self.per_second!r}")
 
     @property
     def span(self) -> float:
