@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 
@@ -87,8 +88,10 @@ def test_a_step_that_fails_ends_the_script(tmp_path: Path, program: str) -> None
 
 @pytest.mark.skipif(sys.platform == "win32", reason="bash")
 def test_what_was_started_ends_with_the_script(tmp_path: Path) -> None:
+    begun = time.monotonic()
     run = bash("trap end_all EXIT\nstart aside sleep 50\nstep bad false", tmp_path)
     assert run.returncode == 1
+    assert time.monotonic() - begun < 50
 
 
 # What is published
