@@ -22,7 +22,7 @@ def table_of(outcomes: Mapping[tuple[str, str], Any], scenarios: Iterable[Scenar
     for scenario in scenarios:
         if scenario.area != area:
             area = scenario.area
-            lines += ["", f"### {area.capitalize()}", "", *head_of(["scenario", *columns])]
+            lines += ["", f"### {area.replace('_', ' ').capitalize()}", "", *head_of(["scenario", *columns])]
         cells = [cell_of(scenario, column, outcomes) for column in columns]
         shown = [f"all: {cells[0]}", *[""] * (len(cells) - 1)] if len(set(cells)) == 1 else cells
         lines.append(row_of([scenario.title, *shown]))

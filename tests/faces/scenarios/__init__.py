@@ -1,7 +1,20 @@
 """All scenarios, area by area; each module says what it compares."""
 
 from ..scenario import SCENARIOS
-from . import calls, cancelling, contexts, deadlines, ends, flow, interrupts, messages, opening, servers, threads
+from . import (
+    calls,
+    cancelling,
+    contexts,
+    deadlines,
+    ends,
+    ends_by_code,
+    flow,
+    interrupts,
+    messages,
+    opening,
+    servers,
+    threads,
+)
 
 __all__ = [
     "SCENARIOS",
@@ -10,6 +23,7 @@ __all__ = [
     "contexts",
     "deadlines",
     "ends",
+    "ends_by_code",
     "flow",
     "interrupts",
     "messages",
