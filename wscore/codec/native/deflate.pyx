@@ -23,7 +23,7 @@ from libc.string cimport memcpy
 from wscore.codec.errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 
 from wscore.codec.native.buffers cimport (
-    Growing, discard_grown, exchange, grown_capacity, grown_data, reserve, take_grown,
+    Growing, clipped, discard_grown, exchange, grown_capacity, grown_data, reserve, take_grown,
 )
 from wscore.codec.native.streams cimport (
     Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, acquire, deflate, end_chain,
@@ -71,10 +71,11 @@ cdef inline Py_ssize_t _block_size(int number) noexcept:
     return 1 << 15 if number == 0 else 1 << 16 if number == 1 else 1 << 18
 
 
-cdef int _check_window(int window_bits, int least) except -1:
-    if not least <= window_bits <= 15:
+cdef int _check_window(object window_bits, int least) except -1:
+    cdef Py_ssize_t bits = clipped(window_bits, NULL)
+    if not least <= bits <= 15:
         raise ValueError(f"window_bits must be between {least} and 15")
-    return window_bits
+    return <int>bits
 
 
 include "pool.pxi"
@@ -99,23 +100,25 @@ cdef class Deflater:
 
     def __init__(
         self,
-        int window_bits=15,
+        window_bits=15,
         *,
         bint context_takeover=True,
-        int level=1,
-        int mem_level=8,
+        level=1,
+        mem_level=8,
         DeflatePool pool=None,
     ):
-        if not 0 <= level <= 9 or not 1 <= mem_level <= 9:
+        cdef Py_ssize_t effort = clipped(level, NULL)
+        cdef Py_ssize_t memory = clipped(mem_level, NULL)
+        if not 0 <= effort <= 9 or not 1 <= memory <= 9:
             raise ValueError("level must be between 0 and 9, mem_level between 1 and 9")
-        _check_window(window_bits, 9)
+        cdef int bits = _check_window(window_bits, 9)
         with cython.critical_section(self):
             # If it is called again, what it has belongs to the old settings.
             self.forget()
-            self.bits = window_bits
+            self.bits = bits
             self.context_takeover = context_takeover
-            self.level = level
-            self.mem_level = mem_level
+            self.level = <int>effort
+            self.mem_level = <int>memory
             self.pool = pool
 
     def __dealloc__(self):
@@ -286,12 +289,12 @@ cdef class Inflater:
         # Even if `__init__` never runs this makes an inflater.
         self.bits = 15
 
-    def __init__(self, int window_bits=15, *, bint context_takeover=True, DeflatePool pool=None):
-        _check_window(window_bits, 8)
+    def __init__(self, window_bits=15, *, bint context_takeover=True, DeflatePool pool=None):
+        cdef int bits = _check_window(window_bits, 8)
         with cython.critical_section(self):
             # If it is called again, what it has belongs to the old settings.
             _return_stream(self)
-            self.bits = window_bits
+            self.bits = bits
             self.context_takeover = context_takeover
             self.pool = pool
             self.final_blocks = 0

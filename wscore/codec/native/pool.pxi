@@ -15,12 +15,13 @@ cdef class DeflatePool:
         # Even if `__init__` never runs there is room for a compressor.
         self.size = 256
 
-    def __init__(self, Py_ssize_t size=256):
-        if size < 1:
+    def __init__(self, size=256):
+        cdef Py_ssize_t most = clipped(size, NULL)
+        if most < 1:
             raise ValueError("a pool holds at least one compressor")
         acquire(self.lock)
-        self.size = size
-        while self.held > size:  # if it is called again
+        self.size = most
+        while self.held > most:  # if it is called again
             _evict_oldest(self)
         release(self.lock)
 

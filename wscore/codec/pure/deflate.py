@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import zlib
 from collections import OrderedDict
+from operator import index
 
 from ..errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 from .masking import flat_view
@@ -42,6 +43,7 @@ MAX_FINAL_BLOCKS = 64
 
 
 def _check_window(window_bits: int, least: int) -> int:
+    window_bits = index(window_bits)
     if not least <= window_bits <= 15:
         raise ValueError(f"window_bits must be between {least} and 15")
     return window_bits
@@ -56,9 +58,9 @@ class DeflatePool:
     __slots__ = ("_compressors", "_size")
 
     def __init__(self, size: int = 256) -> None:
-        if size < 1:
+        self._size = index(size)
+        if self._size < 1:
             raise ValueError("a pool holds at least one compressor")
-        self._size = size
         self._compressors: OrderedDict[Deflater, zlib._Compress] = OrderedDict()
 
     def __len__(self) -> int:
@@ -94,10 +96,11 @@ class Deflater:
         mem_level: int = 8,
         pool: DeflatePool | None = None,
     ) -> None:
+        level, mem_level = index(level), index(mem_level)
         if not 0 <= level <= 9 or not 1 <= mem_level <= 9:
             raise ValueError("level must be between 0 and 9, mem_level between 1 and 9")
         self._window_bits = _check_window(window_bits, 9)
-        self._context_takeover = context_takeover
+        self._context_takeover = bool(context_takeover)
         self._level = level
         self._mem_level = mem_level
         self._pool = pool
@@ -161,7 +164,7 @@ class Inflater:
         self, window_bits: int = 15, *, context_takeover: bool = True, pool: DeflatePool | None = None
     ) -> None:
         self._window_bits = _check_window(window_bits, 8)
-        self._context_takeover = context_takeover
+        self._context_takeover = bool(context_takeover)
         self._inflater: zlib._Decompress | None = None
         self._is_fresh = False  # nothing came since the last final block
         self._recent: list[bytes] = []  # the last output, at least a window of it if there was as much

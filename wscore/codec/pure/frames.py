@@ -5,6 +5,7 @@ Decides how a header is written: lengths in the fewest bytes. Knows nothing of m
 
 from __future__ import annotations
 
+from operator import index
 from struct import Struct
 
 from ..opcodes import Opcode
@@ -44,6 +45,7 @@ def encode_frame(
     frame that is fragmented, compressed or carries more than 125 bytes (section 5.5); TypeError for a `str` in a frame
     that is neither text nor a continuation, UnicodeEncodeError for lone surrogates.
     """
+    opcode = index(opcode)
     if isinstance(payload, str):
         if opcode not in _TEXT:
             raise TypeError("only text is a str")

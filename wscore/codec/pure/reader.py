@@ -11,6 +11,7 @@ of fragments, size of the message. With the payload, as it comes: DEFLATE, size 
 from __future__ import annotations
 
 import sys
+from operator import index
 
 from .. import errors
 from ..errors import Defect, DefectError
@@ -113,6 +114,8 @@ class Reader:
         self.spent = 0
         self.in_message = False  # a message has begun and not ended
         self._expect_mask = role is SERVER
+        max_message_size, max_fragments = index(max_message_size), index(max_fragments)
+        pieces, frames = bool(pieces), bool(frames)
         self._max_message_size = max_message_size
         self._max_fragments = max_fragments
         self._max_compressed = compressed_limit(max_message_size)

@@ -7,6 +7,8 @@ before the next begins.
 
 from __future__ import annotations
 
+from operator import index
+
 from ..errors import LocalProtocolError
 from ..opcodes import CLIENT, Opcode, Role
 from .frames import MAX_CONTROL_PAYLOAD, frame_header
@@ -57,15 +59,14 @@ class Writer:
         self._chunks: list[bytes] = []
         self._mask = role is CLIENT
         self._deflater = deflater
-        self._threshold = compression_threshold
+        self._threshold = index(compression_threshold)
         self._text = False
         self._compressed = False
 
     def compresses(self, size: int, compress: bool | None = None) -> bool:
         """Whether `write` would compress a message of `size` bytes, given `compress`."""
-        if self._deflater is None:
-            return False
-        return size >= self._threshold if compress is None else bool(compress)
+        wanted = size >= self._threshold if compress is None else bool(compress)
+        return wanted and self._deflater is not None
 
     def write(self, message: str | Buffer, compress: bool | None = None) -> None:
         """Frame one message: `str` becomes text, any buffer becomes binary (RFC 6455 section 5.6).
@@ -114,6 +115,7 @@ class Writer:
 
         Raises ValueError if `opcode` is no control opcode or `payload` has more than 125 bytes.
         """
+        opcode = index(opcode)
         view = flat_view(payload)
         if opcode not in (Opcode.CLOSE, Opcode.PING, Opcode.PONG) or len(view) > MAX_CONTROL_PAYLOAD:
             raise ValueError("a control frame is a Close, Ping or Pong of at most 125 bytes")
@@ -124,7 +126,7 @@ class Writer:
 
         Raises LocalProtocolError in the middle of a fragmented message, TypeError for other types than bytes.
         """
-        if not isinstance(frames, bytes):
+        if type(frames) is not bytes:
             raise TypeError("frames that were made elsewhere must be bytes")
         self._check_between_messages()
         self._chunks.append(frames)
