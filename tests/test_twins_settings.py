@@ -30,7 +30,8 @@ class Undecided:
 ODD = [
     None, True, False, 0, 1, -1, 2, 8, 9, 10, 15, 16, 125, 9.0, 1.5, float("nan"), 2**31, -(2**31), 2**63 - 1, 2**63,
     2**64, -(2**63), -(2**64), "", "text", "\ud800", b"", b"abcd", bytes(126), bytearray(b"abcd"),
-    memoryview(b"view")[::2], array.array("i", [1, 2]), [], [1], (), {}, object(), Index(), Undecided(), SERVER, CLIENT, 1j,
+    memoryview(b"view")[::2], array.array("i", [1, 2]),
+    [], [1], (), {}, object(), Index(), Undecided(), SERVER, CLIENT, 1j,
 ]  # fmt: skip
 
 SETTINGS: dict[str, Callable[[Any, Any], object]] = {
