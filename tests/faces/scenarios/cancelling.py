@@ -215,6 +215,7 @@ async def cancel_drain(face: Face) -> Any:
 
     async with face.serving(handler) as server:
         peer = await face.open(server)
+        assert await face.until(lambda: server.connections)
         await face.moment()
         outcome = await cancelled(face, face.drain, server, 10)
         seen = await peer.sees_until_end(answer_close=False)
@@ -242,6 +243,7 @@ async def drain_in_vain(face: Face) -> Any:
 
     async with face.serving(handler) as server:
         peer = await face.open(server)
+        assert await face.until(lambda: server.connections)
         await face.moment()
         await face.drain(server, 0.1)
         return {"handler": face.notes, "peer": await peer.sees_until_end(answer_close=False)}
@@ -280,8 +282,10 @@ async def cancel_send_pieces(face: Face) -> Any:
         await face.event().wait()
 
     async with face.opened() as (ws, peer):
-        outcome = await cancelled(face, ws.send_pieces, pieces())
-        return {"send_pieces": outcome, "peer": await peer.sees_until_end()}
+        sending = face.start(ws.send_pieces, pieces())
+        first = await peer.sees()
+        sending.cancel()
+        return {"send_pieces": await sending.ended(), "peer": [first, *await peer.sees_until_end()]}
 
 
 @scenario(["one", "cancelled", "two"], lacks={AIO: NO_PIECES})
