@@ -1,6 +1,7 @@
 """Messages through an ASGI application under uvicorn: both ways, limits on both sides, and what cancelling does."""
 
 import asyncio
+import zlib
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import wscore
 
 from ..raw import Raw
-from ..wire import CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, from_client
+from ..wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, from_client
 from .asgi_server import HANGING, Event, Receive, Record, Running, Send, echo, serving, until_the_end
 
 MESSAGES = ["", "hello", "grüße 𝄞", b"", b"\x00\xff", "x" * 70_000, bytes(range(256)) * 4096]
@@ -352,3 +353,92 @@ async def test_flood_lets_other_tasks_have_their_turn() -> None:
         await raw.aclose()
     assert turns[-1] == 10_000
     assert max(later - earlier for earlier, later in pairwise(turns)) <= 10
+
+
+async def test_several_senders_wait_while_the_peer_does_not_read_and_go_in_their_order(each_loop: str) -> None:
+    """Whoever is let go after a pause fills what room there is; the next one waits again."""
+    most = 0
+
+    async def push(receive: Receive, send: Send) -> None:
+        protocol = protocol_of(receive)
+
+        async def one(number: int) -> None:
+            nonlocal most
+            await send({"type": "websocket.send", "bytes": bytes([number]) + bytes(1 << 20)})
+            most = max(most, protocol.transport.get_write_buffer_size())
+
+        await asyncio.gather(*(one(number) for number in range(64)))
+
+    with serving(Record(push), loop=each_loop) as running:
+        raw = await opened(running)
+        await running.until(lambda: not running.protocol._is_writable)
+        size = (1 << 20) + 1 + 10
+        data = bytearray(raw.received)
+        while len(data) < 64 * size:
+            data += await raw.stream.receive_some()
+        await raw.say(CLOSE, close_payload(1000))
+        await raw.aclose()
+    assert [data[number * size + 10] for number in range(64)] == list(range(64))
+    assert most < 4 << 20
+
+
+async def test_a_cancelled_send_lets_the_next_one_go() -> None:
+    async def talk(receive: Receive, send: Send) -> None:
+        protocol = protocol_of(receive)
+        protocol.pause_writing()
+        tasks = [asyncio.ensure_future(send({"type": "websocket.send", "text": str(n)})) for n in range(3)]
+        await asyncio.sleep(0)
+        tasks[0].cancel()
+        await asyncio.sleep(0)
+        protocol.resume_writing()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    with serving(Record(talk)) as running:
+        async with wscore.connect(running.url) as ws:
+            assert [message async for message in ws] == ["1", "2"]
+
+
+@pytest.mark.parametrize(("key", "value"), [("bytes", "text"), ("text", b"bytes"), ("text", 1), ("bytes", 1)])
+async def test_text_is_text_and_bytes_are_binary(key: str, value: object) -> None:
+    """What stands under the wrong key is an error of the application's, not another kind of message."""
+    raised: list[Exception] = []
+
+    async def talk(receive: Receive, send: Send) -> None:
+        try:
+            await send({"type": "websocket.send", key: value})
+        except TypeError as error:
+            raised.append(error)
+        await send({"type": "websocket.send", "bytes": None, "text": "fine"})
+
+    with serving(Record(talk)) as running:
+        async with wscore.connect(running.url) as ws:
+            assert [message async for message in ws] == ["fine"]
+    assert len(raised) == 1
+
+
+async def test_what_nobody_wants_is_inflated_some_in_a_turn() -> None:
+    """While we close, 64 KiB of compressed data could be 60 MB, which stop no other for that."""
+    deflater = zlib.compressobj(9, zlib.DEFLATED, -15)
+    payload = (deflater.compress(bytes(900_000)) + deflater.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    turns: list[int] = []
+
+    async def leave(receive: Receive, send: Send) -> None:
+        protocol = protocol_of(receive)
+        await send({"type": "websocket.close", "code": 4000})
+        discard = protocol._discard
+
+        def counted(*arguments: Any) -> None:
+            turns.append(1)
+            discard(*arguments)
+
+        protocol._discard = counted
+
+    extension = {"Sec_WebSocket_Extensions": "permessage-deflate; client_no_context_takeover"}
+    with serving(Record(leave)) as running:
+        raw = await running.dial()
+        await raw.upgrade(**extension)
+        assert await raw.frames(1) == [Frame(CLOSE, close_payload(4000))]
+        await raw.send(from_client(BINARY, payload, rsv=4) * 64 + from_client(CLOSE, close_payload(4000)))
+        assert await raw.rest() == b""
+        await raw.aclose()
+    assert len(turns) >= 32

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ...protocol.handshake import Request
 
-__all__ = ["Phase", "disconnect", "expect", "headers_of", "line_of", "scope_of"]
+__all__ = ["Phase", "complaint_about", "disconnect", "expect", "headers_of", "line_of", "no_message", "scope_of"]
 
 
 class Phase(enum.Enum):
@@ -82,3 +82,19 @@ def expect(kind: str, *expected: str) -> None:
     if kind not in expected:
         names = " or ".join(f"'{name}'" for name in expected)
         raise RuntimeError(f"Expected ASGI message {names} but got '{kind}'.")
+
+
+def no_message(key: str, value: object) -> Exception:
+    """What an application hears that has put under a key what does not belong there: text is text, bytes are binary."""
+    if value is None:
+        return RuntimeError("ASGI message 'websocket.send' has neither 'bytes' nor 'text'.")
+    return TypeError(f"'{key}' of ASGI message 'websocket.send' must not be {type(value).__name__}.")
+
+
+def complaint_about(result: object, phase: Phase) -> str | None:
+    """What is wrong with an application that has returned this, then; None if nothing is."""
+    if phase is Phase.CONNECTING:
+        return "ASGI callable returned without completing handshake."
+    if phase is Phase.REFUSING:
+        return "ASGI callable returned without completing response."
+    return None if result is None else f"ASGI callable should return None, but returned a {type(result).__name__}."

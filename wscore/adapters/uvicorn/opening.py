@@ -8,20 +8,34 @@ from __future__ import annotations
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
+from ...codec import DeflatePool
 from ...protocol.handshake import Accept, Refuse, Request, ServerHandshake
 from ...protocol.refusal import StreamedRefusal
 
 if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
     from ...protocol.extensions import DeflateParameters
 
-__all__ = ["Opening"]
+__all__ = ["Opening", "pool_of"]
 
 # More than uvicorn's HTTP protocols let through: they hold the limits of a head.
 MAX_HEAD_SIZE = 1 << 20
 MAX_HEADERS = 1 << 16
 
 Pairs = list[tuple[str, str]]
+
+_pools: WeakKeyDictionary[ServerState, DeflatePool] = WeakKeyDictionary()
+
+
+def pool_of(server: ServerState) -> DeflatePool:
+    """The compressors that all connections of a server share."""
+    pool = _pools.get(server)
+    if pool is None:
+        pool = _pools[server] = DeflatePool()
+    return pool
 
 
 class Opening:

@@ -14,19 +14,18 @@ import asyncio
 import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, cast
-from weakref import WeakKeyDictionary
 
 from uvicorn.logging import TRACE_LOG_LEVEL
 from uvicorn.protocols.utils import ClientDisconnected, get_remote_addr
 
-from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode, DeflatePool
+from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode
 from ...protocol.connection import Connection
 from ...protocol.events import Close, Event, Ping, Pong
 from ...protocol.handshake import Request
-from .asgi import Phase, disconnect, expect, headers_of, line_of, scope_of
+from .asgi import Phase, complaint_about, disconnect, expect, headers_of, line_of, no_message, scope_of
 from .keepalive import Keepalive
 from .leaving import Leaving
-from .opening import Opening
+from .opening import Opening, pool_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -39,8 +38,8 @@ __all__ = ["WebSocketProtocol"]
 
 # Output that is not passed on to the transport before the loop turns.
 MAX_OUTPUT = 1 << 16
-
-_pools: WeakKeyDictionary[ServerState, DeflatePool] = WeakKeyDictionary()
+# So much is read and thrown away in one turn of the loop, after inflating, and one message.
+TURN_BUDGET = 1 << 19
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -89,6 +88,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._is_writable = True
+        self._sending = asyncio.Lock()  # of those that have to wait, the one whose turn it is
         # Deadlines.
         self.close_timer: asyncio.TimerHandle | None = None  # while the peer's Close frame is awaited
         self._leaving: Leaving
@@ -115,7 +115,7 @@ class WebSocketProtocol(asyncio.Protocol):
             if conn.has_rest or len(queue) >= self._most_waiting:
                 self._settle(conn)
         elif conn.close_event is None:
-            self._discard(conn.receive_data(data))
+            self._discard(conn, data)
 
     def pause_writing(self) -> None:
         self._is_writable = False
@@ -185,7 +185,7 @@ class WebSocketProtocol(asyncio.Protocol):
             max_message_size=self.config.ws_max_size,
             max_fragments=self.max_fragments,
             compression=self.compression,
-            compression_pool=None if deflate is None else self._pool(),
+            compression_pool=None if deflate is None else pool_of(self.server_state),
             deflate=deflate,
         )
         self._keepalive.start()
@@ -193,12 +193,6 @@ class WebSocketProtocol(asyncio.Protocol):
         if early:
             self._read_on(True)
             self.data_received(early)
-
-    def _pool(self) -> DeflatePool:
-        pool = _pools.get(self.server_state)
-        if pool is None:
-            pool = _pools[self.server_state] = DeflatePool()
-        return pool
 
     def _headers(self, own: Iterable[tuple[bytes, bytes]] = ()) -> list[tuple[str, str]]:
         return headers_of(self.server_state.default_headers, own)
@@ -238,20 +232,11 @@ class WebSocketProtocol(asyncio.Protocol):
             failed = True
             self.logger.exception("Exception in ASGI application\n")
         else:
-            failed = self._complain(result)
+            complaint = None if self._is_lost and self._connection is None else complaint_about(result, self._phase)
+            failed = complaint is not None
+            if complaint is not None:
+                self.logger.error(complaint)
         self._end_of_application(failed)
-
-    def _complain(self, result: object) -> bool:
-        """Whether the application returned where or what it should not."""
-        if self._phase is Phase.CONNECTING and not self._is_lost:
-            self.logger.error("ASGI callable returned without completing handshake.")
-        elif self._phase is Phase.REFUSING and not self._is_lost:
-            self.logger.error("ASGI callable returned without completing response.")
-        elif result is not None:
-            self.logger.error("ASGI callable should return None, but returned '%s'.", result)
-        else:
-            return False
-        return True
 
     def _end_of_application(self, failed: bool) -> None:
         """Close what the application has left open: it has failed, or just gone."""
@@ -290,13 +275,21 @@ class WebSocketProtocol(asyncio.Protocol):
         return cast("ASGIReceiveEvent", event)
 
     async def send(self, event: ASGISendEvent) -> None:
-        """ASGI's `send`: waits while the transport is full. A cancelled call has sent nothing.
+        """ASGI's `send`: waits while the transport is full, in the order of calls. A cancelled call has sent nothing.
 
         Raises `ClientDisconnected`, an `OSError`, after the end, `RuntimeError` for an event that is not expected,
         and `LocalProtocolError`, `UnicodeEncodeError` or `TypeError` for what cannot be sent.
         """
-        if not self._is_writable:
+        if self._is_writable and not self._sending.locked():
+            self._send(event)
+            return
+        async with self._sending:
             await self._writable.wait()
+            self._send(event)
+            # Whether there is room for the next one shows when the transport has it.
+            self._flush()
+
+    def _send(self, event: ASGISendEvent) -> None:
         if not self._is_open or event["type"] != "websocket.send":
             self._send_other(event)
             return
@@ -304,8 +297,10 @@ class WebSocketProtocol(asyncio.Protocol):
         message: bytes | str | None = event.get("bytes")
         if message is None:
             message = event.get("text")
-            if message is None:
-                raise RuntimeError("ASGI message 'websocket.send' has neither 'bytes' nor 'text'.")
+            if not isinstance(message, str):
+                raise no_message("text", message)
+        elif isinstance(message, str):
+            raise no_message("bytes", message)
         conn.send(message)
         if not self._has_written and not self._queue:
             # An answer, and nothing else to answer. Whatever follows is written together.
@@ -391,17 +386,24 @@ class WebSocketProtocol(asyncio.Protocol):
     def _go_on(self) -> None:
         """The application has taken all there was: read what was left."""
         conn = self._connection
-        if conn is None or not self._is_full or self._queue:
+        if conn is None or not self._is_full or self._queue or self._phase is Phase.ENDED:
             return
         self._settle(conn)
         if self._is_lost and not self._is_full:
             self._take(conn.receive_eof())
 
-    def _discard(self, events: list[Event]) -> None:
-        """What comes after our Close frame, up to that of the peer."""
-        for event in events:
+    def _discard(self, conn: Connection, data: bytes = b"") -> None:
+        """What comes after our Close frame, up to that of the peer: so much in a turn, then reading waits."""
+        if self._is_lost:
+            return
+        for event in conn.receive_data(data, TURN_BUDGET):
             if not isinstance(event, str | bytes):
                 self._take_control(event)
+        if conn.has_rest is not self._is_full:
+            self._is_full = conn.has_rest
+            self._read_on(not self._is_full)
+        if self._is_full:
+            self.loop.call_soon(self._discard, conn)
 
     def _wake(self) -> None:
         for waiter in self._waiters:
@@ -425,11 +427,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._stop_timers()
         self.close_timer = self.loop.call_later(self.close_timeout, self._close_transport)
         self._flush()
-        while conn.has_rest:
-            self._discard(conn.receive_data(b""))
-        if self._is_full:
-            self._is_full = False
-            self._read_on(True)
+        self._discard(conn)
 
     def _receive_close(self, close: Close) -> None:
         """The connection has ended, whoever began."""
