@@ -12,7 +12,11 @@ from typing import Any, Literal, TypeAlias
 from ..protocol.checks import check_choice, check_size, check_time
 from .rates import Rate, Throttle, rate_of
 
-__all__ = ["Compression", "FastProducer", "Options", "SlowConsumer"]
+__all__ = ["NOTSENT_LOWAT", "Compression", "FastProducer", "Options", "SlowConsumer"]
+
+# Of what the kernel has been given and not sent, so many bytes may wait before an accepted socket counts as full
+# (TCP_NOTSENT_LOWAT), on every transport: else a peer that does not read is noticed megabytes late.
+NOTSENT_LOWAT = 1 << 16
 
 Compression: TypeAlias = Literal["takeover", "shared", "dedicated"]
 SlowConsumer: TypeAlias = Literal["wait", "drop", "close"]

@@ -26,8 +26,10 @@ def load(twin: str) -> SimpleNamespace:
     try:
         module = importlib.import_module(HOME)
         endpoint = importlib.import_module(f"{HOME}.endpoint")
-        assert endpoint.Link.__module__ == f"{HOME}.{twin}_link"
-        return SimpleNamespace(twin=twin, endpoint=endpoint, **{name: getattr(module, name) for name in module.__all__})
+        deadlines = importlib.import_module(f"{HOME}.deadlines")
+        assert deadlines.Link.__module__ == f"{HOME}.{twin}_link"
+        public = {name: getattr(module, name) for name in module.__all__}
+        return SimpleNamespace(twin=twin, endpoint=endpoint, deadlines=deadlines, **public)
     finally:
         codec.IMPLEMENTATION = implementation
         for name in [name for name in sys.modules if name.startswith(HOME)]:

@@ -1,11 +1,15 @@
 """How connections end, from either side, and what users are told."""
 
 import asyncio
+import socket
+from contextlib import suppress
 
 import pytest
 
-from ...wire import BINARY, CLOSE, PONG, TEXT, close_payload, decode, from_client
-from .peers import answer_upgrade, tls_contexts, until
+from ...wire import BINARY, CLOSE, PING, PONG, TEXT, close_payload, decode, from_client
+from .peers import Raw, answer_upgrade, tls_contexts, until
+
+HANGING = 20
 
 
 class Keeper:
@@ -151,7 +155,7 @@ async def test_a_peer_that_does_not_answer_our_close_is_given_up_in_time(aio):
 
 
 async def test_a_peer_that_answers_but_does_not_end_has_two_seconds(aio, monkeypatch):
-    monkeypatch.setattr(aio.endpoint, "LINGER_TIME", 0.1)
+    monkeypatch.setattr(aio.deadlines, "LINGER_TIME", 0.1)
     keeper = Keeper()
     async with aio.serving(keeper) as server, aio.dialled(server) as raw:
         await raw.upgrade()
@@ -325,3 +329,126 @@ async def test_a_client_answers_the_servers_close_and_ends_its_side(aio):
         await until(lambda: len(seen) == 2)
     assert [(frame.opcode, frame.payload) for frame in seen] == [(PONG, b""), (CLOSE, close_payload(1001))]
     assert all(frame.key for frame in seen)
+
+
+# Closing from inside
+
+
+async def test_a_handler_may_close_its_server(aio):
+    async def handler(ws):
+        await ws.receive()
+        await server.aclose(timeout=HANGING)
+        closed.set()
+
+    closed = asyncio.Event()
+    async with aio.serving(handler) as server, aio.connect(server) as ws:
+        await ws.send("close it")
+        with pytest.raises(aio.ConnectionClosed) as ended:
+            await ws.receive()
+        assert ended.value.code == 1001
+        async with asyncio.timeout(HANGING / 2):
+            await closed.wait()
+
+
+async def test_handlers_that_all_close_their_server_do_not_wait_for_each_other(aio):
+    async def handler(ws):
+        await ws.receive()
+        await server.aclose(timeout=HANGING)
+        closed.append(ws)
+
+    closed = []
+    async with aio.serving(handler) as server, aio.connect(server) as one, aio.connect(server) as other:
+        await one.send("close it")
+        await other.send("close it")
+        async with asyncio.timeout(HANGING / 2):
+            await until(lambda: len(closed) == 2)
+
+
+async def test_whoever_else_closes_the_server_waits_for_a_handler_that_does(aio):
+    ended = []
+
+    async def handler(ws):
+        await ws.receive()
+        await server.aclose()
+        await asyncio.sleep(0.05)
+        ended.append(ws)
+
+    async with aio.serving(handler) as server, aio.connect(server) as ws:
+        await ws.send("close it")
+        await until(lambda: server._closing.is_set())
+        await server.aclose()
+        assert len(ended) == 1
+
+
+async def test_a_handler_that_is_cancelled_while_it_closes_its_server_ends(aio):
+    tasks = []
+
+    async def handler(ws):
+        tasks.append(asyncio.current_task())
+        await ws.receive()
+        await server.aclose()
+
+    async with aio.serving(handler) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        raw.say(TEXT, b"close it")
+        assert (await raw.frame()).payload == close_payload(1001)
+        tasks[0].cancel()
+        assert await raw.rest() == b""
+        with pytest.raises(asyncio.CancelledError):
+            await tasks[0]
+
+
+async def test_a_tls_handshake_that_ends_after_the_server_becomes_no_connection(aio):
+    of_server, of_client = tls_contexts()
+    async with aio.serving(ssl=of_server) as server:
+        with socket.create_connection(server.addresses[0]) as sock:
+            await asyncio.sleep(0.05)
+            await server.aclose()
+            sock.setblocking(False)
+            with suppress(OSError):
+                raw = Raw(*await asyncio.open_connection(sock=sock, ssl=of_client, server_hostname="localhost"))
+                raw.ask()
+                assert await raw.rest() == b""
+                raw.abort()
+            await until(lambda: not server._everybody)
+
+
+async def test_after_abort_in_on_message_nothing_more_is_delivered_or_sent(aio):
+    came = []
+
+    def on_message(ws, message):
+        came.append(message)
+        ws.send_nowait("answer to " + message)
+        if message == "2":
+            ws.abort()
+            with pytest.raises(aio.ConnectionClosed) as refused:
+                ws.send_nowait("more")
+            assert (refused.value.code, refused.value.by_peer) == (1006, False)
+
+    async with aio.serving(on_message=on_message) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        raw.send(b"".join(from_client(TEXT, b"%d" % number) for number in range(5)) + from_client(PING))
+        assert await raw.rest() == b""
+        await until(lambda: not server._everybody)
+    assert came == ["0", "1", "2"]
+
+
+async def test_after_abort_nothing_more_is_received(aio):
+    keeper = Keeper()
+    released = asyncio.Event()
+
+    async def handler(ws):
+        keeper.ws = ws
+        await released.wait()
+        ws.abort()
+        assert ws.close_code == 1006
+        await keeper(ws)
+
+    async with aio.serving(handler) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        raw.send(from_client(TEXT, b"unread") * 5)
+        await until(lambda: keeper.ws and keeper.ws._queue)
+        released.set()
+        await until(lambda: keeper.error)
+    assert keeper.messages == []
+    assert isinstance(keeper.error, aio.ConnectionClosed)

@@ -1,6 +1,7 @@
 """Flow control in both directions: what waits is bounded, and nothing of it is lost."""
 
 import asyncio
+import socket
 
 import pytest
 
@@ -250,4 +251,47 @@ async def test_compressed_messages_count_as_what_they_become(aio):
         assert holder.ws._queued < 200_000
         for _ in range(50):
             assert len(await holder.ws.receive()) == 50_000
+        holder.released.set()
+
+
+@pytest.mark.parametrize("policy", ["drop", "close"])
+async def test_a_peer_is_not_slow_because_another_task_is_sending(aio, policy):
+    """`send` gives way once much has gathered; nothing waits for the peer then, and there is room."""
+    done = asyncio.Event()
+    taken = 0
+
+    async def handler(ws):
+        nonlocal taken
+
+        async def news():
+            nonlocal taken
+            while not done.is_set():
+                await asyncio.sleep(0)
+                assert ws.send_nowait("news")
+                taken += 1
+
+        telling = asyncio.ensure_future(news())
+        for _ in range(100):
+            await ws.send(bytes(70_000))
+            await ws.send(bytes(100))
+        done.set()
+        await telling
+        assert ws._messages_dropped == 0
+
+    options = {"slow_consumer": policy, "max_send_buffer": 64 << 20}
+    async with aio.serving(handler, **options) as server, aio.connect(server) as ws:
+        sizes = [len(message) async for message in ws]
+        assert (ws.close_code, ws.close_reason) == (1000, "")
+    assert sizes.count(70_000) == sizes.count(100) == 100
+    assert sizes.count(4) == taken
+
+
+async def test_little_waits_in_the_system_before_sending_waits(aio):
+    """A peer that does not read stops a sender after what its own buffers take, not megabytes later."""
+    holder = Holder()
+    async with aio.serving(holder, max_send_buffer=64 * KIB) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        await until(lambda: holder.ws)
+        sock = holder.ws.transport.get_extra_info("socket")
+        assert 0 < sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) <= 1 << 20
         holder.released.set()

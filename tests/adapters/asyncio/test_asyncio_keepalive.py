@@ -88,7 +88,7 @@ async def test_the_newest_pong_answers_older_pings(aio):
         await asyncio.gather(*pings[:2])
         assert not pings[2].done()
         holder.ws.abort()
-        with pytest.raises(aio.ConnectionLost):
+        with pytest.raises(aio.ConnectionClosed):
             await pings[2]
         holder.released.set()
 

@@ -8,8 +8,8 @@ import pytest
 
 import wscore
 
-from ...wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, from_client
-from .peers import answer_upgrade, echo_at_once, tls_contexts
+from ...wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, decode, from_client
+from .peers import answer_upgrade, echo_at_once, tls_contexts, until
 
 MESSAGES = ["", "text", "żółw 🐢", b"", b"\x00\xff", "a" * 70_000, bytes(range(256)) * 800]
 FACES = pytest.mark.parametrize("options", [{}, {"on_message": echo_at_once}], ids=["stream", "callbacks"])
@@ -223,3 +223,75 @@ async def test_both_twins_have_the_same_methods(aio):
 
     hidden = {"_hand_over", "_keep"}  # plain C functions, in the compiled one
     assert methods(pure_link.Link) - hidden == methods(native_link.Link)
+
+
+async def test_a_second_receiver_is_refused_also_while_the_first_is_being_woken(aio):
+    """It comes in the same turn of the loop in which a message has woken the first, before that has run."""
+    peers = []
+
+    async def handler(ws):
+        peers.append(ws)
+        await ws.wait_closed()
+
+    async with aio.serving(handler) as server, aio.connect(server) as other, aio.connect(server) as ws:
+        await until(lambda: len(peers) == 2)
+
+        async def second():
+            await other.receive()
+            return await ws.receive()
+
+        # `other` is woken first, so that `second` runs between the message for `ws` and its first receiver.
+        two = asyncio.ensure_future(second())
+        await asyncio.sleep(0)
+        one = asyncio.ensure_future(ws.receive())
+        await asyncio.sleep(0)
+        other._deliver(["go"])
+        ws._deliver(["1"])
+        with pytest.raises(RuntimeError, match="somebody else"):
+            await two
+        assert await one == "1"
+        peers[1].send_nowait("2")
+        assert await ws.receive() == "2"
+
+
+async def test_after_a_cancelled_receiver_another_may_receive(aio):
+    async with aio.serving() as server, aio.connect(server) as ws:
+        waiting = asyncio.ensure_future(ws.receive())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await ws.send("for another")
+        assert await ws.receive() == "for another"
+
+
+async def test_a_ping_may_have_a_payload(aio):
+    async def talk(raw):
+        await answer_upgrade(raw)
+        seen.append(await raw.reader.readexactly(2 + 4 + 5))
+        raw.send(b"\x8a\x05hello")
+        await raw.rest()
+
+    seen = []
+    async with aio.raw_server(talk) as url, aio.names.connect(url) as ws:
+        waiting = asyncio.ensure_future(ws.ping(bytearray(b"hello")))
+        await asyncio.sleep(0)
+        with pytest.raises(wscore.LocalProtocolError, match="under way"):
+            await ws.ping(b"hello")
+        with pytest.raises(wscore.LocalProtocolError, match="125"):
+            await ws.ping(bytes(126))
+        with pytest.raises(TypeError):
+            await ws.ping("hello")
+        assert await waiting > 0
+        assert [frame.payload for frame in decode(seen[0])] == [b"hello"]
+        ws.abort()
+
+
+async def test_a_cancelled_ping_may_be_repeated(aio):
+    async with aio.serving() as server, aio.connect(server) as ws:
+        waiting = asyncio.ensure_future(ws.ping(b"again"))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert await ws.ping(b"again") > 0

@@ -15,8 +15,6 @@ from ..scenario import AIO, scenario
 
 who = ContextVar("who", default="nobody")
 NO_AUTHORIZE = "asyncio's server has one hook, on_request"
-SHARED = "contexts: all connections share the one in which the loop runs"
-LOST = "contexts: an async hook runs in a task of its own, whose context is thrown away"
 
 
 async def tell(ws: Any) -> None:
@@ -81,13 +79,13 @@ async def context_of_caller_in_authorize(face: Face) -> Any:
     return face.notes[0]
 
 
-@scenario(ALICE_AND_NOBODY, wrong={"uvloop": SHARED})
+@scenario(ALICE_AND_NOBODY)
 async def context_from_on_request(face: Face) -> Any:
     """What on_request sets, its connection's handler sees, and no other"""
     return await told_to(face, *PATHS, on_request=log_in)
 
 
-@scenario(ALICE_AND_NOBODY, wrong={AIO: LOST})
+@scenario(ALICE_AND_NOBODY)
 async def context_from_async_on_request(face: Face) -> Any:
     """What an async on_request sets, its connection's handler sees, and no other"""
     return await told_to(face, *PATHS, on_request=log_in_later)
@@ -131,7 +129,7 @@ def remember(ws: Any, message: Any) -> None:
     ws.send_nowait(who.get())
 
 
-@scenario([["text 'alice'", "text 'bob'"], ["text 'alice'", "text 'bob'"]], wrong={"uvloop": SHARED})
+@scenario([["text 'alice'", "text 'bob'"], ["text 'alice'", "text 'bob'"]])
 async def context_of_on_message(face: Face) -> Any:
     """What on_message sets, it sees again at its connection's next message, and at no other's"""
     async with face.serving(on_message=remember) as server:
@@ -154,7 +152,7 @@ async def context_from_on_request_in_on_message(face: Face) -> Any:
         return await answered(await face.open(server, "/alice"), "bob")
 
 
-@scenario(["text 'alice'", "text 'bob'", "text 'bob'"], wrong={"uvloop": SHARED})
+@scenario(["text 'alice'", "text 'bob'", "text 'bob'"])
 async def context_of_whoever_sends(face: Face) -> Any:
     """A message to another connection out of on_message lends that connection nothing"""
     websockets: list[Any] = []

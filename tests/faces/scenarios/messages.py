@@ -8,7 +8,7 @@ from typing import Any
 from ...wire import BINARY, CONTINUATION, PING, PONG, TEXT
 from ..face import Face, url_of
 from ..peer import Peer
-from ..scenario import AIO, EVERYWHERE, scenario
+from ..scenario import AIO, TRIO, scenario
 from .cancelling import NO_PIECES
 
 
@@ -206,7 +206,6 @@ async def control_pings_answered_by_the_newest(face: Face) -> Any:
 
 @scenario(
     {"closed": "lost 1000", "reset": "lost 1006", "here": "closed here"},
-    wrong={AIO: "ends: a waiting ping is told that the peer was lost when our own aclose begins"},
 )
 async def control_ping_at_the_end(face: Face) -> Any:
     """A ping that waits when the connection ends"""
@@ -227,7 +226,6 @@ async def control_ping_at_the_end(face: Face) -> Any:
 
 @scenario(
     {"payload": "ping of 4 bytes", "long": "LocalProtocolError", "twice": "LocalProtocolError", "text": "TypeError"},
-    wrong={AIO: "control: ping takes no payload"},
 )
 async def control_ping_payload(face: Face) -> Any:
     """ping with a payload: its own, one that is too long, one that is under way, and text"""
@@ -248,7 +246,7 @@ async def control_keepalive(face: Face) -> Any:
         return {"pings": ws.latency is not None, "open": f"text {await ws.receive()!r}"}
 
 
-@scenario({"open": "text of 400 bytes"}, wrong={EVERYWHERE: "keepalive: only a Pong is taken for life"})
+@scenario({"open": "text of 400 bytes"}, wrong={TRIO: "keepalive: only a Pong is taken for life"})
 async def control_keepalive_in_slow_upload(face: Face) -> Any:
     """A peer that sends one message slowly, and answers no Ping before its end, is alive: bytes are life"""
     async with face.serving(echo, ping_interval=0.2, ping_timeout=0.2) as server:

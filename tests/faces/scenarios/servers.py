@@ -7,7 +7,7 @@ from wscore.codec import CLIENT, Deflater, Writer
 
 from ...wire import CONTINUATION, PING, TEXT
 from ..face import Face, url_of
-from ..scenario import AIO, EVERYWHERE, Differs, scenario
+from ..scenario import AIO, TRIO, Differs, scenario
 from .messages import echo
 
 NO_COUNTS = "asyncio's server and WebSocket count nothing for others to read"
@@ -121,7 +121,7 @@ async def drain_with_a_handler_at_work(face: Face) -> Any:
 
 @scenario(
     {"ended": True, "peer": ["close 1001", "eof"]},
-    wrong={EVERYWHERE: "drain: a handler that closes its server waits for itself"},
+    wrong={TRIO: "drain: a handler that closes its server waits for itself"},
 )
 async def drain_in_a_handler(face: Face) -> Any:
     """A handler that closes its own server"""
@@ -256,7 +256,7 @@ async def memory_of_receive_queue(face: Face) -> Any:
         return await grown(face, peer, burst, 4 * MIB)
 
 
-@scenario("within", wrong={EVERYWHERE: "memory: messages for nobody are inflated all the same"})
+@scenario("within", wrong={TRIO: "memory: messages for nobody are inflated all the same"})
 async def memory_while_closing(face: Face) -> Any:
     """What comes after our Close frame, 400 compressed messages of 100 kB, takes no memory"""
     writer = Writer(CLIENT, deflater=Deflater(context_takeover=False))

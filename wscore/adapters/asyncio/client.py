@@ -1,16 +1,18 @@
-"""`connect`: reach a server, shake hands, and close at the end of the block. TCP and TLS are asyncio's."""
+"""`connect`: reach a server, shake hands, and close at the end of the block. TLS is asyncio's."""
 
 from __future__ import annotations
 
 import asyncio
 import ssl as tls
 from contextlib import asynccontextmanager
+from contextvars import copy_context
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from wscore.codec import CLIENT, CloseCode, DeflatePool
 from wscore.protocol.handshake import ClientHandshake
 
+from .addresses import reach
 from .endpoint import log_error
 from .opening import ClientOpening
 from .options import Options
@@ -49,8 +51,9 @@ async def connect(
 
     `sock` is a connected socket to use. For `wss://`, `ssl` decides whom to trust, by default the system's authorities.
     User and password of the URL become HTTP Basic authentication; `headers` are sent beside those of the handshake.
-    `subprotocols` are offered, the favourite first. Redirects are not followed. The callbacks are those of `Server`.
-    Finding and reaching the server, TLS included, may take `connect_timeout` seconds, the opening handshake another
+    `subprotocols` are offered, the favourite first. Redirects are not followed. Of several addresses the first that
+    answers is used (RFC 8305). The callbacks are those of `Server`, and run in a copy of the caller's context. Finding
+    and reaching the server, TLS included, may take `connect_timeout` seconds, the opening handshake another
     `handshake_timeout`. All other keywords are those of `Options`.
 
     Raises, on entering, `OSError` if the server cannot be reached or breaks off (`ssl.SSLError` included),
@@ -71,7 +74,8 @@ async def connect(
     loop = asyncio.get_running_loop()
     done: asyncio.Future[WebSocket] = loop.create_future()
     opening = ClientOpening(chosen, DeflatePool(1), handshake, done)
-    ws = WebSocket(opening, chosen, on_open=on_open, on_message=on_message, on_close=on_close, on_error=on_error)
+    hooks = {"on_open": on_open, "on_message": on_message, "on_close": on_close, "on_error": on_error}
+    ws = WebSocket(opening, chosen, copy_context(), **hooks)  # type: ignore[arg-type]
     try:
         async with asyncio.timeout(connect_timeout):
             await _reach(loop, ws, handshake.uri, sock, context)
@@ -91,10 +95,15 @@ async def connect(
 async def _reach(
     loop: asyncio.AbstractEventLoop, ws: WebSocket, uri: Uri, sock: Any, context: tls.SSLContext | None
 ) -> None:
-    where = {"host": uri.host, "port": uri.port} if sock is None else {"sock": sock}
-    if context is not None:
-        where["server_hostname"] = uri.server_name
-    await loop.create_connection(lambda: ws, ssl=context, **where)
+    reached = await reach(uri.host, uri.port) if sock is None else sock
+    try:
+        await loop.create_connection(
+            lambda: ws, sock=reached, ssl=context, server_hostname=None if context is None else uri.server_name
+        )
+    except BaseException:
+        if sock is None:
+            reached.close()
+        raise
 
 
 def _context_for(uri: Uri, given: tls.SSLContext | None) -> tls.SSLContext | None:

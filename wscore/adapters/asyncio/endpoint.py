@@ -1,8 +1,11 @@
 """One connection over an asyncio transport, as the event loop sees it: what has happened, and what that means.
 
-Decides when reading pauses and goes on, how a connection ends, from whichever side, which error that is for whom, when
-to ping and when a peer is given up. Calls of users stand in `websocket`, which builds on this; what runs with every
-message stands in the `Link` below; all rules of RFC 6455 are `Connection`'s. Sections 5.5 and 7.
+Decides when reading pauses and goes on, how a connection ends, from whichever side, and which error that is for whom.
+Calls of users stand in `websocket`, which builds on this; deadlines stand in `deadlines`, and what runs with every
+message in the `Link` below; all rules of RFC 6455 are `Connection`'s. Sections 5.5 and 7.
+
+All code of users runs in one context of the connection's own, whoever has made the loop call. Hooks are never called
+from within a call of the user's: what that ends is told to `on_close` in the next turn of the loop.
 """
 
 from __future__ import annotations
@@ -13,17 +16,17 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import IMPLEMENTATION, CloseCode
+from wscore.codec import CloseCode
 from wscore.protocol.connection import State
 from wscore.protocol.events import Close, Ping, Pong
-from wscore.protocol.timers import Timers
 from wscore.session.logs import of_peer, repeats
 
+from .deadlines import TURN_BUDGET, Deadlines
 from .errors import ConnectionClosed, ConnectionLost
-from .pings import Pings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
     from typing import TypeAlias
 
     from wscore.protocol.connection import Connection
@@ -39,23 +42,15 @@ if TYPE_CHECKING:
     CloseHook: TypeAlias = Callable[[WebSocket, int, str], object]
     ErrorHook: TypeAlias = Callable[[WebSocket, Exception], object]
 
-if TYPE_CHECKING or IMPLEMENTATION == "pure":
-    from .pure_link import Link
-else:
-    from .native_link import Link
-
 __all__ = ["CloseHook", "Endpoint", "ErrorHook", "MessageHook", "OpenHook", "log_error"]
 
-# After the last byte of ours the peer has so long, and so many bytes, to end its side, too (RFC 9112 section 9.6).
-LINGER_TIME = 2.0
-DISCARD_LIMIT = 32 << 20
 # uvloop counts what waits in its transports with an `int` of C.
 _MOST_IN_TRANSPORT = (1 << 31) - 1
 
 # The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
 PATIENCE = 0.5
-# How often in `send_timeout` it is looked whether bytes leave.
-LOOKS = 4
+# So many bytes are thrown away of a peer that does not end its side after our end (RFC 9112 section 9.6).
+DISCARD_LIMIT = 32 << 20
 
 # The transports that own a plain socket, to which the compiled Link may write itself.
 _PLAIN = {
@@ -74,36 +69,25 @@ def log_error(ws: WebSocket, error: Exception) -> None:
     )
 
 
-class Endpoint(Link, asyncio.BufferedProtocol):
+class Endpoint(Deadlines, asyncio.BufferedProtocol):
     """What the protocol of an asyncio transport does about one connection."""
 
     __slots__ = (
         "__weakref__",
-        "_alarm",
-        "_alarm_at",
-        "_answer_by",
         "_at_eof",
-        "_at_open",
         "_closed_here",
         "_discarded",
         "_end",
         "_is_lingering",
         "_is_paused",
-        "_keepalive",
         "_leaving",
-        "_linger_by",
-        "_look_at",
         "_messages_dropped",
         "_on_close",
         "_on_error",
         "_on_open",
-        "_opening",
-        "_options",
         "_over",
-        "_pings",
-        "_progress",
-        "_progress_by",
-        "_timers",
+        "_reads_on_soon",
+        "_start",
         "request",
         "response",
         "subprotocol",
@@ -114,16 +98,16 @@ class Endpoint(Link, asyncio.BufferedProtocol):
         self,
         opening: Opening,
         options: Options,
+        context: Context,
         *,
+        start: OpenHook | None = None,
         on_open: OpenHook | None = None,
         on_message: MessageHook | None = None,
         on_close: CloseHook | None = None,
         on_error: ErrorHook = log_error,
     ) -> None:
-        loop = asyncio.get_running_loop()
-        super().__init__(loop, on_message, options.max_receive_queue)
-        self._opening = opening
-        self._options = options
+        super().__init__(opening, options, on_message, context)
+        self._start = start  # what follows `on_open`, outside of the context
         self._on_open = on_open
         self._on_close = on_close
         self._on_error = on_error
@@ -137,16 +121,10 @@ class Endpoint(Link, asyncio.BufferedProtocol):
         self._at_eof = False
         self._is_paused = False
         self._is_lingering = False
+        self._reads_on_soon = False
         self._discarded = 0
         self._over: asyncio.Future[None] | None = None
-        self._pings = Pings()
-        self._keepalive: bytes | None = None
         self._messages_dropped = 0
-        self._timers = Timers(None, None, loop.time())
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
-        self._answer_by = self._linger_by = self._look_at = self._progress_by = inf
-        self._progress = 0
 
     @property
     def _face(self) -> WebSocket:
@@ -202,7 +180,10 @@ class Endpoint(Link, asyncio.BufferedProtocol):
                 self._handle(event)
 
     def _handler_failed(self, error: Exception) -> None:
-        """A handler or a hook raised: close with 1011, unless that only says that the connection has ended."""
+        """A handler or a hook raised: close with 1011, unless that only says that the connection has ended.
+
+        To be called in the connection's context, as the hook was.
+        """
         if not self._is_sendable and _is_an_end(error):
             return
         self._fail(CloseCode.INTERNAL_ERROR, "")
@@ -216,21 +197,22 @@ class Endpoint(Link, asyncio.BufferedProtocol):
         self._pings.fail(self._sending_error())
         self._wake_receiver()
 
-    def _begin_closing(self) -> None:
-        self._timers.closing(self._loop.time(), self._options.close_timeout)
-        self._set_alarm()
-
     def _take_end(self, end: Close) -> None:
         """The connection has ended: say what there is to say, linger, and tell the user."""
+        if self._end is not None:
+            return
         self._end = end
         self._stop_sending()
-        self._begin_closing()
         self._leave(politely=end.origin != "lost")
+        self._begin_closing()
         if self._on_close is not None:
-            try:
-                self._on_close(self._face, end.code, end.reason)
-            except Exception as error:
-                self._on_error(self._face, error)
+            self._loop.call_soon(self._call_on_close, end, context=self._context)
+
+    def _call_on_close(self, end: Close) -> None:
+        try:
+            self._on_close(self._face, end.code, end.reason)  # type: ignore[misc]
+        except Exception as error:
+            self._on_error(self._face, error)
 
     def _leave(self, *, politely: bool) -> None:
         """Send what is left, end our side, and read on until the peer has ended its own."""
@@ -248,8 +230,19 @@ class Endpoint(Link, asyncio.BufferedProtocol):
                 transport.write_eof()
         else:
             transport.close()
-        self._linger_by = self._loop.time() + LINGER_TIME
-        self._set_alarm()
+        self._begin_lingering()
+
+    def _break_off(self) -> None:
+        """Close at once: from now on nothing is delivered or sent, of what has come or was to go, either."""
+        transport = self._transport
+        if transport is None:
+            return
+        if self._connection is not None:
+            self._detach()
+            self._queue.clear()
+            self._queued = 0
+            self._lose()
+        transport.abort()
 
     # Events of the connection
 
@@ -257,19 +250,9 @@ class Endpoint(Link, asyncio.BufferedProtocol):
         if isinstance(event, Close):
             self._take_end(event)
         elif isinstance(event, Pong):
-            self._pings.answered(event.payload)
-            if self._keepalive is not None and self._keepalive not in self._pings:
-                self._keepalive = None
-                self._timers.answered(self._loop.time())
-                self._set_alarm()
+            self._pong_came(event.payload)
         elif isinstance(event, Ping):
             self._output_waits()
-
-    def _send_ping(self, answer: asyncio.Future[float] | None) -> bytes:
-        payload = self._pings.add(answer)
-        self._connection.ping(payload)
-        self._output_waits()
-        return payload
 
     # Flow control
 
@@ -287,34 +270,60 @@ class Endpoint(Link, asyncio.BufferedProtocol):
         self._set_alarm()
         self._transport.resume_reading()
 
+    def _end_turn(self) -> None:
+        if self._is_open or self._is_lingering:
+            self._pause()
+            self._read_on_soon()
+
+    def _rest_waits(self) -> None:
+        self._pause()
+        if self._connection.is_ending:
+            self._read_on()
+        else:
+            self._read_on_soon()
+
     def _read_on_soon(self) -> None:
-        """In a moment: whoever calls this may be called by what it does."""
-        self._loop.call_soon(self._read_on)
+        """In a moment: whoever calls this may be called by what it does, and others are to have their turn."""
+        if not self._reads_on_soon:
+            self._reads_on_soon = True
+            self._loop.call_soon(self._read_on)
 
     def _read_on(self) -> None:
-        """Take what was left, as far as there is room for it now; then read."""
+        """Take what was left, as far as there is room for it now and a turn allows; then read."""
+        self._reads_on_soon = False
         if not self._is_open:
+            if self._is_lingering and self._is_paused and self._transport is not None:
+                self._resume()
             return
         was_due, self._flush_is_due = self._flush_is_due, True
         try:
             self._hand_over_queue()
-            while self._connection.has_rest and self._may_take_rest():
+            if self._connection.has_rest and self._may_take_rest():
                 self._deliver(self._connection.receive_data(b"", self._budget()))
         finally:
             self._flush_is_due = was_due
         self._flush()
-        if not self._is_open or self._connection.has_rest or self._must_wait():
+        if not self._is_open:
             return
-        if self._at_eof:
+        if self._may_hand_over() or (self._connection.has_rest and self._may_take_rest()):
+            self._read_on_soon()
+        elif self._connection.has_rest or self._must_wait():
+            return
+        elif self._at_eof:
             self._lose()
         elif self._is_paused:
             self._resume()
 
+    def _may_hand_over(self) -> bool:
+        """Whether something waits for `on_message` that may go there, or nowhere."""
+        if self._on_message is None or not self._queue:
+            return False
+        return self._is_deaf or not (self._is_held or self._writing_is_paused)
+
     def _hand_over_queue(self) -> None:
-        """Give to `on_message` what waits for it."""
-        while self._on_message is not None and self._queue:
-            if (self._is_held or self._writing_is_paused) and not self._is_deaf:
-                return
+        """Give to `on_message` what waits for it, a turn's worth."""
+        least = self._queued - TURN_BUDGET
+        while self._may_hand_over() and self._queued > least:
             message = self._pop()
             if not self._is_deaf:
                 self._call(message)
@@ -337,76 +346,6 @@ class Endpoint(Link, asyncio.BufferedProtocol):
             self._set_alarm()
         return now >= self._answer_by
 
-    # Deadlines
-
-    def _set_alarm(self) -> None:
-        """Be called at the next deadline. An alarm that comes too early sets the next one."""
-        at = min(self._timers.next(), self._answer_by, self._linger_by, self._look_at)
-        if at == inf or self._transport is None:
-            return
-        if self._alarm is not None:
-            if self._alarm_at <= at:
-                return
-            self._alarm.cancel()
-        self._alarm_at = at
-        self._alarm = self._loop.call_at(at, self._look_at_the_clock)
-
-    def _look_at_the_clock(self) -> None:
-        self._alarm = None
-        now = self._loop.time()
-        if self._linger_by != inf:
-            self._look_at_the_end(now)
-        elif now < self._timers.close_by:
-            self._look_at_an_open_connection(now)
-        elif self._connection is None:
-            self._opening.expired(self._face)
-        else:
-            self._transport.abort()
-        self._set_alarm()
-
-    def _look_at_the_end(self, now: float) -> None:
-        """What is left to be sent has the time of closing; then the peer has a little more to end its side."""
-        if now < self._linger_by:
-            return
-        if self._in_transport() and now < self._timers.close_by:
-            self._linger_by = self._timers.close_by
-        else:
-            self._transport.abort()
-
-    def _look_at_an_open_connection(self, now: float) -> None:
-        if now >= self._look_at:
-            self._look_at_progress(now)
-        if now >= self._answer_by:
-            self._read_on()
-        if now >= self._timers.pong_by:
-            self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
-        elif self._timers.ping_is_due(now) and self._is_sendable and not self._in_transport():
-            # A peer that has not even taken what was sent before would not see a Ping; `send_timeout` is for it.
-            self._keepalive = self._send_ping(None)
-            self._timers.pinged(now)
-
-    def _fell_behind(self) -> None:
-        if self._look_at == inf:
-            now = self._loop.time()
-            self._progress_by = now + self._options.send_timeout
-            self._look_at = now + self._options.send_timeout / LOOKS
-            self._progress = -1
-            self._set_alarm()
-
-    def _look_at_progress(self, now: float) -> None:
-        """Break off if bytes have waited in the transport for too long without any of them leaving."""
-        waiting = self._in_transport()
-        left = self._bytes_sent - waiting
-        if not waiting:
-            self._look_at = inf
-            return
-        if left != self._progress:
-            self._progress = left
-            self._progress_by = now + self._options.send_timeout
-        elif now >= self._progress_by:
-            self._transport.abort()
-        self._look_at = now + self._options.send_timeout / LOOKS
-
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -420,28 +359,30 @@ class Endpoint(Link, asyncio.BufferedProtocol):
 
     def opened(self, connection: Connection, rest: bytes) -> None:
         """For the opening handshake: it has succeeded, and `rest` came behind it."""
-        options, now = self._options, self._loop.time()
-        self._timers = Timers(options.ping_interval, options.ping_timeout, now)
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
         self._attach(connection, self._transport, _plain_socket_of(self._transport))
-        self._set_alarm()
-        if self._on_open is not None:
-            try:
-                self._on_open(self._face)
-            except Exception as error:
-                self._handler_failed(error)
+        self._begin_keepalive()
+        if (self._on_open is None or self._context.run(self._call_on_open)) and self._start is not None:
+            self._start(self._face)
         if rest:
             self._take(rest)
 
+    def _call_on_open(self) -> bool:
+        """Whether it has not failed."""
+        try:
+            self._on_open(self._face)  # type: ignore[misc]
+        except Exception as error:
+            self._handler_failed(error)
+            return False
+        return True
+
     def not_opened(self) -> None:
         """For the opening handshake: there will be no WebSocket; all has been said that there was to say."""
-        self._timers = Timers(None, None, self._loop.time())
-        self._begin_closing()
         self._leave(politely=True)
+        self._begin_refusing()
 
     def _receive_outside(self, data: bytes) -> None:
+        if self._transport is None:
+            return
         if self._is_lingering or self._end is not None:
             self._discarded += len(data)
             if self._discarded > DISCARD_LIMIT:
@@ -463,10 +404,10 @@ class Endpoint(Link, asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """For asyncio: the transport is closed."""
         self._detach()
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._stop_the_clock()
         self._is_held = self._writing_is_paused = False
-        self._hand_over_queue()
+        while self._may_hand_over():
+            self._hand_over_queue()
         self._lose()
         self._opening.lost(self._face, exc)
         if self._over is not None and not self._over.done():

@@ -7,7 +7,7 @@ from __future__ import annotations
 import asyncio
 from weakref import WeakKeyDictionary
 
-__all__ = ["RECEIVE_SIZE", "receive_memory"]
+__all__ = ["RECEIVE_SIZE", "long_read", "receive_memory"]
 
 RECEIVE_SIZE = 1 << 18
 
@@ -20,3 +20,12 @@ def receive_memory(loop: asyncio.AbstractEventLoop) -> memoryview:
     if memory is None:
         memory = _memories[loop] = memoryview(bytearray(RECEIVE_SIZE))
     return memory
+
+
+def long_read(loop: asyncio.AbstractEventLoop) -> int:
+    """Return the size from which on a read may be followed by more in the same turn of the loop.
+
+    asyncio's own loops read once. libuv reads up to 32 times as long as reads fill the memory; below TLS that is
+    ciphertext, of which a part may stay behind for the next read.
+    """
+    return RECEIVE_SIZE + 1 if isinstance(loop, asyncio.BaseEventLoop) else RECEIVE_SIZE // 2

@@ -1,6 +1,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 
 from typing_extensions import Buffer, disjoint_base
@@ -9,10 +10,13 @@ from wscore.protocol.connection import Connection
 from wscore.protocol.events import Event
 from wscore.protocol.prepared import PreparedMessage
 
-__all__ = ["Link"]
+__all__ = ["TURN_BUDGET", "Link"]
+
+TURN_BUDGET: int
 
 @disjoint_base
 class Link:
+    _context: Context
     _loop: asyncio.AbstractEventLoop
     _on_message: Callable[[Any, str | bytes], object] | None
     _transport: Any
@@ -38,6 +42,7 @@ class Link:
         loop: asyncio.AbstractEventLoop,
         on_message: Callable[[Any, str | bytes], object] | None,
         max_queue: int,
+        context: Context,
     ) -> None: ...
     def get_buffer(self, sizehint: int) -> memoryview: ...
     def buffer_updated(self, nbytes: int) -> None: ...
@@ -45,7 +50,7 @@ class Link:
     def _attach(self, connection: Connection, transport: asyncio.Transport, fd: int) -> None: ...
     def _detach(self) -> None: ...
     def _take(self, data: Buffer) -> None: ...
-    def _budget(self) -> int | None: ...
+    def _budget(self) -> int: ...
     def _deliver(self, events: list[Event]) -> None: ...
     def _put(self, message: str | bytes) -> None: ...
     def _pop(self) -> str | bytes: ...

@@ -9,6 +9,7 @@ Whatever the system does not take, errors included, is the transport's.
 cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
 from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t
@@ -16,15 +17,15 @@ from libc.stdint cimport uint8_t
 from collections import deque
 
 from wscore.codec import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
-from wscore.adapters.asyncio.memory import receive_memory
+from wscore.adapters.asyncio.memory import long_read, receive_memory
 
-from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_data
+from wscore.codec.native.buffers cimport discard_grown, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
 from wscore.codec.native.reader cimport STOP_NEED_DATA, Reader
 from wscore.codec.native.text cimport PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, utf8_size
 from wscore.codec.native.writer cimport Writer
 
-__all__ = ["Link"]
+__all__ = ["TURN_BUDGET", "Link"]
 
 cdef extern from *:
     """
@@ -48,11 +49,15 @@ cdef extern from *:
 cdef enum:
     # Output is handed on in the middle of a turn once so much has gathered.
     GATHERED = 1 << 16
+    # So much is taken from one connection in a turn of the loop, counted as the receive queue counts, and one message.
+    MOST_IN_A_TURN = 1 << 19
     # What is passed for `compress` where Python passes None: the threshold decides.
     BY_DEFAULT = -1
 
 cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
 cdef const Kernels* kernels = kernels_in_use()
+
+TURN_BUDGET = MOST_IN_A_TURN
 
 
 @cython.auto_pickle(False)
@@ -60,6 +65,7 @@ cdef class Link:
     """The part of a `WebSocket` that runs once per message or per read."""
 
     cdef public object _loop
+    cdef public object _context  # in which all code of users runs
     cdef public object _on_message
     cdef public object _transport
     cdef public object _connection
@@ -84,15 +90,18 @@ cdef class Link:
     cdef object view  # the memory to receive into
     cdef const uint8_t* memory
     cdef Py_ssize_t memory_size
+    cdef Py_ssize_t long_read
     cdef int fd
     cdef bint says_more  # than messages: there may be Pongs
     cdef bint may_have_rest
 
-    def __init__(self, loop, on_message, Py_ssize_t max_queue):
+    def __init__(self, loop, on_message, Py_ssize_t max_queue, context):
         self._loop = loop
+        self._context = context
         self.view = receive_memory(loop)
         self.memory = <const uint8_t*>PyByteArray_AS_STRING(self.view.obj)
         self.memory_size = len(self.view)
+        self.long_read = long_read(loop)
         self._on_message = on_message
         self._max_queue = max_queue
         self._line = []
@@ -132,6 +141,8 @@ cdef class Link:
             _receive(self, self.memory, nbytes)
         else:
             self._receive_outside(bytes(self.view[:nbytes]))
+        if nbytes >= self.long_read:
+            self._end_turn()
 
     def _take(self, data):
         """Take bytes from the network."""
@@ -146,7 +157,7 @@ cdef class Link:
             PyBuffer_Release(&view)
 
     def _budget(self):
-        return None if self._is_deaf else self._max_queue - self._queued
+        return _budget(self)
 
     def _deliver(self, list events not None):
         _deliver(self, events)
@@ -162,9 +173,8 @@ cdef class Link:
 
     def _wake_receiver(self):
         """What the receiver sends in its next step leaves right after it: in the same turn of the loop."""
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None and not receiver.done():
-            receiver.set_result(None)
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
             _flush_in_this_turn(self)
 
     def _call(self, message):
@@ -174,13 +184,13 @@ cdef class Link:
 
     def send_nowait(self, message, compress=None):
         """As `send`, without waiting: whether there was room. If not, nothing was sent, and `slow_consumer` decides
-        whether the connection goes on.
+        whether the connection goes on. It goes before those who wait in `send`, where there is room.
 
         Raises as `send`.
         """
         if not self._is_sendable:
             self._refuse_sending()
-        if self._writing_is_paused or self._line:
+        if self._writing_is_paused:
             self._has_no_room()
             return False
         _add(self, message, compress)
@@ -227,22 +237,25 @@ cdef int _receive(Link self, const uint8_t* data, Py_ssize_t size) except -1:
         self._flush_is_due = was_due
     _flush(self)
     if self.may_have_rest and self._connection.has_rest:
-        self._pause()
-        self._read_on()
+        self._rest_waits()
     return 0
+
+
+cdef inline Py_ssize_t _budget(Link self) noexcept:
+    return MOST_IN_A_TURN if self._is_deaf else min(<Py_ssize_t>MOST_IN_A_TURN, max(self._max_queue - self._queued, 0))
 
 
 cdef list _read(Link self, const uint8_t* data, Py_ssize_t size):
     cdef list events = []
-    cdef Py_ssize_t budget = PY_SSIZE_T_MAX if self._is_deaf else max(self._max_queue - self._queued, <Py_ssize_t>0)
+    cdef Py_ssize_t budget = _budget(self)
     cdef Py_ssize_t taken
     if self.may_have_rest:
-        events = self._connection.receive_data(_view(data, size), self._budget())
+        events = self._connection.receive_data(_view(data, size), budget)
         self.may_have_rest = self._connection.has_rest
         return events
     taken = self.reader.read_bytes(data, size, events, budget)
     if self.reader.stop_code != STOP_NEED_DATA:
-        self._connection.after_read(_view(data + taken, size - taken), None if self._is_deaf else budget, events)
+        self._connection.after_read(_view(data + taken, size - taken), budget, events)
         self.may_have_rest = self._connection.has_rest
     return events
 
@@ -291,10 +304,13 @@ cdef inline int _hand_over(Link self, object message) except -1:
 
 cdef inline int _call(Link self, object message) except -1:
     self._messages_received += 1
+    PyContext_Enter(self._context)
     try:
         self._on_message(self, message)
     except Exception as error:
         self._handler_failed(error)
+    finally:
+        PyContext_Exit(self._context)
     return 0
 
 

@@ -15,6 +15,8 @@ from wscore.codec import CLIENT, SERVER, DeflatePool
 from wscore.protocol.connection import Connection
 from wscore.protocol.handshake import Accept, ClientHandshake, HandshakeError, Refuse, Request, ServerHandshake
 
+from .delivery import limit_unsent
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -72,8 +74,8 @@ class ServerOpening(Opening):
     """The server's side.
 
     `came(ws)` is told of the connection, and says if it is refused whatever it asks for; `judge(ws, request)` says who
-    may connect, or is awaited for that; `failed(error)` is told what these raise; `left(ws)` is called when the
-    handshake is over, and `gone(ws)` when the transport is.
+    may connect, or is awaited for that, both in the context of the connection; `failed(error)` is told what these
+    raise; `left(ws)` is called when the handshake is over, and `gone(ws)` when the transport is.
     """
 
     def __init__(
@@ -96,11 +98,13 @@ class ServerOpening(Opening):
         self._failed = failed
         self._left = left
         self._gone = gone
-        self._thinking: asyncio.Future[Accept | Refuse] | None = None
+        self._thinking: asyncio.Task[Accept | Refuse] | None = None
 
     def begin(self, ws: WebSocket) -> None:
         """Begin to listen. With TLS its handshake is over by now; if it fails, nobody is told."""
         self._refusal = self._came(ws)
+        if ws.transport is not None:
+            limit_unsent(ws.transport)
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Go on with the request, and answer it when it is complete."""
@@ -115,13 +119,13 @@ class ServerOpening(Opening):
     def _ask(self, ws: WebSocket, request: Request) -> None:
         ws.request = request
         try:
-            answer = self._refusal or self._judge(ws, request)
+            answer = self._refusal or ws._context.run(self._judge, ws, request)
         except Exception as error:
             self._failed(error)
             answer = _INTERNAL_ERROR
         if isinstance(answer, Awaitable):
             ws.transport.pause_reading()  # type: ignore[union-attr]
-            self._thinking = asyncio.ensure_future(answer)
+            self._thinking = asyncio.get_running_loop().create_task(_outcome_of(answer), context=ws._context)
             self._thinking.add_done_callback(lambda _: self._decide(ws))
         else:
             self._answer(ws, answer)
@@ -187,6 +191,10 @@ class ServerOpening(Opening):
             self._thinking.cancel()
         self._left(ws)
         self._gone(ws)
+
+
+async def _outcome_of(answer: Awaitable[Accept | Refuse]) -> Accept | Refuse:
+    return await answer
 
 
 _SPENT = ServerHandshake()

@@ -29,11 +29,14 @@ class Pings:
     def __contains__(self, payload: object) -> bool:
         return payload in self._pending
 
-    def add(self, answer: asyncio.Future[float] | None) -> bytes:
-        """A Ping is about to be sent: with this payload, which the peer cannot foresee. `answer` gets the seconds."""
-        payload = new_mask_key() + new_mask_key()
+    def new_payload(self) -> bytes:
+        """A payload that the peer cannot foresee: it cannot answer before it was asked."""
+        return new_mask_key() + new_mask_key()
+
+    def add(self, payload: bytes, answer: asyncio.Future[float] | None) -> None:
+        """A Ping with `payload` is about to leave. `answer` gets the seconds that its Pong takes."""
+        self._pending.pop(payload, None)
         self._pending[payload] = (answer, perf_counter())
-        return payload
 
     def answered(self, payload: bytes) -> None:
         """A Pong has come. A peer may answer only the newest of several Pings; a Pong nobody asked for is nothing."""
@@ -47,6 +50,11 @@ class Pings:
                 answer.set_result(self.latency)
             if each == payload:
                 return
+
+    def is_awaited(self, payload: bytes) -> bool:
+        """Whether somebody waits for the Pong with this payload."""
+        answer, _ = self._pending.get(payload, (None, 0.0))
+        return answer is not None and not answer.done()
 
     def fail(self, error: Exception) -> None:
         """No answer will come any more."""

@@ -1,8 +1,9 @@
 """What happens with every message, in pure Python: from the transport to the user, and from the user to the transport.
 
-Decides where messages go, to `on_message` or into the queue of `receive`, when that has to wait, and when output is
-handed to the transport: once at the end of whatever came together, else once per turn of the loop, and whenever 64 KiB
-have gathered. It refuses to know handshakes, deadlines and ends: those are the `WebSocket`'s, which builds on this.
+Decides where messages go, to `on_message` or into the queue of `receive`, when that has to wait, how much of what comes
+is taken in one turn of the loop, and when output is handed to the transport: once at the end of whatever came together,
+else once per turn of the loop, and whenever 64 KiB have gathered. It refuses to know handshakes, deadlines and ends:
+those are the `WebSocket`'s, which builds on this.
 `native_link` is the compiled twin, which also sends to a plain socket itself, if nothing waits in the transport.
 """
 
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 from wscore.codec import MESSAGE_OVERHEAD
 
-from .memory import receive_memory
+from .memory import long_read, receive_memory
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Callable
+    from contextvars import Context
 
     from typing_extensions import Buffer
 
@@ -25,10 +27,12 @@ if TYPE_CHECKING:
     from wscore.protocol.events import Event
     from wscore.protocol.prepared import PreparedMessage
 
-__all__ = ["Link"]
+__all__ = ["TURN_BUDGET", "Link"]
 
 # Output is handed on in the middle of a turn once so much has gathered.
 GATHERED = 1 << 16
+# So much is taken from one connection in a turn of the loop, counted as the receive queue counts, and one message.
+TURN_BUDGET = 1 << 19
 
 
 class Link:
@@ -38,6 +42,7 @@ class Link:
         "_bytes_received",
         "_bytes_sent",
         "_connection",
+        "_context",
         "_flush_is_due",
         "_is_behind",
         "_is_deaf",
@@ -45,6 +50,7 @@ class Link:
         "_is_open",
         "_is_sendable",
         "_line",
+        "_long_read",
         "_loop",
         "_max_queue",
         "_memory",
@@ -63,9 +69,12 @@ class Link:
         loop: asyncio.AbstractEventLoop,
         on_message: Callable[[Any, str | bytes], object] | None,
         max_queue: int,
+        context: Context,
     ) -> None:
         self._loop = loop
+        self._context = context  # in which all code of users runs
         self._memory = receive_memory(loop)
+        self._long_read = long_read(loop)
         self._on_message = on_message
         self._max_queue = max_queue
         self._transport: Any = None
@@ -106,6 +115,8 @@ class Link:
     def buffer_updated(self, nbytes: int) -> None:
         """For asyncio: `nbytes` have come."""
         self._take(self._memory[:nbytes])
+        if nbytes >= self._long_read:
+            self._end_turn()
 
     def _take(self, data: Buffer) -> None:
         """Take bytes from the network."""
@@ -120,11 +131,10 @@ class Link:
             self._flush_is_due = was_due
         self._flush()
         if self._connection.has_rest:
-            self._pause()
-            self._read_on()
+            self._rest_waits()
 
-    def _budget(self) -> int | None:
-        return None if self._is_deaf else self._max_queue - self._queued
+    def _budget(self) -> int:
+        return TURN_BUDGET if self._is_deaf else min(TURN_BUDGET, self._max_queue - self._queued)
 
     def _deliver(self, events: list[Event]) -> None:
         if self._on_message is None:
@@ -160,9 +170,8 @@ class Link:
 
     def _wake_receiver(self) -> None:
         """What the receiver sends in its next step leaves right after it: in the same turn of the loop."""
-        receiver, self._receiver = self._receiver, None
-        if receiver is not None and not receiver.done():
-            receiver.set_result(None)
+        if self._receiver is not None and not self._receiver.done():
+            self._receiver.set_result(None)
             self._output_waits()
 
     def _hand_over(self, message: str | bytes) -> None:
@@ -177,22 +186,19 @@ class Link:
 
     def _call(self, message: str | bytes) -> None:
         self._messages_received += 1
-        try:
-            self._on_message(self, message)  # type: ignore[misc]
-        except Exception as error:
-            self._handler_failed(error)
+        self._context.run(_call_in_context, self, message)
 
     # Sending
 
     def send_nowait(self, message: str | Buffer | PreparedMessage, compress: bool | None = None) -> bool:
         """As `send`, without waiting: whether there was room. If not, nothing was sent, and `slow_consumer` decides
-        whether the connection goes on.
+        whether the connection goes on. It goes before those who wait in `send`, where there is room.
 
         Raises as `send`.
         """
         if not self._is_sendable:
             self._refuse_sending()
-        if self._writing_is_paused or self._line:
+        if self._writing_is_paused:
             self._has_no_room()
             return False
         self._add(message, compress)
@@ -245,13 +251,16 @@ class Link:
             """Take what is no message."""
 
         def _handler_failed(self, error: Exception) -> None:
-            """`on_message` has raised."""
+            """`on_message` has raised, and its context is still entered."""
 
         def _pause(self) -> None:
             """Read no more for now."""
 
-        def _read_on(self) -> None:
-            """Something was left: take it as soon as there is room, then read on."""
+        def _rest_waits(self) -> None:
+            """Something was left: take it as soon as there is room, at the earliest in the next turn; then read on."""
+
+        def _end_turn(self) -> None:
+            """So much has come that others have their turn before more is read."""
 
         def _refuse_sending(self) -> None:
             """Raise why nothing can be sent."""
@@ -261,6 +270,13 @@ class Link:
 
         def _fell_behind(self) -> None:
             """The transport keeps bytes that the system did not take at once: see that they leave in time."""
+
+
+def _call_in_context(link: Link, message: str | bytes) -> None:
+    try:
+        link._on_message(link, message)  # type: ignore[misc]
+    except Exception as error:
+        link._handler_failed(error)
 
 
 def _weight_of(message: str | bytes) -> int:

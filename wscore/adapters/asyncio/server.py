@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence, Set
+from contextvars import copy_context
 from email.utils import formatdate
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -45,7 +46,6 @@ RequestHook: TypeAlias = Callable[[Request], "Accept | Refuse | Awaitable[Accept
 logger = logging.getLogger("wscore")
 
 _FULL = Refuse(503, "The server is full.", {"Retry-After": "10"})
-_CLOSING = Refuse(503, "The server is closing.", {"Retry-After": "10"})
 
 
 class Server:
@@ -65,6 +65,9 @@ class Server:
     `max_connections` (the limit of open files less 64) and `max_handshakes` count at this server; above, 32 peers at
     once get 503 when they have said what they want, and the others no answer. Connections whose TLS handshake is not
     over are asyncio's, and not counted.
+    All code of the application for one connection runs in that connection's own copy of the context in which this was
+    made: what one sets in context variables is never seen by another.
+
     All other keywords are those of `Options`. Raises `ValueError` or `TypeError` for what makes no sense.
     """
 
@@ -94,8 +97,8 @@ class Server:
         check_size("max_handshakes", max_handshakes)
         self._max_handshakes = max_handshakes
         self._handler = handler
-        self._hooks = {"on_message": on_message, "on_close": on_close, "on_error": on_error}
-        self._on_open = on_open
+        self._hooks = {"on_open": on_open, "on_message": on_message, "on_close": on_close, "on_error": on_error}
+        self._context = copy_context()
         self._on_request = on_request
         self._subprotocols = tuple(subprotocols)
         self._new_policy = partial(SitePolicy, allowed_origins, allowed_hosts)
@@ -106,9 +109,9 @@ class Server:
         self._everybody: set[WebSocket] = set()
         self._shaking_hands: set[WebSocket] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._closers: set[asyncio.Task[None]] = set()  # those of the tasks that wait in `aclose`
         self._closing = asyncio.Event()
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._somebody_left = asyncio.Event()
 
     def __call__(self) -> WebSocket:
         """Make the protocol of one more connection."""
@@ -122,7 +125,13 @@ class Server:
             left=self._shaking_hands.discard,
             gone=self._forget,
         )
-        return WebSocket(opening, self._options, on_open=self._open, **self._hooks)  # type: ignore[arg-type]
+        return WebSocket(
+            opening,
+            self._options,
+            self._context.copy(),
+            start=self._start,
+            **self._hooks,  # type: ignore[arg-type]
+        )
 
     # What is known
 
@@ -141,7 +150,8 @@ class Server:
     async def aclose(self, timeout: float = 10.0) -> None:
         """Accept no more, close all connections with 1001, and wait until they and the handlers are gone.
 
-        After `timeout` seconds what is left is cut, its handlers are cancelled. Cancelled, that happens at once.
+        After `timeout` seconds what is left is cut, its handlers are cancelled. Cancelled, that happens at once. In a
+        handler, it does not wait for that handler, nor for others that close the server as well.
         """
         self._closing.set()
         if self._listening is not None:
@@ -150,15 +160,14 @@ class Server:
             ws.close_nowait(CloseCode.GOING_AWAY)
         for ws in tuple(self._shaking_hands):
             ws.abort()
+        task = asyncio.current_task()
+        closers = {each for each in self._tasks if each is task}
+        self._closers |= closers
+        self._somebody_left.set()
         try:
-            async with asyncio.timeout(timeout):
-                await self._wait_for_all()
-        except TimeoutError:
-            self._cut()
-            await self._wait_for_all()
-        except asyncio.CancelledError:
-            self._cut()
-            raise
+            await self._wait_for_all(timeout, self._closers if closers else set())
+        finally:
+            self._closers -= closers
 
     async def serve_forever(self) -> None:
         """Wait until the server is closed. Cancelled, it closes as `aclose` does, and waits for that."""
@@ -173,15 +182,27 @@ class Server:
     async def __aexit__(self, *_: object) -> None:
         await self.aclose()
 
-    async def _wait_for_all(self) -> None:
-        await self._nobody.wait()
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+    async def _wait_for_all(self, timeout: float, but: Set[asyncio.Task[None]]) -> None:
+        """Wait until all connections and tasks are gone, `but` these tasks; cut what then is left."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._until_gone(but)
+        except TimeoutError:
+            self._cut(but)
+            await self._until_gone(but)
+        except asyncio.CancelledError:
+            self._cut(but)
+            raise
 
-    def _cut(self) -> None:
+    async def _until_gone(self, but: Set[asyncio.Task[None]]) -> None:
+        while self._everybody or not self._tasks <= but:
+            self._somebody_left.clear()
+            await self._somebody_left.wait()
+
+    def _cut(self, but: Set[asyncio.Task[None]]) -> None:
         for ws in tuple(self._everybody):
             ws.abort()
-        for task in tuple(self._tasks):
+        for task in self._tasks - but:
             task.cancel()
 
     # Connections
@@ -202,9 +223,9 @@ class Server:
         )
         self._everybody.add(ws)
         self._shaking_hands.add(ws)
-        self._nobody.clear()
         if self._closing.is_set():
-            return _CLOSING
+            # It was under way, in TLS perhaps; nobody waits for it any more.
+            ws.abort()
         if excess > MAX_TURNED_AWAY:
             ws.abort()
         return _FULL if excess > 0 else None
@@ -229,15 +250,16 @@ class Server:
         policy.bind([ws.local_address])
         return policy
 
-    def _open(self, ws: WebSocket) -> None:
-        if self._closing.is_set():
-            ws.close_nowait(CloseCode.GOING_AWAY)
-        if self._on_open is not None:
-            self._on_open(ws)
+    def _start(self, ws: WebSocket) -> None:
         if self._handler is not None:
-            task = asyncio.ensure_future(self._converse(self._handler, ws))
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(self._converse(self._handler, ws), context=ws._context)
             self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            task.add_done_callback(self._finish)
+
+    def _finish(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._somebody_left.set()
 
     async def _converse(self, handler: Handler, ws: WebSocket) -> None:
         try:
@@ -251,8 +273,7 @@ class Server:
 
     def _forget(self, ws: WebSocket) -> None:
         self._everybody.discard(ws)
-        if not self._everybody:
-            self._nobody.set()
+        self._somebody_left.set()
 
 
 async def serve(

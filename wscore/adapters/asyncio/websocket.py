@@ -12,6 +12,7 @@ How an end becomes an error:
 
     ended by                           receive (after what came before)     send, ping
     our aclose                         ConnectionClosed, at once            ConnectionClosed
+    our abort                          ConnectionClosed, at once, 1006      ConnectionClosed
     the peer's Close frame             ConnectionClosed, by_peer            ConnectionLost
     our close_nowait (so a server's)   ConnectionClosed, not by_peer        ConnectionLost
     a broken rule, an overdue Pong     ConnectionLost, our code             ConnectionLost
@@ -23,7 +24,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import CloseCode
+from wscore.codec import CloseCode, LocalProtocolError
 from wscore.protocol.connection import State
 
 from .endpoint import Endpoint
@@ -102,8 +103,8 @@ class WebSocket(Endpoint):
             try:
                 await arrival
             finally:
-                if self._receiver is arrival:
-                    self._receiver = None
+                # Not before: until this task runs, what woke it is its own, and a second one is refused.
+                self._receiver = None
         message = self._pop()
         if self._is_paused and self._queued <= self._max_queue // 2:
             self._read_on_soon()
@@ -167,15 +168,20 @@ class WebSocket(Endpoint):
             self._line.remove(turn)
             self._next_turn()
 
-    async def ping(self) -> float:
+    async def ping(self, payload: Buffer | None = None) -> float:
         """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2); return the seconds between. Sets no deadline.
 
-        Raises as `send`. Cancelled, the Ping has been sent, and its Pong is nobody's.
+        `payload` has at most 125 bytes; None takes one that the peer cannot foresee. Raises `LocalProtocolError` for a
+        longer one, and for one that is under way already; TypeError for what is no buffer; else as `send`. Cancelled,
+        the Ping has been sent, and its Pong is nobody's.
         """
         if not self._is_sendable:
             self._refuse_sending()
+        chosen = None if payload is None else memoryview(payload).tobytes()
+        if chosen is not None and self._pings.is_awaited(chosen):
+            raise LocalProtocolError("a Ping with this payload is under way: take another, or none")
         answer: asyncio.Future[float] = self._loop.create_future()
-        self._send_ping(answer)
+        self._send_ping(answer, chosen)
         return await answer
 
     # Ends
@@ -188,7 +194,7 @@ class WebSocket(Endpoint):
         sent. Cancelled, the connection is closed at once, and what was not sent yet is lost.
         """
         if self._closed_here or self._end is None:
-            self.close_nowait(code, reason)
+            self._close(code, reason, here=True)
             self._closed_here = True
             self._queue.clear()
             self._queued = 0
@@ -203,19 +209,29 @@ class WebSocket(Endpoint):
 
         Does nothing once the connection is closing. Raises as `aclose`.
         """
+        self._close(code, reason, here=False)
+
+    def _close(self, code: int, reason: str, *, here: bool) -> None:
+        """`here`: the caller knows, and need not be told that the connection is lost."""
         if self._connection is None or self._connection.state is not State.OPEN:
             return
         self._connection.close(code, reason)
         self._leaving = (CloseCode.NO_STATUS if code is None else code, reason)
+        self._closed_here = here
         self._stop_sending()
-        self._begin_closing()
         self._flush()
+        self._begin_closing()
         self._read_on_soon()
 
     def abort(self) -> None:
-        """Close the transport at once: without a Close frame, and without what was not sent yet."""
-        if self._transport is not None:
-            self._transport.abort()
+        """Close the transport at once: without a Close frame, and without what was not sent yet.
+
+        Of what has come, nothing is delivered any more. Does nothing once the transport is gone.
+        """
+        if self._end is None and self._leaving is None:
+            self._leaving = (CloseCode.ABNORMAL, "")
+            self._closed_here = True
+        self._break_off()
 
     async def wait_closed(self) -> None:
         """Wait until the transport is closed. Cancelled, nothing has changed."""
