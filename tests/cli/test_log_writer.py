@@ -1,6 +1,5 @@
 """The log of the program, when nobody reads it, when it is read late, and when it cannot be written at all."""
 
-import fcntl
 import logging
 import os
 import subprocess
@@ -16,6 +15,8 @@ from wscore.cli import log_writer
 from wscore.cli.log_writer import LogWriter
 
 from .operating import ROOT
+
+fcntl = pytest.importorskip("fcntl", reason="Windows has none, and pipes that cannot be waited for")
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ import trio
 
 import wscore
 
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs exec and POSIX signals")
+
 CLOSING = """
 import os, sys
 closed, *command = sys.argv[1:]

@@ -43,6 +43,7 @@ FULL = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server has as many connectio
 CROWDED = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "Too many others are waiting to connect.", "crowded")
 _SHORT = Refusal(HTTPStatus.SERVICE_UNAVAILABLE, "The server is short of memory.", "memory")
 _WELCOME = Accept()
+_DATE = partial(formatdate, usegmt=True)
 # What OpenSSL and Python take for a TLS handshake that is under way, measured: 43 kB before the first byte, and a
 # record of 16 KiB that is not complete.
 TLS_HANDSHAKE = 64 << 10
@@ -103,7 +104,7 @@ class Admission:
             compression=options.compression,
             max_head_size=options.max_head_size,
             max_headers=options.max_headers,
-            date=partial(formatdate, usegmt=True),
+            date=_DATE,
         )
 
     @property
@@ -190,8 +191,10 @@ class Visit:
         self._has_reason = False
         self._is_named = False  # by a PROXY protocol header
         self._early = b""
-        self._held = TLS_HANDSHAKE if is_encrypted else 0
-        admission.hold(self._held)
+        self._held = 0
+        if is_encrypted:
+            self._held = TLS_HANDSHAKE
+            admission.hold(TLS_HANDSHAKE)
         self.is_probe = False
         self.answered = False
         self.opening: Opening | None = None
@@ -294,8 +297,9 @@ class Visit:
 
     def _release(self) -> None:
         """The handshake is over, or about to be."""
-        held, self._held = self._held, 0
-        self._admission.hold(-held)
+        if self._held:
+            self._admission.hold(-self._held)
+            self._held = 0
 
     def _claim(self, place: Place) -> None:
         """Hold the client to the limits of its address, once it is known: proxies have those of others."""
@@ -323,7 +327,7 @@ class Visit:
                 user=answer.user,
                 local_address=self._local,
                 remote_address=self._remote,
-                rest=self._handshake.rest + self._early,
+                rest=self._handshake.rest + self._early if self._early else self._handshake.rest,
             )
         return output
 

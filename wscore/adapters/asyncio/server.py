@@ -45,6 +45,8 @@ RequestHook: TypeAlias = Callable[[Request], "Accept | Refuse | Awaitable[Accept
 
 logger = logging.getLogger("wscore")
 
+_DATE = partial(formatdate, usegmt=True)
+
 _FULL = Refuse(503, "The server is full.", {"Retry-After": "10"})
 
 
@@ -213,7 +215,7 @@ class Server:
             compression=self._options.compression,
             max_head_size=self._options.max_head_size,
             max_headers=self._options.max_headers,
-            date=partial(formatdate, usegmt=True),
+            date=_DATE,
         )
 
     def _count(self, ws: WebSocket) -> Refuse | None:

@@ -38,6 +38,9 @@ def pool_of(server: ServerState) -> DeflatePool:
     return pool
 
 
+_DATE = partial(formatdate, usegmt=True)
+
+
 class Opening:
     """One request, whose answer is `compression`'s policy on permessage-deflate and else the application's."""
 
@@ -46,7 +49,7 @@ class Opening:
             compression=compression,
             max_head_size=MAX_HEAD_SIZE,
             max_headers=MAX_HEADERS,
-            date=partial(formatdate, usegmt=True),
+            date=_DATE,
         )
         self._refusal: StreamedRefusal | None = None
         self._early: list[bytes] = []
