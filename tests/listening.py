@@ -31,7 +31,7 @@ async def listening(port: int, *command: str) -> AsyncIterator[None]:
     process = await trio.lowlevel.open_process([*command], stdin=subprocess.DEVNULL)
     try:
         with trio.fail_after(HANGING):
-            await _until_listening(port, process)
+            await until_listening(port, process)
         yield
     finally:
         process.terminate()  # so that it can end processes of its own
@@ -40,7 +40,7 @@ async def listening(port: int, *command: str) -> AsyncIterator[None]:
         process.kill()
 
 
-async def _until_listening(port: int, process: trio.Process) -> None:
+async def until_listening(port: int, process: trio.Process) -> None:
     while process.poll() is None:
         try:
             stream = await trio.open_tcp_stream("127.0.0.1", port)

@@ -1,6 +1,7 @@
 """What the README shows runs as it is pasted, and what it points to is there."""
 
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,7 +9,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from .listening import free_port, listening
+import wscore
+
+from .listening import HANGING, free_port, listening, until_listening
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -32,6 +35,34 @@ async def test_the_client_talks_to_the_server(server: str) -> None:
     program, client = (block(name).replace("8765", str(port)) for name in (server, "client"))
     async with listening(port, sys.executable, "-c", program):
         assert await trio.to_thread.run_sync(run, client) == "hello\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to another process")
+@pytest.mark.parametrize("server", ["server", "asyncio"])
+async def test_the_servers_end_by_ctrl_c_without_a_traceback_and_say_so_to_their_peers(server: str) -> None:
+    port = free_port()
+    program = block(server).replace("8765", str(port))
+    process = await trio.lowlevel.open_process([sys.executable, "-c", program], stderr=subprocess.PIPE)
+    try:
+        with trio.fail_after(HANGING):
+            await until_listening(port, process)
+            async with (
+                wscore.connect(f"ws://127.0.0.1:{port}/") as idle,
+                wscore.connect(f"ws://127.0.0.1:{port}/") as ws,
+            ):
+                await ws.send("hello")
+                assert await ws.receive() == "hello"
+                process.send_signal(signal.SIGINT)
+                for each in (idle, ws):
+                    with pytest.raises(wscore.ConnectionClosed) as closed:
+                        await each.receive()
+                    assert closed.value.code == 1001
+            assert process.stderr is not None
+            async with process.stderr:
+                assert b"".join([data async for data in process.stderr]) == b""
+            assert await process.wait() == 0
+    finally:
+        process.kill()
 
 
 def test_the_codec_echoes() -> None:

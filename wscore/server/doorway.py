@@ -6,6 +6,7 @@ an `on_request` that is awaited; never otherwise. All of it together takes at mo
 
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from math import inf
 from socket import socket
@@ -86,8 +87,10 @@ class Doorway:
         self._listening.append(listening)
         self._listeners.append(listener)
 
-    async def run(self, accepting: trio.CancelScope) -> None:
-        """Accept until `accepting` is cancelled, and wait until all connections have ended. Cancelled, they are cut."""
+    async def run(self, accepting: AbstractContextManager[object]) -> None:
+        """Accept until what is done in `accepting` is cancelled, and wait until all connections have ended. Cancelled,
+        they are cut.
+        """
         with self.limits.watched(self._go_on):
             try:
                 async with trio.open_nursery() as self._nursery:
@@ -100,7 +103,7 @@ class Doorway:
             finally:
                 self._cut()
 
-    async def _take_in(self, accepting: trio.CancelScope) -> None:
+    async def _take_in(self, accepting: AbstractContextManager[object]) -> None:
         with accepting:
             async with trio.open_nursery() as open_ones:
                 for listener, listening in zip(self._listeners, self._listening, strict=True):

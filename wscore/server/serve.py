@@ -8,6 +8,7 @@ import gc
 import ssl
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import trio
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
 __all__ = ["Server", "serve", "serve_stream"]
 
 _MINUTE = 60.0
+# Seconds that connections have to end after Ctrl-C. Whoever is in a hurry presses it again.
+_FAREWELL_TIME = 2.0
 # About a millisecond.
 _SURVEYED_AT_ONCE = 64
 
@@ -427,7 +430,7 @@ class Server:
             assert isinstance(listener, trio.SocketListener)
             self._doorway.listen(listener)
         task_status.started(self)
-        await self._doorway.run(self._accepting)
+        await self._doorway.run(self._listening())
 
     async def _accept_streams(self, task_status: trio.TaskStatus["Server"]) -> None:
         async with trio.open_nursery() as nursery:
@@ -436,7 +439,7 @@ class Server:
                 nursery.start_soon(self._hold, stream, self._limits.enter(), remote)
 
             task_status.started(self)
-            with self._accepting:
+            with self._listening():
                 async with trio.open_nursery() as accepting:
                     for listener in self._listeners:
                         accepting.start_soon(accept_from, listener, self._limits, take)
@@ -451,7 +454,25 @@ class Server:
         finally:
             place.leave()
 
+    @contextmanager
+    def _listening(self) -> Iterator[None]:
+        """The time in which connections are accepted: until `aclose`, an error, or Ctrl-C."""
+        try:
+            with self._accepting:
+                yield
+        except BaseException as error:
+            if not isinstance(unwrapped(error), KeyboardInterrupt):
+                raise
+            self._fail(error)
+
     def _fail(self, error: BaseException) -> None:
+        if isinstance(unwrapped(error), KeyboardInterrupt) and self._failure is None:
+            # As `aclose`; once more, and all is cut off.
+            self._failure = unwrapped(error)
+            self._accepting.cancel()
+            self._conversations.close()
+            self._everything.deadline = trio.current_time() + _FAREWELL_TIME
+            return
         # Kept out of the nursery, so that a group which a handler raised is not taken for the nursery's.
         self._failure = self._failure or error
         self._everything.cancel()

@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ..codec import MESSAGE_OVERHEAD, CloseCode, Piece
 from ..codec.errors import MESSAGE_TOO_BIG
@@ -232,6 +233,7 @@ class Endpoint:
         for event in self._connection.receive_eof():
             self._deliver(event)
 
+    @enable_ki_protection
     def _handler_failed(self, error: Exception) -> None:
         """The handler or `on_message` raised: close with 1011, unless that only says that the connection has ended."""
         if self._sending_error() is not None and _is_an_end(error):
@@ -322,6 +324,7 @@ class Endpoint:
         self._line.advance()
         self._progress.unpark_all()
 
+    @enable_ki_protection
     def _has_flushed(self) -> None:
         """All bytes have left that were taken from the connection."""
         now = trio.current_time()

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ..codec import MESSAGE_OVERHEAD, LocalProtocolError, Piece
 from .trio_glue import Manners, Signal
@@ -220,6 +221,7 @@ class Pieces(AsyncIterator[str | bytes]):
         self._inbox = inbox
         self._ended = False
 
+    @enable_ki_protection
     async def __anext__(self) -> str | bytes:
         if self._ended:
             raise StopAsyncIteration

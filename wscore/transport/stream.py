@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 import trio
-from trio.lowlevel import RunVar, current_task
+from trio.lowlevel import RunVar, current_task, enable_ki_protection
 
 from ..codec import CloseCode, DeflatePool, Role
 from ..protocol.connection import Connection
@@ -212,6 +212,7 @@ class StreamWebSocket(WebSocket):
         self._idling = trio.CancelScope()
         self._discarded = 0
 
+    @enable_ki_protection
     async def run(self, around: trio.CancelScope) -> None:
         """Move bytes until the connection is over, then close the stream. An error of ours cancels `around`."""
         try:
@@ -366,6 +367,7 @@ class StreamWebSocket(WebSocket):
 
     # Writing
 
+    @enable_ki_protection
     async def _write(self) -> None:
         try:
             with self._writing:

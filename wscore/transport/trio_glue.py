@@ -28,6 +28,7 @@ from trio.lowlevel import (
     checkpoint,
     checkpoint_if_cancelled,
     current_task,
+    enable_ki_protection,
 )
 
 __all__ = ["Manners", "Pace", "Signal", "pace_of_this_run", "unwrapped"]
@@ -73,6 +74,7 @@ def current_run_queue() -> Sized | None:
     return queue if is_it else None
 
 
+@enable_ki_protection
 def trap_of(abort: Callable[[Any], Abort]) -> object:
     """What a coroutine that Trio runs yields to sleep until it is rescheduled, as `wait_task_rescheduled` does; it may
     be yielded more than once.

@@ -7,7 +7,7 @@ has to do to become a `WebSocket`.
 A WebSocket belongs to the thread of its Trio run: a call from another raises `RuntimeError`, and does nothing.
 
 Cancellation, for every call here: a cancelled `receive` has lost no message, a cancelled `send` has sent nothing, a
-cancelled `aclose` has closed all the same, at once.
+cancelled `aclose` has closed all the same, at once. Ctrl-C comes before or after a call, or as a cancellation of it.
 
 How an end becomes an error:
 
@@ -26,6 +26,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
+from trio.lowlevel import enable_ki_protection
 
 from ..codec import CloseCode, LocalProtocolError
 from ..protocol.prepared import PreparedMessage
@@ -118,6 +119,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
     # Receiving
 
+    @enable_ki_protection
     async def receive(self) -> str | bytes:
         """Return the next message: `str` for text, `bytes` for binary.
 
@@ -128,6 +130,13 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         another task receives; `LocalProtocolError` half-way through `receive_pieces`. Cancelled, it has taken nothing.
         """
         return await self._inbox.receive()
+
+    @enable_ki_protection
+    async def __anext__(self) -> str | bytes:
+        try:
+            return await self.receive()
+        except trio.EndOfChannel:
+            raise StopAsyncIteration from None
 
     def receive_pieces(self) -> AsyncIterator[str | bytes]:
         """Iterate over one message as it comes: `async for piece in ws.receive_pieces()`, then call again for the next.
@@ -144,6 +153,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
     # Sending
 
+    @enable_ki_protection
     async def send(self, message: Sendable, *, compress: bool | None = None) -> None:
         """Send one message: `str` as text, any buffer of bytes as binary, or what `wscore.prepare` made of either.
 
@@ -166,6 +176,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
             self._check_sending()
         await self._manners.leave()
 
+    @enable_ki_protection
     def send_nowait(self, message: Sendable, *, compress: bool | None = None) -> bool:
         """As `send`, without waiting: whether there was room. If not, nothing was sent, and `slow_consumer` decides
         whether the connection goes on.
@@ -215,6 +226,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         finally:
             self._line.release(message)
 
+    @enable_ki_protection
     async def _send_fragment(self, data: Sendable, fin: bool, compress: bool | None, message: object) -> None:
         await self._manners.enter()
         self._check_sending()
@@ -245,6 +257,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         self._messages_sent += fin
         self._output_waits()
 
+    @enable_ki_protection
     async def ping(self, payload: bytes | bytearray | memoryview | None = None) -> float:
         """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2); return the seconds in between.
 
@@ -273,6 +286,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
     # Closing
 
+    @enable_ki_protection
     async def aclose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close with `code` and `reason`: send a Close frame, wait for the peer's, close the stream.
 
@@ -297,6 +311,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
                 await self._over.wait()
             raise
 
+    @enable_ki_protection
     def close_nowait(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin to close with `code` and `reason`, and do not wait: for `on_message`, or for another connection's task.
 
@@ -308,6 +323,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
             self._leaving = (CloseCode.NO_STATUS if code is None else code, reason)
             self._shut()
 
+    @enable_ki_protection
     def abort(self) -> None:
         """Close the stream at once, without a closing handshake; afterwards as after `aclose`."""
         self._manners.stay_in_thread()

@@ -4,6 +4,8 @@
 cimport cython
 from cpython.object cimport PyObject
 
+from threading import get_ident
+
 from trio.lowlevel import current_task as ask_for_task
 
 from wscore.transport.trio_glue import (
@@ -74,7 +76,8 @@ cdef class Pace:
         self.run_context = current_run_context()
         self.run_queue = current_run_queue()
         self.knows_run = self.run_queue is not None
-        self.thread = this_thread()
+        self.thread = get_ident()
+        self.thread_state = this_thread()
         self.status_at = self.cancelled_at = -1
         if self.by_attribute:
             _find_slots(self, self.current_task())

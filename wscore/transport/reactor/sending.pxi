@@ -3,7 +3,7 @@
 # Frames leave from the Writer's own memory as long as there are only messages, without TLS and without large ones.
 
 cdef inline int _stay_in_thread(Link self) except -1:
-    if this_thread() != self.terms.pace.thread:
+    if this_thread() != self.terms.pace.thread_state:
         self._manners.stay_in_thread()
     return 0
 
