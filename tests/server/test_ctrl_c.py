@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -12,7 +13,7 @@ import wscore
 from wscore.transport.calling import interruptible
 from wscore.transport.trio_glue import unwrapped
 
-from ..raw import serving, url_of
+from ..raw import Raw, serving, url_of
 
 TRANSPORTS = pytest.mark.parametrize("transport", ["stream", pytest.param("reactor", marks=pytest.mark.native)])
 
@@ -134,3 +135,79 @@ def test_what_is_interruptible_is_called_as_before() -> None:
     assert interruptible(hook)(1) == hook(1)
     assert interruptible(hook)(1, 5, 6) == hook(1, 5, 6)
     assert interruptible(len)("abc") == 3
+
+
+@TRANSPORTS
+@pytest.mark.parametrize("where", ["in_a_handler", "between"])
+def test_the_others_are_closed_with_1001_and_have_time_for_it(transport: str, where: str) -> None:
+    """A handler that has something to say yet says it."""
+    codes = []
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        try:
+            if await ws.receive() == "press" and where == "in_a_handler":
+                Busy().work()
+        except wscore.ConnectionClosed as closed:
+            codes.append(closed.code)
+            await trio.sleep(0.05)
+            codes.append(-closed.code)
+
+    async def client(server: wscore.Server) -> None:
+        async with wscore.connect(url_of(server), transport="stream") as ws:
+            opened.release()
+            with pytest.raises(wscore.ConnectionClosed) as closed:
+                await ws.receive()
+            codes.append(closed.value.code)
+
+    async def press(server: wscore.Server) -> None:
+        for _ in range(2):
+            await opened.acquire()
+        if where == "between":
+            signal.raise_signal(signal.SIGINT)
+        else:
+            with suppress(wscore.ConnectionLost, wscore.ConnectionClosed):
+                async with wscore.connect(url_of(server), transport="stream") as ws:
+                    await ws.send("press")
+                    await ws.receive()
+
+    opened = trio.Semaphore(0)
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(beside, partial(wscore.serve, handler, "127.0.0.1", 0, transport=transport), client, client, press)
+    assert sorted(codes) == [-1001] * 2 + [1001] * 4
+
+
+@TRANSPORTS
+def test_who_does_not_end_in_time_is_cut_off(transport: str) -> None:
+    ended = []
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            ended.append(trio.current_time())
+
+    async def press(server: wscore.Server) -> None:
+        async with await trio.open_tcp_stream(*server.addresses[0][:2]) as stream:  # type: ignore[index]
+            await Raw(stream).upgrade()
+            ended.append(trio.current_time())
+            signal.raise_signal(signal.SIGINT)
+            await trio.sleep_forever()
+
+    with pytest.raises(KeyboardInterrupt):
+        trio.run(beside, partial(wscore.serve, handler, "127.0.0.1", 0, transport=transport), press)
+    assert ended[1] - ended[0] >= 1.9
+
+
+async def beside(serve: Callable[..., Any], *others: Callable[[wscore.Server], Any]) -> None:
+    """Serve in the main task, which is the one that Ctrl-C comes to, and run others beside it, as long."""
+
+    class Status:
+        def started(self, server: wscore.Server) -> None:
+            for other in others:
+                trio.lowlevel.spawn_system_task(quiet, other, server)
+
+    async def quiet(other: Callable[[wscore.Server], Any], server: wscore.Server) -> None:
+        with suppress(trio.Cancelled):
+            await other(server)
+
+    await serve(task_status=Status())

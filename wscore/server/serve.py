@@ -155,7 +155,8 @@ async def serve(
     collection.
 
     Raises `OSError` if it cannot listen; `ValueError`, `TypeError` or `LocalProtocolError` for arguments that make no
-    sense; and what is no Exception, as a handler raised it. Cancelled, it closes all connections at once.
+    sense; and what is no Exception, as a handler raised it. Cancelled, it closes all connections at once; Ctrl-C
+    closes them with 1001 first, for which they have 2 seconds.
     """
     check_transport(transport)
     options = Options(
