@@ -474,3 +474,18 @@ async def test_nothing_stays_behind() -> None:
         await running.until(lambda: not running.server.server_state.tasks)
         assert [protocol.close_timer, protocol._leaving.timer, protocol._keepalive.timer] == [None] * 3
         assert protocol._connection.state is State.CLOSED
+
+
+async def test_bytes_of_a_message_under_way_are_life_and_silence_is_not() -> None:
+    """The Pong cannot stand within the frame; when nothing comes any more, the peer is gone all the same."""
+    with serving(Record(), ws_ping_interval=0.1, ws_ping_timeout=0.3) as running:
+        raw = await opened(running)
+        data = from_client(BINARY, bytes(200))
+        for at in range(0, 100, 5):
+            await raw.send(data[at : at + 5])
+            await trio.sleep(0.05)
+            assert running.server.server_state.connections
+        frames = await raw.frames(2)
+        assert [frame.opcode for frame in frames] == [PING, CLOSE]
+        assert frames[1].payload[:2] == close_payload(1011)
+        await raw.aclose()

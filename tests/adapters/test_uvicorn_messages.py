@@ -1,6 +1,7 @@
 """Messages through an ASGI application under uvicorn: both ways, limits on both sides, and what cancelling does."""
 
 import asyncio
+import socket
 import zlib
 from itertools import pairwise
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 import wscore
+from wscore.session.options import NOTSENT_LOWAT
 
 from ..raw import Raw
 from ..wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, from_client
@@ -442,3 +444,13 @@ async def test_what_nobody_wants_is_inflated_some_in_a_turn() -> None:
         assert await raw.rest() == b""
         await raw.aclose()
     assert len(turns) >= 32
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_NOTSENT_LOWAT"), reason="this system has no such limit")
+async def test_little_waits_in_the_system_before_sending_waits() -> None:
+    with serving(Record()) as running:
+        raw = await opened(running)
+        protocol = await running.in_loop(lambda: running.protocol)
+        sock = protocol.transport.get_extra_info("socket")
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == NOTSENT_LOWAT
+        await raw.aclose()

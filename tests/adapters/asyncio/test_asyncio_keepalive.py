@@ -132,3 +132,18 @@ async def test_pings_are_answered_though_a_message_is_under_way(aio):
         raw.say(PING, b"payload")
         frames = [await raw.frame(), await raw.frame()]
         assert sorted(frame.opcode for frame in frames) == [BINARY, PONG]
+
+
+async def test_bytes_of_a_message_under_way_are_life_and_silence_is_not(aio):
+    """A Pong cannot stand within a frame; when nothing comes any more, the peer is gone all the same."""
+    async with aio.serving(ping_interval=0.1, ping_timeout=0.3) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        (ws,) = server.connections
+        data = from_client(BINARY, bytes(200))
+        for at in range(0, 100, 5):
+            raw.send(data[at : at + 5])
+            await asyncio.sleep(0.05)
+            assert ws.close_code is None
+        assert (await raw.frame()).opcode == PING
+        frame = await raw.frame()
+        assert (frame.opcode, frame.payload[:2]) == (CLOSE, close_payload(1011))

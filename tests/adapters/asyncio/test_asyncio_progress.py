@@ -102,3 +102,24 @@ async def test_a_peer_that_reads_without_pause_is_never_broken_off(aio, secure):
 async def send_all(ws, total):
     for _ in range(total // (256 * KIB)):
         await ws.send(bytes(256 * KIB))
+
+
+@TLS
+async def test_a_peer_that_reads_gets_everything_however_short_close_timeout_is(aio, secure):
+    async with Reached(aio, secure, close_timeout=0.5) as reached:
+        total = 1 << 20
+        await reached.ws.send(bytes(total))
+        reading = asyncio.ensure_future(reached.read_slowly(32 * KIB, 0.06))
+        reached.ws.close_nowait(4000)
+        await until(lambda: reached.peer.taken >= total + 14 or reached.peer.lost.done())
+        reading.cancel()
+        assert reached.peer.taken >= total + 14
+
+
+@TLS
+async def test_a_peer_that_reads_nothing_is_reset_after_close_timeout(aio, secure):
+    async with Reached(aio, secure, close_timeout=0.3) as reached:
+        await reached.ws.send(bytes(8 << 20))
+        reached.ws.close_nowait(4000)
+        await reached.ws.wait_closed()
+        assert reached.ws.close_code == 1006

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["acknowledged", "is_unread", "limit_unsent", "outstanding", "silence"]
 
+_INTERNET = (socket.AF_INET, socket.AF_INET6)
+
 # Where in `struct tcp_info` of linux/tcp.h the milliseconds since the last data stand, and the bytes acknowledged.
 _LAST_DATA_RECEIVED = 52
 _BYTES_ACKED = 120
@@ -52,7 +54,7 @@ def outstanding(transport: asyncio.Transport) -> int | None:
 def limit_unsent(transport: asyncio.Transport) -> None:
     """Let an accepted socket be full when NOTSENT_LOWAT bytes wait in it, where the system can do that."""
     sock = transport.get_extra_info("socket")
-    if hasattr(socket, "TCP_NOTSENT_LOWAT") and sock is not None and sock.family != getattr(socket, "AF_UNIX", None):
+    if hasattr(socket, "TCP_NOTSENT_LOWAT") and sock is not None and sock.family in _INTERNET:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOTSENT_LOWAT)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import enum
+import logging
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from uvicorn.logging import TRACE_LOG_LEVEL
 from uvicorn.protocols.utils import (
     get_client_addr,
     get_local_addr,
@@ -23,7 +25,17 @@ if TYPE_CHECKING:
 
     from ...protocol.handshake import Request
 
-__all__ = ["Phase", "complaint_about", "disconnect", "expect", "headers_of", "line_of", "no_message", "scope_of"]
+__all__ = [
+    "Phase",
+    "complaint_about",
+    "disconnect",
+    "expect",
+    "headers_of",
+    "line_of",
+    "no_message",
+    "scope_of",
+    "trace",
+]
 
 
 class Phase(enum.Enum):
@@ -98,3 +110,10 @@ def complaint_about(result: object, phase: Phase) -> str | None:
     if phase is Phase.REFUSING:
         return "ASGI callable returned without completing response."
     return None if result is None else f"ASGI callable should return None, but returned a {type(result).__name__}."
+
+
+def trace(logger: logging.Logger, transport: asyncio.Transport, text: str) -> None:
+    """Log at uvicorn's finest level, with the client's address."""
+    if logger.isEnabledFor(TRACE_LOG_LEVEL):
+        client = get_remote_addr(transport)
+        logger.log(TRACE_LOG_LEVEL, "%s%s", f"{client[0]}:{client[1]} - " if client else "", text)

@@ -15,17 +15,17 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from uvicorn.logging import TRACE_LOG_LEVEL
-from uvicorn.protocols.utils import ClientDisconnected, get_remote_addr
+from uvicorn.protocols.utils import ClientDisconnected
 
 from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode
 from ...protocol.connection import Connection
 from ...protocol.events import Close, Event, Ping, Pong
 from ...protocol.handshake import Request
-from .asgi import Phase, complaint_about, disconnect, expect, headers_of, line_of, no_message, scope_of
+from .asgi import Phase, complaint_about, disconnect, expect, headers_of, line_of, no_message, scope_of, trace
 from .keepalive import Keepalive
 from .leaving import Leaving
 from .opening import Opening, pool_of
+from .sockets import limit_unsent
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -92,6 +92,7 @@ class WebSocketProtocol(asyncio.Protocol):
         # Deadlines.
         self.close_timer: asyncio.TimerHandle | None = None  # while the peer's Close frame is awaited
         self._leaving: Leaving
+        self._has_come = False  # any byte of the peer's, since the Ping that waits for its Pong
         self._keepalive = Keepalive(
             self.loop, config.ws_ping_interval, config.ws_ping_timeout, self._ping, self._miss_pong
         )
@@ -100,11 +101,13 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
+        limit_unsent(self.transport)
         self._leaving = Leaving(self.loop, self.transport)
         self.server_state.connections.add(self)  # type: ignore[arg-type,unused-ignore]
-        self._trace("WebSocket connection made")
+        trace(self.logger, self.transport, "WebSocket connection made")
 
     def data_received(self, data: bytes) -> None:
+        self._has_come = True
         conn = self._connection
         if conn is None:
             self._receive_early(data)
@@ -130,7 +133,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._is_lost = True
         self._is_open = False
         self.server_state.connections.discard(self)  # type: ignore[arg-type,unused-ignore]
-        self._trace("WebSocket connection lost")
+        trace(self.logger, self.transport, "WebSocket connection lost")
         self._stop_timers()
         self._leaving.stop()
         # asyncio does not resume a transport that is lost.
@@ -459,14 +462,18 @@ class WebSocketProtocol(asyncio.Protocol):
     # Keepalive
 
     def _ping(self, payload: bytes) -> None:
+        self._has_come = False
         cast("Connection", self._connection).ping(payload)
         self._flush()
 
     def _miss_pong(self) -> bool:
-        """The Pong is late; unless it waits behind what the application has not taken, the peer is gone."""
-        if self._is_full:
+        """The Pong is late; unless it waits behind what the application has not taken, or what still comes (a Pong
+        cannot stand within a frame), the peer is gone.
+        """
+        if self._is_full or self._has_come:
+            self._has_come = False
             return False
-        self._trace("WebSocket keepalive ping timeout")
+        trace(self.logger, self.transport, "WebSocket keepalive ping timeout")
         conn = cast("Connection", self._connection)
         self._take(conn.fail(CloseCode.INTERNAL_ERROR.value, "keepalive ping timeout"))
         return True
@@ -490,8 +497,3 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _log(self, outcome: str) -> None:
         self.logger.info("%s %s", line_of(self.scope), outcome)
-
-    def _trace(self, text: str) -> None:
-        if self.logger.isEnabledFor(TRACE_LOG_LEVEL):
-            client = get_remote_addr(self.transport)
-            self.logger.log(TRACE_LOG_LEVEL, "%s%s", f"{client[0]}:{client[1]} - " if client else "", text)
