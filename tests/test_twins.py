@@ -165,11 +165,15 @@ def test_building_a_frame_is_the_same(twins, opcode, payload, fin, rsv1, key):
 # Reader
 
 
-def trace(reader, parts: list[bytes], budget: int | None) -> list:
+def trace(reader, parts: list[bytes], budget: int | None, awaited: list[bytes] | None, discards_from: int) -> list:
     """Everything that can be seen of a reader while it reads."""
-    seen = []
-    for part in parts:
+    seen: list = []
+    if awaited is not None:
+        reader.expect_pongs(awaited)
+    for number, part in enumerate(parts):
         offset, before = 0, -1
+        if number == discards_from:
+            reader.discard_messages()
         while offset != before:
             out: list = []
             before, offset = offset, reader.read(part, out, budget, offset)
@@ -178,6 +182,9 @@ def trace(reader, parts: list[bytes], budget: int | None) -> list:
             seen.append((offset, repr(out), [getattr(each, "ends_frame", None) for each in out], *state))
             if reader.stop is Stop.NEED_DATA or reader.stop is Stop.DEFECT:
                 break
+        seen.append((reader.controls, reader.pings_size))
+        if number % 2:
+            seen.append(reader.take_pings())
     return seen
 
 
@@ -192,10 +199,12 @@ def read_by_both(twins, data: st.DataObject, role: Role, *, window_bits: int | N
     budget = data.draw(st.sampled_from([None, None, 0, 1, 70, 1000, 100_000]))
     stream = data.draw(streams(role, window_bits=window_bits, context_takeover=takeover, damaged=damaged))
     parts = data.draw(chunks(stream))
+    awaited = data.draw(st.sampled_from([None, None, [], [bytes(125), b"", b"\x00"]]))
+    discards_from = data.draw(st.sampled_from([-1, -1, -1, 0, 1, 2]))
     traces = []
     for twin in twins:
         inflater = None if window_bits is None else twin.Inflater(window_bits, context_takeover=takeover)
-        traces.append(trace(twin.Reader(role, inflater=inflater, **options), parts, budget))
+        traces.append(trace(twin.Reader(role, inflater=inflater, **options), parts, budget, awaited, discards_from))
     assert traces[0] == traces[1]
 
 

@@ -7,7 +7,7 @@ import zlib
 
 import pytest
 
-from wscore.codec import MESSAGE_OVERHEAD, Piece, Stop, errors
+from wscore.codec import PIECE_WEIGHT, Piece, Stop, errors, weight
 from wscore.codec.pure.deflate import MAX_FINAL_BLOCKS
 from wscore.codec.pure.reader import INFLATE_STEP_OUTPUT, PIECE_SIZE, compressed_limit
 
@@ -216,7 +216,7 @@ def test_a_bomb_costs_no_more_than_the_limit(wire, limit):
 def test_reading_stops_after_the_message_that_uses_up_the_budget(wire):
     frames = [wire.frame(BINARY, bytes(10)), wire.frame(TEXT, "é".encode() * 10), wire.frame(BINARY)]
     data = b"".join(frames)
-    costs = [10 + MESSAGE_OVERHEAD, 20 + MESSAGE_OVERHEAD, MESSAGE_OVERHEAD]
+    costs = [10 + 48, 20 + 48, 8]
     for budget in range(1, sum(costs) + 5):
         read = 1 if budget <= costs[0] else 2 if budget <= costs[0] + costs[1] else 3
         reader = wire.reader()
@@ -258,17 +258,17 @@ def test_one_message_always_fits_and_incomplete_ones_cost_nothing_yet(wire):
     assert reader.read(frame[:-1], messages, 1) == len(frame) - 1
     assert (reader.stop, reader.spent) == (Stop.NEED_DATA, 0)
     assert reader.read(frame[-1:] + frame, messages, 1) == 1
-    assert (reader.stop, reader.spent) == (Stop.BUDGET, LIMIT + MESSAGE_OVERHEAD)
+    assert (reader.stop, reader.spent) == (Stop.BUDGET, LIMIT + 48)
 
 
-def test_control_frames_cost_nothing_and_tell_what_was_spent(wire):
+def test_control_frames_cost_as_much_as_messages_and_tell_what_was_spent(wire):
     reader = wire.reader()
     messages = []
     data = wire.frame(TEXT, b"x") + wire.frame(PING) + wire.frame(TEXT, b"y")
     offset = reader.read(data, messages, 1000)
-    assert (reader.stop, reader.spent) == (Stop.CONTROL, 1 + MESSAGE_OVERHEAD)
+    assert (reader.stop, reader.spent) == (Stop.CONTROL, 9 + 8)
     assert reader.read(data, messages, 1000, offset) == len(data)
-    assert (reader.stop, reader.spent) == (Stop.NEED_DATA, 1 + MESSAGE_OVERHEAD)
+    assert (reader.stop, reader.spent) == (Stop.NEED_DATA, 9)
     # A control frame behind the message that used up the budget waits.
     assert reader.read(data, messages, 1) == len(wire.frame(TEXT, b"x"))
     assert reader.stop is Stop.BUDGET
@@ -278,8 +278,8 @@ def test_a_budget_counts_what_inflating_makes_of_a_message(wire):
     [payload] = compressed(b"x" * LIMIT)
     reader = wire.reader(compressed=True)
     frame = wire.frame(BINARY, payload, rsv=RSV1)
-    assert reader.read(frame * 2, [], LIMIT + MESSAGE_OVERHEAD) == len(frame)
-    assert (reader.stop, reader.spent) == (Stop.BUDGET, LIMIT + MESSAGE_OVERHEAD)
+    assert reader.read(frame * 2, [], LIMIT + 48) == len(frame)
+    assert (reader.stop, reader.spent) == (Stop.BUDGET, LIMIT + 48)
 
 
 # Pieces
@@ -299,10 +299,10 @@ def test_a_budget_stops_between_pieces_of_one_message(wire):
     frames = [wire.frame(TEXT, "é".encode(), fin=False), wire.frame(CONTINUATION, b"x")]
     pieces = []
     assert reader.read(b"".join(frames), pieces, 1) == len(frames[0])
-    assert (reader.stop, reader.spent) == (Stop.BUDGET, 2 + MESSAGE_OVERHEAD)
+    assert (reader.stop, reader.spent) == (Stop.BUDGET, weight(2) + PIECE_WEIGHT)
     assert pieces == [Piece("é", True, False)]
     assert reader.read(frames[1], pieces, 1) == len(frames[1])
-    assert (reader.stop, reader.spent) == (Stop.NEED_DATA, 1 + MESSAGE_OVERHEAD)
+    assert (reader.stop, reader.spent) == (Stop.NEED_DATA, weight(1) + PIECE_WEIGHT)
 
 
 @pytest.mark.parametrize("step", [1 << 20, 1000, 100])

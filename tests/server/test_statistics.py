@@ -97,7 +97,7 @@ async def test_what_waits_to_be_received_is_counted_while_it_waits() -> None:
         await ws.send(b"")
         while server.statistics().messages_waiting < 2:
             await trio.lowlevel.checkpoint()
-        assert server.statistics().receive_queue == 100 + 2 * 64
+        assert server.statistics().receive_queue == 100 + 48 + 8
         go_on.set()
         while server.statistics().messages_waiting:
             await trio.lowlevel.checkpoint()

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from wscore.codec import CLIENT, MESSAGE_OVERHEAD, SERVER
+from wscore.codec import CLIENT, SERVER, weight
 from wscore.protocol.connection import State
 from wscore.session import EMPTY, Cause, ConnectionEnded, Phase
 
@@ -297,12 +297,12 @@ class Life(RuleBasedStateMachine):
 
     @invariant()
     def what_is_held_is_accounted(self):
-        count, weight = self.session.receive_queue
-        waiting = [payload(message) for message in self.sent[self.got : self.got + count]]
-        assert weight == sum(map(len, waiting)) + MESSAGE_OVERHEAD * count
+        count, size = self.session.receive_queue
+        weights = [weight(len(payload(message))) for message in self.sent[self.got : self.got + count]]
+        assert size == sum(weights)
         # One message always fits; no other may be there besides once it is too much.
-        assert weight < QUEUE or sum(map(len, waiting[:-1])) + MESSAGE_OVERHEAD * (count - 1) < QUEUE
-        assert self.session.held == weight + self.session._receiving.bytes_kept + self.session.unsent
+        assert size < QUEUE or sum(weights[:-1]) < QUEUE
+        assert self.session.held == size + self.session._receiving.bytes_kept + self.session.unsent
 
     @invariant()
     def deadlines_are_kept(self):

@@ -13,7 +13,7 @@ from importlib.machinery import PathFinder
 
 from . import native
 from .errors import Defect, DefectError, LocalProtocolError
-from .messages import MESSAGE_OVERHEAD, Piece, Prepared, Stop
+from .messages import PIECE_WEIGHT, Piece, Prepared, Stop, weight
 from .opcodes import CLIENT, SERVER, CloseCode, Opcode, Role, is_sendable_close_code
 
 # `typing` takes longer to load than the whole codec, and is imported by nothing here; nor is what needs `contextlib`.
@@ -25,7 +25,7 @@ __all__ = [
     "IMPLEMENTATION",
     "KERNEL",
     "LOAD_ERROR",
-    "MESSAGE_OVERHEAD",
+    "PIECE_WEIGHT",
     "SERVER",
     "CloseCode",
     "Defect",
@@ -48,6 +48,7 @@ __all__ = [
     "mask",
     "mask_inplace",
     "new_mask_key",
+    "weight",
     "write_to_all",
 ]
 

@@ -10,10 +10,21 @@ if TYPE_CHECKING:
 else:
     Protocol = object
 
-__all__ = ["MESSAGE_OVERHEAD", "Piece", "Prepared", "Stop"]
+__all__ = ["PIECE_WEIGHT", "PINGS_KEPT", "Piece", "Prepared", "Stop", "weight"]
 
-# What a message or piece costs a budget or a queue beside its payload, in bytes, so that empty ones are not free.
-MESSAGE_OVERHEAD = 64
+# What a `Piece` takes beside what is in it.
+PIECE_WEIGHT = 64
+# A newer Pong replaces an older one (RFC 6455 section 5.5.3), but not before so many wait: peers that send a handful of
+# Pings in one go expect as many Pongs (the Autobahn suite sends ten).
+PINGS_KEPT = 16
+
+
+def weight(size: int) -> int:
+    """What a message or control frame of `size` bytes costs a budget or a queue, in bytes: its payload after inflating,
+    text as UTF-8, and what the object takes beside it. Of those that are empty or of one byte the interpreter has each
+    once, so they take no more than their place in a list.
+    """
+    return size + (48 if size > 1 else 8)
 
 
 class Stop(enum.IntEnum):

@@ -1,8 +1,8 @@
 """The state of one WebSocket connection, after the opening handshake (RFC 6455 sections 5 to 7, RFC 7692 section 7).
 
 Decides all about control frames, states and closing; messages are the codec's, which it drives: it runs once per
-call of `receive_data` and once per control frame, never once per message. It knows nothing of sockets, clocks,
-threads or logs.
+call of `receive_data` and once per control frame that is an event, never once per message. It knows nothing of sockets,
+clocks, threads or logs.
 
 The states, by the Close frames that have been seen:
 
@@ -40,23 +40,20 @@ from ..codec import (
     write_to_all,
 )
 from ..codec.errors import Defect, DefectError
+from ..codec.messages import PINGS_KEPT
 from .closing import close_payload, parse_close
 from .compression import LEVEL, CompressionPolicy
 from .events import Close, Event, Ping, Pong
 from .prepared import PreparedMessage, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
     from typing_extensions import Buffer
 
     from .extensions import DeflateParameters
 
 __all__ = ["Connection", "State", "broadcast"]
-
-# A newer Pong replaces an older one (section 5.5.3), but not before this many wait: peers that send a handful of
-# Pings in one go expect as many Pongs (the Autobahn suite sends ten).
-MAX_PONGS_WAITING = 16
 
 # A message below this size does not gain from compression that starts anew each time.
 SHARED_THRESHOLD = 1024
@@ -152,10 +149,10 @@ class Connection:
         """Take the next bytes from the peer, and return what they mean. `data` is never written to, nor kept.
 
         A broken rule raises nothing: it puts our Close frame in the output and ends the events with a `Close`. With
-        a `budget` (payload bytes after inflating, and 64 a message), reading stops after the message that uses it
-        up, and before a Close frame or a broken rule takes effect, so that what came before can be answered first
-        (`is_ending` tells the latter); `has_rest` is then true, and `receive_data(b"", budget)` goes on. After a
-        `Close` event all bytes are ignored.
+        a `budget`, of which each message and each control frame takes its `wscore.codec.weight`, reading stops after
+        the one that uses it up, and before a Close frame or a broken rule takes effect, so that what came before can
+        be answered first (`is_ending` tells the latter); `has_rest` is then true, and `receive_data(b"", budget)` goes
+        on. After a `Close` event all bytes are ignored.
         """
         events: list[Event] = []
         if self.is_ending:
@@ -168,6 +165,23 @@ class Connection:
             data = self._rest
         self._read(data, 0, budget, events)
         return events
+
+    def expect_pongs(self, payloads: Container[bytes]) -> None:
+        """From now on, let Pings, and Pongs that nobody waits for, be no events.
+
+        Pings are answered all the same; of Pongs, those are events that have one of `payloads`, a container that is
+        asked each time. Whoever floods us with either then costs no more than empty messages would. Raises
+        LocalProtocolError without `auto_pong`.
+        """
+        if not self.auto_pong:
+            raise LocalProtocolError("without auto_pong each Ping has to be an event")
+        self.reader.expect_pongs(payloads)
+
+    def discard_messages(self) -> None:
+        """From now on, let messages be no events: they are for nobody. Their payloads are passed over, neither unmasked
+        nor inflated, and no limit binds what is not kept.
+        """
+        self.reader.discard_messages()
 
     @property
     def has_rest(self) -> bool:
@@ -277,7 +291,7 @@ class Connection:
         if self._pongs is None:
             self._pongs = []
         self._pongs.append(payload)
-        if len(self._pongs) > MAX_PONGS_WAITING:
+        if len(self._pongs) > PINGS_KEPT:
             del self._pongs[0]
 
     def _receive_close(self, payload: bytes, events: list[Event]) -> None:
@@ -309,7 +323,7 @@ class Connection:
         self.is_ending = False
         # Nothing is read any more: whoever goes on while there is a rest must come to an end.
         self._rest = b""
-        self.reader.discard()
+        self.reader.discard_messages()
         events.append(close)
 
     # Sending
@@ -401,9 +415,15 @@ class Connection:
     # Output
 
     @property
+    def has_pongs(self) -> bool:
+        """Whether Pongs wait to be sent."""
+        return bool(self._pongs or self.reader.pings_size)
+
+    @property
     def bytes_to_send(self) -> int:
         """How many bytes `data_to_send` would return."""
-        return self.writer.pending + (self._size_of_pongs(self._pongs) if self._pongs else 0)
+        pongs = self._size_of_pongs(self._pongs) if self._pongs else 0
+        return self.writer.pending + pongs + self.reader.pings_size
 
     def _size_of_pongs(self, pongs: list[bytes]) -> int:
         header = 2 if self.role is SERVER else 6
@@ -411,19 +431,20 @@ class Connection:
 
     def data_to_send(self) -> bytes:
         """All output that was not taken yet, to be sent in this order; b"" if there is none. Pongs go first."""
-        if self._pongs:
+        if self._pongs or self.reader.pings_size:
             return self._take_pongs() + self.writer.take()
         return self.writer.take()
 
     def buffers_to_send(self) -> list[bytes]:
         """As `data_to_send`, as a list for a gathering write: large unmasked payloads are not copied."""
-        if self._pongs:
+        if self._pongs or self.reader.pings_size:
             return [self._take_pongs(), *self.writer.take_buffers()]
         return self.writer.take_buffers()
 
     def _take_pongs(self) -> bytes:
         """The frames of the Pongs that wait; control frames may stand before any frame (section 5.4)."""
-        pongs, self._pongs = self._pongs or (), None
+        pongs, self._pongs = self._pongs or [], None
+        pongs += self.reader.take_pings()
         return b"".join(
             encode_frame(_PONG, payload, key=None if self.role is SERVER else new_mask_key()) for payload in pongs
         )

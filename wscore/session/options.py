@@ -54,7 +54,7 @@ class Options:
     handshake_timeout: float = 10.0
     """TLS, request and answer together (408)."""
     max_receive_queue: int = 1 << 20
-    """What waits to be received, 64 bytes a message on top of its size; reading pauses above."""
+    """What waits to be received, and 48 bytes a message, 8 if it is empty or one byte; reading pauses above."""
     max_send_buffer: int = 1 << 20
     """What waits to be sent; above, `slow_consumer` decides."""
     slow_consumer: SlowConsumer = "wait"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..codec import MESSAGE_OVERHEAD, Piece
+from ..codec import PIECE_WEIGHT, Piece, weight
 from ..protocol.prepared import PreparedMessage
 
 if TYPE_CHECKING:
@@ -30,30 +30,27 @@ def size_of(message: str | Buffer | Piece | PreparedMessage) -> int:
 
 def weight_of(item: str | bytes | Piece) -> int:
     """Its size after inflating, and what the object takes."""
-    return size_of(item) + MESSAGE_OVERHEAD
+    return weight(size_of(item)) + (PIECE_WEIGHT if isinstance(item, Piece) else 0)
 
 
 class ReceiveQueue:
     """Messages or pieces in the order they came; full once they weigh `limit` bytes, so that one always fits."""
 
-    __slots__ = ("_items", "_limit", "_weights", "size")
+    __slots__ = ("_items", "_limit", "size")
 
     def __init__(self, limit: int) -> None:
         self.size = 0
         """What they weigh together."""
         self._limit = limit
         self._items: deque[str | bytes | Piece] = deque()
-        self._weights: deque[int] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, item: str | bytes | Piece) -> None:
         """Add what has come."""
-        weight = weight_of(item)
         self._items.append(item)
-        self._weights.append(weight)
-        self.size += weight
+        self.size += weight_of(item)
 
     def first(self) -> str | bytes | Piece:
         """What came first, left where it is; IndexError if there is nothing."""
@@ -62,13 +59,12 @@ class ReceiveQueue:
     def get(self) -> str | bytes | Piece:
         """Take what came first; IndexError if there is nothing."""
         item = self._items.popleft()
-        self.size -= self._weights.popleft()
+        self.size -= weight_of(item)
         return item
 
     def clear(self) -> None:
         """Throw everything away."""
         self._items.clear()
-        self._weights.clear()
         self.size = 0
 
     @property

@@ -139,10 +139,10 @@ class Throttle:
     """What one connection may send: messages, control frames included, and bytes as on the wire. None: any number.
 
     With `is_strict` whoever exceeds a rate is to be stopped, else to be slowed down: `slow_until` is for whoever does
-    that to keep.
+    that to keep, as is `controls`, how many Pings and Pongs have been charged.
     """
 
-    __slots__ = ("_bytes", "_messages", "_paused_at", "is_strict", "slow_until")
+    __slots__ = ("_bytes", "_messages", "_paused_at", "controls", "is_strict", "slow_until")
 
     def __init__(self, messages: Rate | None, size: Rate | None, *, is_strict: bool = False) -> None:
         self._messages = None if messages is None else Bucket(messages)
@@ -150,6 +150,7 @@ class Throttle:
         self._paused_at = 0.0
         self.is_strict = is_strict
         self.slow_until = math.inf
+        self.controls = 0
 
     def charge(self, now: float, messages: int, size: int) -> float:
         """So much has come; how many seconds that is too much for, 0.0 for none."""

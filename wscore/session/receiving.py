@@ -10,7 +10,7 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..codec import MESSAGE_OVERHEAD, Piece
+from ..codec import Piece, weight
 from ..protocol.events import Close, Ping, Pong
 from .queue import ReceiveQueue
 
@@ -135,7 +135,7 @@ class Receiving:
             return None
         allowance = None if self._throttle is None else self._throttle.allowance(now)
         budget = max(self.queue.budget, 1)
-        return budget if allowance is None else min(budget, allowance * MESSAGE_OVERHEAD)
+        return budget if allowance is None else min(budget, allowance * weight(0))
 
     def _sort(self, events: Sequence[Event], size: int, now: float) -> list[Pong | Close]:
         others: list[Pong | Close] = []

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ..codec import MESSAGE_OVERHEAD, CloseCode, Piece
+from ..codec import CloseCode, Piece, weight
 from ..codec.errors import MESSAGE_TOO_BIG
 from ..protocol.connection import Connection, State
-from ..protocol.events import Close, Event, Ping, Pong
+from ..protocol.events import Close, Event, Pong
 from ..protocol.timers import Timers
 from ..session.options import Options
 from ..session.rates import Throttle
@@ -36,7 +36,7 @@ from .trio_glue import Manners, manners_of_this_run
 if TYPE_CHECKING:
     from .websocket import ErrorHook, MessageHook, WebSocket
 
-__all__ = ["STATE", "Endpoint", "counted"]
+__all__ = ["STATE", "Endpoint"]
 
 STATE = (
     "_bytes_received",
@@ -124,6 +124,7 @@ class Endpoint:
         reserve: Reserve | None = None,
     ) -> None:
         self._connection = connection
+        connection.expect_pongs(())
         self._options = options
         self._opening = opening
         self._on_message = on_message
@@ -154,6 +155,11 @@ class Endpoint:
             has_room=self._input_has_room,
             too_big=partial(self._fail, *MESSAGE_TOO_BIG),
         )
+
+    def _new_pings(self) -> Pings:
+        pings = Pings()
+        self._connection.expect_pongs(pings.payloads)
+        return pings
 
     def _new_line(self) -> SendLine:
         return SendLine(self._unsent, self._options.max_send_buffer)
@@ -223,6 +229,8 @@ class Endpoint:
 
     def _shut(self) -> None:
         """Nothing can be sent any more: tell everybody who waits, and let the transport go on without them."""
+        if self._discards:
+            self._connection.discard_messages()
         self._send_away()
         self._input_has_room()
         self._closing_begins()
@@ -253,6 +261,11 @@ class Endpoint:
         if throttle.is_strict and debt:
             self._fail(CloseCode.POLICY_VIOLATION, "too much was sent in too short a time")
         return 0.0 if throttle.is_strict else throttle.wait(now)
+
+    def _count(self, throttle: Throttle, events: Iterable[Event]) -> int:
+        """How much of what has come counts for a rate of messages: Pings and Pongs do, events or not."""
+        before, throttle.controls = throttle.controls, self._connection.reader.controls
+        return throttle.controls - before + sum(map(_is_whole, events))
 
     def _account(self) -> None:
         """Tell the reserve what this connection holds, if that has changed by much."""
@@ -290,7 +303,7 @@ class Endpoint:
     def _budget_by_rate(self, throttle: Throttle) -> int | None:
         """A budget with which no more messages are read than may be taken now: none weighs less than an empty one."""
         allowance = None if self._discards else throttle.allowance(trio.current_time())
-        return None if allowance is None else allowance * MESSAGE_OVERHEAD
+        return None if allowance is None else allowance * weight(0)
 
     @property
     def _discards(self) -> bool:
@@ -303,11 +316,9 @@ class Endpoint:
             if not self._discards:
                 self._messages_received += not isinstance(event, Piece) or event.last
                 self._inbox.put(event)
-        elif isinstance(event, Ping):
-            self._output_waits()
         elif isinstance(event, Pong):
             self._ponged(event.payload)
-        else:
+        elif isinstance(event, Close):
             self._end = event
             self._shut()
 
@@ -395,9 +406,9 @@ class Endpoint:
         """Close at once, and set `_over`."""
 
 
-def counted(events: Iterable[Event]) -> int:
-    """How many of these count for a rate of messages: of pieces, the last of each message."""
-    return sum(not isinstance(event, Piece) or event.last for event in events)
+def _is_whole(event: Event) -> bool:
+    """Whether it is a message, or the last piece of one."""
+    return event.last if isinstance(event, Piece) else isinstance(event, str | bytes)
 
 
 def _is_an_end(error: Exception) -> bool:

@@ -6,6 +6,8 @@ decided elsewhere.
 
 from __future__ import annotations
 
+from collections.abc import Container
+
 import trio
 
 from ..codec import new_mask_key
@@ -43,6 +45,11 @@ class Pings:
 
     def __contains__(self, payload: object) -> bool:
         return payload in self._pending
+
+    @property
+    def payloads(self) -> Container[bytes]:
+        """Those that a Pong may answer, as they are at any time."""
+        return self._pending
 
     def new_payload(self) -> bytes:
         """A payload that the peer cannot foresee: it cannot answer before it was asked."""

@@ -1,7 +1,7 @@
 """What waits between the network and `receive`, counted in bytes, and the task that waits for it.
 
-Decides what a message weighs, when reading pauses and goes on, how pieces become messages again, and that one task at a
-time receives. The weight is that of the codec's budget. It does not read, and does not know why a connection ends.
+Decides when reading pauses and goes on, how pieces become messages again, and that one task at a time receives. What a
+message weighs is the codec's to say. It does not read, and does not know why a connection ends.
 """
 
 from __future__ import annotations
@@ -13,10 +13,14 @@ from collections.abc import AsyncIterator, Callable
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ..codec import MESSAGE_OVERHEAD, LocalProtocolError, Piece
+from ..codec import PIECE_WEIGHT, LocalProtocolError, Piece, weight
 from .trio_glue import Manners, Signal
 
-__all__ = ["Inbox", "Joiner", "Pieces", "ReceiveQueue", "payload_size"]
+__all__ = ["TURN_BUDGET", "Inbox", "Joiner", "Pieces", "ReceiveQueue", "payload_size", "weight_of_item"]
+
+# So much is read of one connection before others have their turn, whatever else there is room for; the message that
+# uses it up may be larger. Of what is not compressed one read brings less, unless it is messages of a few bytes.
+TURN_BUDGET = 1 << 18
 
 
 def payload_size(data: str | bytes) -> int:
@@ -26,37 +30,40 @@ def payload_size(data: str | bytes) -> int:
     return len(data)
 
 
+def weight_of_item(item: str | bytes | Piece) -> int:
+    """What it counts in a queue: as much as the Reader has taken of its budget for it."""
+    if isinstance(item, Piece):
+        return weight(payload_size(item.data)) + PIECE_WEIGHT
+    return weight(payload_size(item))
+
+
 class ReceiveQueue:
     """Messages or pieces in the order they came; full once they weigh `limit`, so that one always fits."""
 
-    __slots__ = ("_items", "_limit", "_weights", "size")
+    __slots__ = ("_items", "_limit", "size")
 
     def __init__(self, limit: int) -> None:
         self.size = 0
         self._limit = limit
         self._items: deque[str | bytes | Piece] = deque()
-        self._weights: deque[int] = deque()
 
     def __len__(self) -> int:
         return len(self._items)
 
     def put(self, item: str | bytes | Piece) -> None:
         """Add what has come."""
-        weight = payload_size(item.data if isinstance(item, Piece) else item) + MESSAGE_OVERHEAD
         self._items.append(item)
-        self._weights.append(weight)
-        self.size += weight
+        self.size += weight_of_item(item)
 
     def get(self) -> str | bytes | Piece:
         """Take what came first; IndexError if there is nothing."""
         item = self._items.popleft()
-        self.size -= self._weights.popleft()
+        self.size -= weight_of_item(item)
         return item
 
     def clear(self) -> None:
         """Throw everything away."""
         self._items.clear()
-        self._weights.clear()
         self.size = 0
 
     @property

@@ -22,13 +22,14 @@ from trio.lowlevel import RunVar, current_task, enable_ki_protection
 
 from ..codec import CloseCode, DeflatePool, Role
 from ..protocol.connection import Connection
+from ..protocol.events import Event
 from ..protocol.extensions import DeflateParameters
 from ..session.logs import of_peer, repeats
 from ..session.options import Options
-from .endpoint import STATE, counted
+from .endpoint import STATE
 from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
 from .pings import Pings
-from .receiving import Inbox
+from .receiving import TURN_BUDGET, Inbox, weight_of_item
 from .records import Opening, Statistics
 from .reserve import Reserve
 from .sending import SendLine, weight_of
@@ -173,6 +174,7 @@ class StreamWebSocket(WebSocket):
         "_room",
         "_scope",
         "_stream",
+        "_to_hand_over",
         "_writing",
         "__weakref__",
         "crash",
@@ -197,7 +199,7 @@ class StreamWebSocket(WebSocket):
         self._inbox = self._new_inbox()
         self._line = self._new_line()
         self._progress = trio.lowlevel.ParkingLot()
-        self._pings = Pings()
+        self._pings = self._new_pings()
         self._over = trio.Event()
         self._in_flight = 0  # bytes that were taken from the connection but not written yet
         self.crash: BaseException | None = None
@@ -211,6 +213,7 @@ class StreamWebSocket(WebSocket):
         self._patience = trio.CancelScope()
         self._idling = trio.CancelScope()
         self._discarded = 0
+        self._to_hand_over = (0, 0)  # messages that wait for `on_message`, and what they weigh
 
     @enable_ki_protection
     async def run(self, around: trio.CancelScope) -> None:
@@ -270,29 +273,37 @@ class StreamWebSocket(WebSocket):
         size = len(data)
         events = self._connection.receive_data(data, self._budget())
         while True:
-            for event in events:
-                if self._on_message is not None and isinstance(event, str | bytes):
-                    await self._call(self._on_message, event)
-                else:
+            if self._connection.has_pongs:
+                self._output_waits()
+            if self._on_message is None:
+                for event in events:
                     self._deliver(event)
+            else:
+                await self._call_with_all(self._on_message, events)
             self._account()
             if self._throttle is not None:
-                await self._slow_down(self._charge(self._throttle, counted(events), size))
+                await self._slow_down(self._charge(self._throttle, self._count(self._throttle, events), size))
                 size = 0
             if not self._connection.has_rest:
                 return
+            # Others have their turn, too, before there is more of this.
+            await trio.lowlevel.checkpoint()
             if self._connection.is_ending:
                 await self._wait_for_answers()
             else:
                 await self._wait_for_room()
             events = self._connection.receive_data(b"", self._budget())
 
-    def _budget(self) -> int | None:
+    def _budget(self) -> int:
         if self._discards:
-            return None
-        budget = self._inbox.queue.budget
+            return TURN_BUDGET
+        if self._on_message is None:
+            budget = self._inbox.queue.budget
+        else:
+            # What an answer would find no room for may wait where it is.
+            budget = max(self._options.max_send_buffer - self._unsent(), 1)
         by_rate = None if self._throttle is None else self._budget_by_rate(self._throttle)
-        return budget if by_rate is None else min(budget, by_rate)
+        return min(budget, TURN_BUDGET if by_rate is None else by_rate)
 
     async def _slow_down(self, seconds: float) -> None:
         """The peer sends too fast: take nothing more for a while, as when too much waits to be received."""
@@ -333,10 +344,24 @@ class StreamWebSocket(WebSocket):
         """Whether messages wait to be received, or a sender for room."""
         return not self._discards and bool(self._inbox.queue or self._line)
 
+    async def _call_with_all(self, on_message: MessageHook, events: list[Event]) -> None:
+        weights = [weight_of_item(event) if isinstance(event, str | bytes) else 0 for event in events]
+        count, weight = sum(map(bool, weights)), sum(weights)
+        for event, its_weight in zip(events, weights, strict=True):
+            self._to_hand_over = count, weight
+            if isinstance(event, str | bytes):
+                await self._call(on_message, event)
+                count -= 1
+                weight -= its_weight
+            else:
+                self._deliver(event)
+        self._to_hand_over = 0, 0
+
     async def _call(self, on_message: MessageHook, message: str | bytes) -> None:
         """Hand a message to `on_message`, once an answer of its size would fit into the send buffer."""
         weight = weight_of(message)
         if not self._line.fits(weight):
+            self._account()
             self._pause()
             while not self._line.fits(weight) and not self._discards:
                 await self._progress.park()
@@ -431,7 +456,8 @@ class StreamWebSocket(WebSocket):
         return self._in_flight + self._connection.bytes_to_send
 
     def _receive_queue(self) -> tuple[int, int]:
-        return len(self._inbox.queue), self._inbox.queue.size
+        count, size = self._to_hand_over
+        return len(self._inbox.queue) + count, self._inbox.queue.size + size
 
     def _forget_received(self) -> None:
         self._inbox.clear()

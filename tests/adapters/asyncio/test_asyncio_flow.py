@@ -44,14 +44,14 @@ async def test_reading_pauses_when_the_queue_is_full_and_goes_on_when_it_is_half
         await raw.upgrade()
         raw.send(from_client(BINARY, bytes(100)) * 6)
         await until(lambda: holder.ws is not None and len(holder.ws._queue) == 6)
-        assert (holder.ws._queued, holder.ws._is_paused) == (984, False)
+        assert (holder.ws._queued, holder.ws._is_paused) == (888, False)
         raw.send(from_client(BINARY, bytes(100)) * 6)
         await until(lambda: holder.ws._is_paused)
-        assert holder.ws._queued == 7 * 164
+        assert holder.ws._queued == 7 * 148
         for _ in range(4):
             await holder.ws.receive()
-        assert holder.ws._queued == 3 * 164
-        await until(lambda: holder.ws._queued == 7 * 164 or not holder.ws._is_paused)
+        assert holder.ws._queued == 3 * 148
+        await until(lambda: holder.ws._queued == 7 * 148 or not holder.ws._is_paused)
         assert [len(await holder.ws.receive()) for _ in range(8)] == [100] * 8
         holder.released.set()
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from wscore.codec import CloseCode
 from wscore.protocol.connection import State
-from wscore.protocol.events import Close, Ping, Pong
+from wscore.protocol.events import Close, Pong
 from wscore.session.logs import of_peer, repeats
 
 from .deadlines import TURN_BUDGET, Deadlines
@@ -193,6 +193,7 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
         """Nothing can be sent any more, and nothing of what comes is for anybody: tell those who wait."""
         self._is_sendable = False
         self._is_deaf = True
+        self._connection.discard_messages()
         self._next_turn()
         self._pings.fail(self._sending_error())
         self._wake_receiver()
@@ -251,8 +252,6 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
             self._take_end(event)
         elif isinstance(event, Pong):
             self._pong_came(event.payload)
-        elif isinstance(event, Ping):
-            self._output_waits()
 
     # Flow control
 
@@ -300,6 +299,8 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
             self._hand_over_queue()
             if self._connection.has_rest and self._may_take_rest():
                 self._deliver(self._connection.receive_data(b"", self._budget()))
+            if self._connection.has_pongs:
+                self._output_waits()
         finally:
             self._flush_is_due = was_due
         self._flush()
@@ -359,6 +360,7 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
 
     def opened(self, connection: Connection, rest: bytes) -> None:
         """For the opening handshake: it has succeeded, and `rest` came behind it."""
+        connection.expect_pongs(self._pings.payloads)
         self._attach(connection, self._transport, _plain_socket_of(self._transport))
         self._begin_keepalive()
         if (self._on_open is None or self._context.run(self._call_on_open)) and self._start is not None:

@@ -16,12 +16,11 @@ from libc.stdint cimport uint8_t
 
 from collections import deque
 
-from wscore.codec import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.adapters.asyncio.memory import long_read, receive_memory
 
 from wscore.codec.native.buffers cimport discard_grown, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
-from wscore.codec.native.reader cimport STOP_NEED_DATA, Reader
+from wscore.codec.native.reader cimport STOP_NEED_DATA, Reader, weight
 from wscore.codec.native.text cimport PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, utf8_size
 from wscore.codec.native.writer cimport Writer
 
@@ -50,11 +49,10 @@ cdef enum:
     # Output is handed on in the middle of a turn once so much has gathered.
     GATHERED = 1 << 16
     # So much is taken from one connection in a turn of the loop, counted as the receive queue counts, and one message.
-    MOST_IN_A_TURN = 1 << 19
+    MOST_IN_A_TURN = 1 << 18
     # What is passed for `compress` where Python passes None: the threshold decides.
     BY_DEFAULT = -1
 
-cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
 cdef const Kernels* kernels = kernels_in_use()
 
 TURN_BUDGET = MOST_IN_A_TURN
@@ -233,6 +231,8 @@ cdef int _receive(Link self, const uint8_t* data, Py_ssize_t size) except -1:
     self._flush_is_due = True
     try:
         _deliver(self, _read(self, data, size))
+        if self.reader is not None and self.reader.pings_waiting:
+            self.says_more = True
     finally:
         self._flush_is_due = was_due
     _flush(self)
@@ -316,12 +316,12 @@ cdef inline int _call(Link self, object message) except -1:
 
 cdef inline Py_ssize_t _weight_of(object message) except -1:
     if type(message) is bytes:
-        return PyBytes_GET_SIZE(message) + MESSAGE_OVERHEAD
+        return weight(PyBytes_GET_SIZE(message))
     if not isinstance(message, str):
         raise TypeError("a message is str or bytes")
     if PyUnicode_IS_COMPACT_ASCII(message):
-        return PyUnicode_GET_LENGTH(message) + MESSAGE_OVERHEAD
-    return utf8_size(kernels, message) + MESSAGE_OVERHEAD
+        return weight(PyUnicode_GET_LENGTH(message))
+    return weight(utf8_size(kernels, message))
 
 
 # Sending

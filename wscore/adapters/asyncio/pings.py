@@ -13,6 +13,7 @@ from wscore.codec import new_mask_key
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Container
 
 __all__ = ["Pings"]
 
@@ -28,6 +29,11 @@ class Pings:
 
     def __contains__(self, payload: object) -> bool:
         return payload in self._pending
+
+    @property
+    def payloads(self) -> Container[bytes]:
+        """Those that a Pong may answer, as they are at any time."""
+        return self._pending
 
     def new_payload(self) -> bytes:
         """A payload that the peer cannot foresee: it cannot answer before it was asked."""

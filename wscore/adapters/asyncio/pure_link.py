@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import MESSAGE_OVERHEAD
+from wscore.codec import weight
 
 from .memory import long_read, receive_memory
 
@@ -32,7 +32,7 @@ __all__ = ["TURN_BUDGET", "Link"]
 # Output is handed on in the middle of a turn once so much has gathered.
 GATHERED = 1 << 16
 # So much is taken from one connection in a turn of the loop, counted as the receive queue counts, and one message.
-TURN_BUDGET = 1 << 19
+TURN_BUDGET = 1 << 18
 
 
 class Link:
@@ -281,5 +281,5 @@ def _call_in_context(link: Link, message: str | bytes) -> None:
 
 def _weight_of(message: str | bytes) -> int:
     if isinstance(message, str) and not message.isascii():
-        return len(message.encode()) + MESSAGE_OVERHEAD
-    return len(message) + MESSAGE_OVERHEAD
+        return weight(len(message.encode()))
+    return weight(len(message))

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from uvicorn.protocols.utils import ClientDisconnected
 
-from ...codec import MESSAGE_OVERHEAD, SERVER, CloseCode
+from ...codec import SERVER, CloseCode, weight
 from ...protocol.connection import Connection
 from ...protocol.events import Close, Event, Ping, Pong
 from ...protocol.handshake import Request
@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 __all__ = ["WebSocketProtocol"]
 
+# What a message counts of a budget: at least, and so much that the next should wait to be inflated.
+_LEAST_WEIGHT, _USUAL_WEIGHT = weight(0), weight(16)
 # Output that is not passed on to the transport before the loop turns.
 MAX_OUTPUT = 1 << 16
 # So much is read and thrown away in one turn of the loop, after inflating, and one message.
@@ -81,7 +83,6 @@ class WebSocketProtocol(asyncio.Protocol):
         self._disconnect: ASGIReceiveEvent | None = None
         self._is_full = False
         self._most_waiting = max(config.ws_max_queue, 1)
-        self._budget = self._most_waiting * MESSAGE_OVERHEAD
         # What waits for the transport.
         self._flush_is_due = False
         self._has_written = False  # since the application waited for the peer
@@ -112,10 +113,8 @@ class WebSocketProtocol(asyncio.Protocol):
         if conn is None:
             self._receive_early(data)
         elif self._is_open:
-            queue = self._queue
-            room = self._budget - len(queue) * MESSAGE_OVERHEAD
-            self._take(conn.receive_data(data, room if room > 0 else 0))
-            if conn.has_rest or len(queue) >= self._most_waiting:
+            self._take(conn.receive_data(data, self._room()))
+            if conn.has_rest or len(self._queue) >= self._most_waiting:
                 self._settle(conn)
         elif conn.close_event is None:
             self._discard(conn, data)
@@ -375,12 +374,19 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _settle(self, conn: Connection) -> None:
         """After reading: pause if the application has to take something first, else go on."""
-        while conn.has_rest and not self._queue:
-            self._take(conn.receive_data(b"", self._budget))
+        spent = conn.reader.spent
+        while conn.has_rest and (not self._queue or (self._room(spent) and not conn.is_ending)):
+            self._take(conn.receive_data(b"", self._room()))
+            spent += conn.reader.spent
         full = conn.has_rest or len(self._queue) >= self._most_waiting
         if full is not self._is_full:
             self._is_full = full
             self._read_on(not full)
+
+    def _room(self, spent: int = 0) -> int:
+        """A budget with which no more messages are read than may wait; 0 once they are large on the average."""
+        count = self._most_waiting - len(self._queue)
+        return count * _LEAST_WEIGHT if count > 0 and spent < self._most_waiting * _USUAL_WEIGHT else 0
 
     def _read_on(self, go_on: bool) -> None:
         if not self._is_lost and not self.transport.is_closing():
@@ -424,6 +430,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def _close(self, conn: Connection, code: int, reason: str | None = None) -> None:
         """Start the closing handshake; what the peer says before it answers is discarded."""
         conn.close(code, reason or "")
+        conn.discard_messages()
         self._phase = Phase.ENDED
         self._is_open = False
         self._tell_end(disconnect(code, reason))

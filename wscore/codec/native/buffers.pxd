@@ -11,6 +11,7 @@ from libc.stdint cimport uint8_t
 cdef extern from "Python.h":
     Py_ssize_t PY_SSIZE_T_MAX
     PyObject* _new_bytes "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size) except NULL
+    bytes new_bytes "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size)
     int _resize_bytes "_PyBytes_Resize"(PyObject** store, Py_ssize_t size) except -1
     char* _bytes_data "PyBytes_AS_STRING"(PyObject* store)
     Py_ssize_t _bytes_size "PyBytes_GET_SIZE"(PyObject* store)
@@ -73,6 +74,11 @@ cdef inline bytes take_grown(Growing* buffer):
     """Hand the object out, in its final size, and begin anew."""
     if buffer.store == NULL:
         return b""
+    if buffer.size == 1:
+        # Of these the interpreter has each once.
+        taken = new_bytes(_bytes_data(buffer.store), 1)
+        discard_grown(buffer)
+        return taken
     if _bytes_size(buffer.store) != buffer.size:
         set_capacity(buffer, buffer.size)
     taken = <bytes>buffer.store

@@ -75,7 +75,11 @@ cdef inline void unmask_copy(uint8_t* target, const uint8_t* source, size_t size
         memcpy(target, source, size)
 
 cdef inline bytes unmask_bytes(const uint8_t* source, Py_ssize_t size, uint64_t words):
-    """Unmask into a new object of just that size."""
+    """Unmask into an object of just that size: a new one, unless it is empty or one byte, which exist once."""
+    cdef uint8_t first
+    if size == 1:
+        first = source[0] ^ (<uint8_t*>&words)[0]
+        return PyBytes_FromStringAndSize(<char*>&first, 1)
     payload = PyBytes_FromStringAndSize(NULL, size)
     unmask_copy(<uint8_t*>PyBytes_AS_STRING(payload), source, size, words)
     return payload

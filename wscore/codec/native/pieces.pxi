@@ -7,7 +7,7 @@ cdef int _read_compressed(Reader self, const uint8_t* data, Py_ssize_t size, lis
         return 0
     if known == 0 and ends and self.text and self.sink == NULL:
         # In the order of the pure twin, which counts a message before it looks whether it is text.
-        self.spent += self.message.size + MESSAGE_OVERHEAD
+        self.spent += weight(self.message.size)
         text = decode_with(kernels, grown_data(&self.message), self.message.size)
         if text is None:
             return _fail(self, TEXT_NOT_UTF8)
@@ -95,7 +95,7 @@ cdef Py_ssize_t _read_piece(Reader self, const uint8_t* data, Py_ssize_t size, l
         return size + _fail(self, TEXT_NOT_UTF8)
     if part or ends or self.frames and self.left == 0:
         out.append(Piece(part, self.first, ends, self.left == 0))
-        self.spent += added + MESSAGE_OVERHEAD
+        self.spent += weight(added) + PIECE_WEIGHT
         self.first = False
     if ends:
         _end_message(self)

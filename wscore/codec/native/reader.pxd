@@ -9,6 +9,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from wscore.codec.native.buffers cimport Growing
 from wscore.codec.native.deflate cimport Inflater
 
+cdef extern from "<stdbool.h>":
+    ctypedef bint flag "bool"
+
 # The values of wscore.codec.messages.Stop.
 cdef enum:
     STOP_NEED_DATA = 0
@@ -20,33 +23,44 @@ cdef enum:
 # returns. It must not use the Reader; after an exception of its own the Reader reads no more.
 ctypedef int (*Sink)(void* context, int opcode, const uint8_t* data, Py_ssize_t size) except -1
 
+# As `wscore.codec.weight`.
+cdef inline Py_ssize_t weight(Py_ssize_t size) noexcept nogil:
+    return size + (48 if size > 1 else 8)
+
 # No budget, for `read_bytes` and `read_messages`, is PY_SSIZE_T_MAX.
 cdef class Reader:
     cdef readonly object control
     cdef readonly object defect
     cdef readonly Py_ssize_t spent
-    cdef readonly bint in_message
+    cdef Py_ssize_t spent_on_frames  # so much of it on control frames, and on what is discarded
+    cdef readonly int64_t controls
     cdef int stop_code
+    cdef readonly flag in_message
     # What it was made for.
-    cdef bint pieces
-    cdef bint frames
+    cdef flag pieces
+    cdef flag frames
     cdef uint8_t mask_bit  # what the frames of the peer must have in their second byte
     cdef int64_t max_message_size
-    cdef int64_t max_compressed
     cdef int64_t max_fragments
     cdef Inflater inflater
     # The frame that is being read.
     cdef uint8_t header[14]  # the part of a header that has come
     cdef uint8_t header_size
+    cdef flag fin
     cdef int opcode  # -1 between frames
-    cdef bint fin
     cdef uint64_t words  # the mask key as it meets the next byte of the payload; 0 is no mask
     cdef int64_t left
     cdef Growing control_payload
+    # Control frames that are no reason to stop.
+    cdef object awaited  # a container of payloads of Pongs; None where every control frame is a reason
+    cdef bytes pings  # room for the last, each with its size before it; None without any
+    cdef uint8_t pings_waiting  # so many are in there
+    cdef uint8_t next_ping  # the place of the next
+    cdef flag discards  # messages are for nobody
     # The message that is being read.
-    cdef bint text
-    cdef bint compressed
-    cdef bint first  # no piece of it was delivered yet
+    cdef flag text
+    cdef flag compressed
+    cdef flag first  # no piece of it was delivered yet
     cdef Growing message
     cdef uint32_t utf8_state
     cdef int64_t fragments

@@ -8,6 +8,10 @@ The order of checks, in both twins. With the first two bytes of a header: reserv
 frames whole and short, fragments in order. With the whole header: length in the fewest bytes, its top bit, number
 of fragments, size of the message. With the payload, as it comes: DEFLATE, size after inflating, UTF-8.
 
+Those who answer Pings and know which Pongs they wait for can have both passed over (`expect_pongs`), so that a flood of
+them makes no object and costs less than as many empty messages; those for whom no message is can have the payloads
+passed over (`discard_messages`), neither unmasked nor inflated.
+
 What is fast: a message in one frame that has come whole takes `_read_whole`, which creates nothing but the message and
 looks up no name. Everything else takes `_read_part`, which knows all the rules. A broken rule is not an exception
 in here: `_fail` notes it, and the loop of `read_bytes` ends.
@@ -19,12 +23,14 @@ Nor is what arrives trusted to stay as it is: what is looked at twice is first c
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
 from libc.string cimport memcpy
 
 from wscore.codec import errors
-from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
+from wscore.codec.messages import PIECE_WEIGHT as _PIECE_WEIGHT
+from wscore.codec.messages import PINGS_KEPT as _PINGS_KEPT
 from wscore.codec.messages import Piece, Stop
 from wscore.codec.opcodes import SERVER, Role
 
@@ -35,8 +41,8 @@ from wscore.codec.native.deflate cimport (
     INFLATE_INVALID, INFLATE_TOO_MANY_FINAL_BLOCKS, INFLATED, Inflater,
 )
 from wscore.codec.native.frames cimport (
-    BINARY, CONTINUATION, CONTROL_BIT, FIN, LENGTH_BITS, MASK_BIT, MAX_HEADER, NO_RULE, OPCODE_BITS, RSV1, TEXT,
-    Header, parse_header, read_once,
+    BINARY, CLOSE, CONTINUATION, CONTROL_BIT, FIN, LENGTH_BITS, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, NO_RULE,
+    OPCODE_BITS, PING, PONG, RSV1, TEXT, Header, parse_header, read_once,
 )
 from wscore.codec.native.kernels cimport (
     UTF8_INVALID, Kernels, kernels_in_use, utf8_feed, utf8_incomplete,
@@ -55,10 +61,13 @@ cdef enum:
     SMALL_PAYLOAD = 1 << 13
     # Room for a message that is still coming: at least this, if as much was declared.
     MIN_ROOM = 1 << 14
+    # A Ping that waits to be answered, with its size before it.
+    PING_PLACE = 1 + MAX_CONTROL_PAYLOAD
 
 # What the loop needs of other modules, looked up once.
 cdef const Kernels* kernels = kernels_in_use()
-cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
+cdef Py_ssize_t PIECE_WEIGHT = _PIECE_WEIGHT
+cdef Py_ssize_t PINGS_KEPT = _PINGS_KEPT
 cdef tuple STOPS = tuple(Stop)
 cdef tuple DEFECTS = (  # by number of the broken rule
     None, errors.RESERVED_BITS, errors.COMPRESSED_CONTINUATION, errors.UNKNOWN_OPCODE, errors.MASK_MISSING,
@@ -96,6 +105,7 @@ cdef class Reader:
 
     After `read`, `stop` says why it returned; `control` is the opcode and payload of the control frame at which it
     stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
+    `controls` counts the Pings and Pongs of all calls.
     """
 
     def __cinit__(self):
@@ -117,7 +127,6 @@ cdef class Reader:
         with cython.critical_section(self):
             self.mask_bit = MASK_BIT if role is SERVER else 0
             self.max_message_size = most_bytes
-            self.max_compressed = _compressed_limit(most_bytes)
             self.max_fragments = most_fragments
             self.pieces = pieces and not frames
             self.frames = frames
@@ -140,17 +149,60 @@ cdef class Reader:
         """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
         return 0 if self.pieces or self.frames else self.message.size
 
+    @property
     @cython.critical_section
-    def discard(self):
-        """Let go of a message that is not complete, for whoever reads no more."""
+    def pings_size(self):
+        """How large the frames of the Pongs are that `take_pings` asks for, in our role; 0 for none."""
+        cdef Py_ssize_t size = self.pings_waiting * (2 if self.mask_bit else 6)
+        cdef Py_ssize_t number
+        for number in range(self.pings_waiting):
+            size += <uint8_t>PyBytes_AS_STRING(self.pings)[number * PING_PLACE]
+        return size
+
+    @cython.critical_section
+    def expect_pongs(self, payloads not None):
+        """From now on, let Pings and Pongs be no reason to stop, but for Pongs that have one of `payloads`, a container
+        that is asked each time. The Pings are kept for `take_pings`, 16 of them at most.
+        """
+        self.awaited = payloads
+
+    @cython.critical_section
+    def take_pings(self):
+        """The payloads of the last Pings that came since the last call, first come first: Pongs are due with these (RFC
+        6455 section 5.5.3: only the most recent Ping need be answered).
+        """
+        # Nobody else sees them from here on.
+        cdef bytes pings = self.pings
+        cdef Py_ssize_t count = self.pings_waiting
+        cdef Py_ssize_t first = self.next_ping - count
+        cdef const uint8_t* place
+        cdef list taken = []
+        self.pings = None
+        self.pings_waiting = self.next_ping = 0
+        if self.control_payload.size == 0:
+            discard_grown(&self.control_payload)
+        while count:
+            place = <const uint8_t*>PyBytes_AS_STRING(pings) + (first + PINGS_KEPT) % PINGS_KEPT * PING_PLACE
+            taken.append(place[1:1 + place[0]])
+            first += 1
+            count -= 1
+        return taken
+
+    @cython.critical_section
+    def discard_messages(self):
+        """From now on, pass the payloads of messages over, and hand none out: they are for nobody. What is kept of one
+        that has begun is dropped. The rules for frames hold, limits and UTF-8 do not.
+        """
+        self.discards = True
+        self.pieces = True  # of which nothing is kept either
         discard_grown(&self.message)
 
     def read(self, data, list out not None, budget=None, Py_ssize_t offset=0):
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
 
-        Stops after the message that uses up `budget` (payload bytes and 64 a message), after a control frame, and
-        at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is NEED_DATA. `data`
-        is never written to and not kept.
+        Stops after the message or control frame that uses up `budget` (of which each takes its `weight`), after a
+        control frame, and at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is
+        NEED_DATA. `data` is never written to and not kept.
         """
         cdef Py_buffer view
         cdef Py_ssize_t most = PY_SSIZE_T_MAX if budget is None else clipped(budget, NULL)
@@ -167,7 +219,7 @@ cdef class Reader:
             PyBuffer_Release(&view)
 
     cdef Py_ssize_t read_bytes(self, const uint8_t* data, Py_ssize_t size, list out, Py_ssize_t budget) except -1:
-        self.spent = 0
+        self.spent = self.spent_on_frames = 0
         if self.stop_code == STOP_DEFECT:
             return size
         try:
@@ -251,7 +303,7 @@ cdef inline int _deliver(
     if self.sink != NULL:
         return _pour(self, text, <uint8_t*>source, size, words)
     cdef object message = unmask_text(kernels, source, size, words) if text else unmask_bytes(source, size, words)
-    self.spent += size + MESSAGE_OVERHEAD
+    self.spent += weight(size)
     if message is None:
         return _fail(self, TEXT_NOT_UTF8)
     out.append(message)
@@ -261,7 +313,7 @@ cdef inline int _deliver(
 cdef int _pour(Reader self, bint text, uint8_t* data, Py_ssize_t size, uint64_t words) except -1:
     """Deliver a whole message to the sink, unmasked where it lies."""
     cdef bint is_ascii = xor_bytes(data, data, size, words)
-    self.spent += size + MESSAGE_OVERHEAD
+    self.spent += weight(size)
     if text and not is_ascii and utf8_feed(0, data, size) != 0:
         return _fail(self, TEXT_NOT_UTF8)
     self.sink(self.sink_context, TEXT if text else BINARY, data, size)
@@ -306,7 +358,10 @@ cdef Py_ssize_t _take_header(Reader self, const uint8_t* data, Py_ssize_t size) 
     if end == 0:
         return 0
     opcode = header.first & OPCODE_BITS
-    if not opcode & CONTROL_BIT and not _start_fragment(self, header.first, opcode, <int64_t>header.length):
+    if opcode & CONTROL_BIT:
+        self.controls += opcode != CLOSE
+        _charge_frame(self, <Py_ssize_t>header.length)
+    elif not _start_fragment(self, header.first, opcode, <int64_t>header.length):
         return 0
     self.opcode = opcode
     self.left = <int64_t>header.length
@@ -314,13 +369,23 @@ cdef Py_ssize_t _take_header(Reader self, const uint8_t* data, Py_ssize_t size) 
     return end
 
 
+cdef inline void _charge_frame(Reader self, Py_ssize_t size) noexcept:
+    """What makes no message costs the budget, too: else nothing would bound how much of it is read in one go."""
+    self.spent += weight(size)
+    self.spent_on_frames += weight(size)
+
+
 cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) noexcept:
     """The header of a data frame is whole: check the limits before any payload is kept. False at a defect."""
+    cdef int64_t limit
     if opcode != CONTINUATION:
         self.in_message = True
         self.text = opcode == TEXT
         self.compressed = first & RSV1 != 0
     self.fin = first & FIN != 0
+    if self.discards:
+        _charge_frame(self, 0)
+        return True
     if self.pieces:
         return True
     self.fragments += 1
@@ -330,7 +395,8 @@ cdef bint _start_fragment(Reader self, int first, int opcode, int64_t length) no
     if self.frames and self.compressed:
         return True
     # In this order no sum can overflow: what was received is never more than the limit.
-    if length > (self.max_compressed if self.compressed else self.max_message_size) - self.received:
+    limit = _compressed_limit(self.max_message_size) if self.compressed else self.max_message_size
+    if length > limit - self.received:
         _fail(self, MESSAGE_TOO_BIG)
         return False
     self.received += length
@@ -343,6 +409,8 @@ cdef Py_ssize_t _read_payload(Reader self, const uint8_t* data, Py_ssize_t size,
     """Read the next `size` bytes of the payload, or fewer, and return how many."""
     if self.opcode & CONTROL_BIT:
         _read_control(self, data, size)
+    elif self.discards:
+        _discard(self, size)
     elif self.pieces or self.frames:
         size = _read_piece(self, data, size, out)
     elif self.compressed:
@@ -369,11 +437,41 @@ cdef int _append(Reader self, Growing* target, const uint8_t* source, Py_ssize_t
     return 0
 
 
+cdef void _discard(Reader self, Py_ssize_t size) noexcept:
+    self.left -= min(self.left, <int64_t>size)
+    if self.left == 0 and self.fin:
+        _end_message(self)
+
+
 cdef int _read_control(Reader self, const uint8_t* data, Py_ssize_t size) except -1:
+    cdef object payload
+    if self.awaited is not None and self.opcode == PONG and not self.awaited:
+        self.left -= min(self.left, <int64_t>size)
+        discard_grown(&self.control_payload)
+        return 0
     _append(self, &self.control_payload, data, size, <Py_ssize_t>self.left - size)
-    if self.left == 0:
-        self.control = (self.opcode, take_grown(&self.control_payload))
+    if self.left > 0:
+        return 0
+    if self.awaited is not None and self.opcode == PING:
+        return _keep_ping(self)
+    payload = take_grown(&self.control_payload)
+    if self.awaited is None or self.opcode == CLOSE or payload in self.awaited:
+        self.control = (self.opcode, payload)
         self.stop_code = STOP_CONTROL
+    return 0
+
+
+cdef int _keep_ping(Reader self) except -1:
+    """In the place of the one that came longest ago, if there are too many."""
+    cdef uint8_t* place
+    if self.pings is None:
+        self.pings = PyBytes_FromStringAndSize(NULL, PINGS_KEPT * PING_PLACE)
+    place = <uint8_t*>PyBytes_AS_STRING(self.pings) + self.next_ping * PING_PLACE
+    place[0] = <uint8_t>self.control_payload.size
+    memcpy(place + 1, grown_data(&self.control_payload), self.control_payload.size)
+    self.next_ping = <uint8_t>((self.next_ping + 1) % PINGS_KEPT)
+    self.pings_waiting = <uint8_t>min(self.pings_waiting + 1, PINGS_KEPT)
+    self.control_payload.size = 0
     return 0
 
 
@@ -410,7 +508,7 @@ cdef int _continue_message(Reader self, Py_ssize_t known, bint ends, list out) e
             return _fail(self, TEXT_NOT_UTF8)
     if not ends:
         return 0
-    self.spent += self.message.size + MESSAGE_OVERHEAD
+    self.spent += weight(self.message.size)
     if self.sink != NULL:
         self.sink(self.sink_context, TEXT if self.text else BINARY, data, self.message.size)
     elif self.text:
@@ -430,6 +528,11 @@ cdef void _forget_everything(Reader self) noexcept:
     self.header_size = 0
     self.opcode = -1
     self.compressed = False
+    self.awaited = None
+    self.discards = False
+    self.controls = self.spent_on_frames = 0
+    self.pings = None
+    self.pings_waiting = self.next_ping = 0
     discard_grown(&self.control_payload)
     _end_message(self)
 

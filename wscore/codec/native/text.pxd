@@ -11,6 +11,7 @@ from wscore.codec.native.masking cimport xor_bytes
 
 cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, Py_UCS4 widest)
+    str PyUnicode_FromOrdinal(int ordinal)
     bytes PyUnicode_AsUTF8String(object text)
     int PyUnicode_READY(object text) except -1
     bint PyUnicode_IS_COMPACT_ASCII(object text)
@@ -20,6 +21,10 @@ cdef extern from "Python.h":
     bytes _new_bytes "PyBytes_FromStringAndSize"(const char* data, Py_ssize_t size)
     char* _bytes_data "PyBytes_AS_STRING"(object data)
 
+cdef inline str _one_character(uint8_t byte):
+    """Of these the interpreter has each once."""
+    return PyUnicode_FromOrdinal(byte) if byte < 0x80 else None
+
 cdef inline str decode_with(const Kernels* kernels, const uint8_t* data, Py_ssize_t size):
     """The text, or None if it is not UTF-8."""
     cdef size_t chars
@@ -27,6 +32,8 @@ cdef inline str decode_with(const Kernels* kernels, const uint8_t* data, Py_ssiz
     cdef bint valid
     if size == 0:  # and `data` may be NULL, which memcpy must not get
         return ""
+    if size == 1:
+        return _one_character(data[0])
     kernels.utf8_measure(data, size, &chars, &widest)
     if widest < 0x80:
         text = PyUnicode_New(size, 0x7F)
@@ -48,6 +55,8 @@ cdef inline str unmask_text(const Kernels* kernels, const uint8_t* data, Py_ssiz
 
     If there is more than ASCII in it, the string, which nobody has seen, was a place to unmask it.
     """
+    if size == 1:
+        return _one_character(data[0] ^ (<uint8_t*>&words)[0])
     text = PyUnicode_New(size, 0x7F)
     target = <uint8_t*>PyUnicode_DATA(text)
     if xor_bytes(target, data, size, words):

@@ -6,16 +6,21 @@ handed up: what they mean is the connection's affair. Knows nothing of states, s
 The order of checks, in both twins. With the first two bytes of a header: reserved bits, opcode, mask bit, control
 frames whole and short, fragments in order. With the whole header: length in the fewest bytes, its top bit, number
 of fragments, size of the message. With the payload, as it comes: DEFLATE, size after inflating, UTF-8.
+
+Those who answer Pings and know which Pongs they wait for can have both passed over (`expect_pongs`), so that a flood of
+them makes no object and costs less than as many empty messages; those for whom no message is can have the payloads
+passed over (`discard_messages`), neither unmasked nor inflated.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import deque
 from operator import index
 
 from .. import errors
 from ..errors import Defect, DefectError
-from ..messages import MESSAGE_OVERHEAD, Piece, Stop
+from ..messages import PIECE_WEIGHT, PINGS_KEPT, Piece, Stop, weight
 from ..opcodes import SERVER, Opcode, Role
 from .frames import MAX_CONTROL_PAYLOAD
 from .masking import flat_view, xor
@@ -23,6 +28,8 @@ from .utf8 import TextDecoder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from typing_extensions import Buffer
 
     from .deflate import Inflater
@@ -40,11 +47,17 @@ WORTH_A_VIEW = 1 << 17
 _MAX_HEADER = 14
 _CONTROL_BIT = 0x08
 # Members of an enumeration are slow to find by name.
-_CONTINUATION, _TEXT, _BINARY, _PONG = map(int, (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY, Opcode.PONG))
+_CONTINUATION, _TEXT, _BINARY = map(int, (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
+_CLOSE, _PING, _PONG = map(int, (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
 _NEED_DATA, _CONTROL, _DEFECT, _BUDGET = Stop.NEED_DATA, Stop.CONTROL, Stop.DEFECT, Stop.BUDGET
 # The first bytes of messages in one frame, uncompressed.
 _WHOLE_TEXT = 0x80 | _TEXT
 _WHOLE_BINARY = 0x80 | _BINARY
+# And of control frames.
+_WHOLE_PING = 0x80 | _PING
+_WHOLE_PONG = 0x80 | _PONG
+# Of messages of one byte the interpreter has each once, if it is asked in this way.
+_ONES = [bytes(range(256))[value : value + 1] for value in range(256)]
 
 
 def compressed_limit(max_message_size: int) -> int:
@@ -67,12 +80,15 @@ class Reader:
 
     After `read`, `stop` says why it returned; `control` is the opcode and payload of the control frame at which it
     stopped, `defect` the broken rule after which it reads no more, and `spent` what the call took of its budget.
+    `controls` counts the Pings and Pongs of all calls.
     """
 
     __slots__ = (
+        "_awaited",
         "_compressed",
         "_control_payload",
         "_decoder",
+        "_discards",
         "_expect_mask",
         "_fin",
         "_first",
@@ -88,10 +104,12 @@ class Reader:
         "_message",
         "_opcode",
         "_pieces",
+        "_pings",
         "_received",
         "_text",
         "_whole_limit",
         "control",
+        "controls",
         "defect",
         "in_message",
         "spent",
@@ -112,6 +130,7 @@ class Reader:
         self.control: tuple[int, bytes] | None = None
         self.defect: Defect | None = None
         self.spent = 0
+        self.controls = 0
         self.in_message = False  # a message has begun and not ended
         self._expect_mask = role is SERVER
         max_message_size, max_fragments = index(max_message_size), index(max_fragments)
@@ -131,11 +150,15 @@ class Reader:
         self._key = b""
         self._left = 0
         self._control_payload = bytearray()
+        # Control frames that are no reason to stop.
+        self._awaited: Container[bytes] | None = None  # payloads of Pongs; None where every control frame is a reason
+        self._pings: deque[bytes] = deque(maxlen=PINGS_KEPT)
         # The message that is being read.
         self._message = bytearray()
         self._decoder = TextDecoder()
         self._text = False
         self._compressed = False
+        self._discards = False  # messages are for nobody
         self._first = True  # no piece of it was delivered yet
         self._fragments = 0
         self._received = 0  # payload bytes, as declared by the frames so far; of a compressed one in pieces, inflated
@@ -145,16 +168,40 @@ class Reader:
         """How many bytes are kept of a message that is not complete; of one that comes in pieces, none."""
         return len(self._message)
 
-    def discard(self) -> None:
-        """Let go of a message that is not complete, for whoever reads no more."""
+    @property
+    def pings_size(self) -> int:
+        """How large the frames of the Pongs are that `take_pings` asks for, in our role; 0 for none."""
+        header = 2 if self._expect_mask else 6
+        return sum(header + len(payload) for payload in self._pings)
+
+    def expect_pongs(self, payloads: Container[bytes]) -> None:
+        """From now on, let Pings and Pongs be no reason to stop, but for Pongs that have one of `payloads`, a container
+        that is asked each time. The Pings are kept for `take_pings`, 16 of them at most.
+        """
+        self._awaited = payloads
+
+    def take_pings(self) -> list[bytes]:
+        """The payloads of the last Pings that came since the last call, first come first: Pongs are due with these (RFC
+        6455 section 5.5.3: only the most recent Ping need be answered).
+        """
+        taken = list(self._pings)
+        self._pings.clear()
+        return taken
+
+    def discard_messages(self) -> None:
+        """From now on, pass the payloads of messages over, and hand none out: they are for nobody. What is kept of one
+        that has begun is dropped. The rules for frames hold, limits and UTF-8 do not.
+        """
+        self._discards = True
+        self._whole_limit = -1
         self._message = bytearray()
 
     def read(self, data: Buffer, out: list[str | bytes | Piece], budget: int | None = None, offset: int = 0) -> int:
         """Read `data` from `offset` on, append messages to `out`, return the offset of the first byte not read.
 
-        Stops after the message that uses up `budget` (payload bytes and 64 a message), after a control frame, and
-        at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is NEED_DATA. `data`
-        is never written to and not kept.
+        Stops after the message or control frame that uses up `budget` (of which each takes its `weight`), after a
+        control frame, and at a defect; else all of `data` is read, what is incomplete is kept inside, and `stop` is
+        NEED_DATA. `data` is never written to and not kept.
         """
         if offset < 0:
             raise ValueError("offset must not be negative")
@@ -215,12 +262,20 @@ class Reader:
             if masks:
                 start += 4
             stop = start + size
-            if stop > end or size > limit or (first != _WHOLE_TEXT and first != _WHOLE_BINARY):
+            if stop > end or size > limit:
                 break
+            if first != _WHOLE_TEXT and first != _WHOLE_BINARY:
+                if first != _WHOLE_PONG or self._awaited is None or self._awaited or size > MAX_CONTROL_PAYLOAD:
+                    break
+                # Nobody has asked for it.
+                self.controls += 1
+                spent += size + (48 if size > 1 else 8)
+                at = stop
+                continue
             payload = xor(view[start:stop], bytes(view[start - 4 : start])) if masks else bytes(view[start:stop])
-            spent += size + MESSAGE_OVERHEAD
+            spent += size + (48 if size > 1 else 8)  # its weight, without a call
             if first == _WHOLE_BINARY:
-                out.append(payload)
+                out.append(payload if size != 1 else _ONES[payload[0]])
             else:
                 self.spent = spent
                 out.append(_text(payload))
@@ -267,7 +322,10 @@ class Reader:
             if available < size:
                 return 0
             self._key = bytes(buffer[at + size - 4 : at + size])
-        if not opcode & _CONTROL_BIT:
+        if opcode & _CONTROL_BIT:
+            self.controls += opcode != _CLOSE
+            self.spent += weight(length)
+        else:
             self._start_fragment(first, opcode, length)
         self._opcode = opcode
         self._left = length
@@ -300,6 +358,10 @@ class Reader:
             self._text = opcode == _TEXT
             self._compressed = bool(first & 0x40)
         self._fin = bool(first & 0x80)
+        if self._discards:
+            # What makes no message costs the budget, too: else nothing would bound how much is read in one go.
+            self.spent += weight(0)
+            return
         if self._pieces and not self._frames:
             return
         self._fragments += 1
@@ -317,6 +379,8 @@ class Reader:
         """Read the payload from `start` to `stop`, or less of it, and return where it stopped."""
         if self._opcode & _CONTROL_BIT:
             self._receive_control(self._unmask(view[start:stop]))
+        elif self._discards:
+            self._discard(stop - start)
         elif not self._compressed:
             self._receive_data(self._unmask(view[start:stop]), self._fin and not self._left, out)
         elif self._pieces:
@@ -342,10 +406,20 @@ class Reader:
 
     def _receive_control(self, chunk: bytes) -> None:
         self._control_payload += chunk
-        if not self._left:
-            self.control = (self._opcode, bytes(self._control_payload))
-            self._control_payload.clear()
+        if self._left:
+            return
+        payload = bytes(self._control_payload)
+        self._control_payload.clear()
+        if self._awaited is None or self._opcode == _CLOSE or (self._opcode == _PONG and payload in self._awaited):
+            self.control = (self._opcode, payload)
             self.stop = _CONTROL
+        elif self._opcode == _PING:
+            self._pings.append(payload)
+
+    def _discard(self, size: int) -> None:
+        self._left -= size
+        if not self._left and self._fin:
+            self._end_message()
 
     def _receive_data(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
         if self._pieces:
@@ -397,8 +471,11 @@ class Reader:
         return True
 
     def _deliver(self, payload: bytes | bytearray, out: list[str | bytes | Piece]) -> None:
-        self.spent += len(payload) + MESSAGE_OVERHEAD
-        out.append(_text(payload) if self._text else bytes(payload))
+        self.spent += weight(len(payload))
+        if self._text:
+            out.append(_text(payload))
+        else:
+            out.append(bytes(payload) if len(payload) != 1 else _ONES[payload[0]])
 
     def _deliver_piece(self, chunk: bytes, ends: bool, out: list[str | bytes | Piece]) -> None:
         """Deliver what came, unless it is nothing and more will come; with `frames`, more of the same frame."""
@@ -411,7 +488,7 @@ class Reader:
         ends_frame = not self._left
         if data or ends or (ends_frame and self._frames):
             out.append(Piece(data, self._first, ends, ends_frame))
-            self.spent += len(chunk) + MESSAGE_OVERHEAD
+            self.spent += weight(len(chunk)) + PIECE_WEIGHT
             self._first = False
 
     def _end_message(self) -> None:

@@ -21,12 +21,11 @@ from outcome import Value
 from trio import BusyResourceError, EndOfChannel, current_time
 from trio.lowlevel import Abort, checkpoint, reschedule
 
-from wscore.codec.messages import MESSAGE_OVERHEAD as _MESSAGE_OVERHEAD
 from wscore.protocol.connection import State
-from wscore.transport.endpoint import counted
 from wscore.transport.linger import LINGER_TIME
 from wscore.transport.offering import offer
 from wscore.transport.records import Opening, fold, unfold
+from wscore.transport.receiving import TURN_BUDGET as _TURN_BUDGET
 from wscore.transport.reserve import QUANTUM as _QUANTUM
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
 from wscore.transport.stream import PATIENCE
@@ -35,7 +34,7 @@ from wscore.transport.websocket import WebSocket
 
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
-from wscore.codec.native.reader cimport STOP_NEED_DATA
+from wscore.codec.native.reader cimport STOP_NEED_DATA, weight
 from wscore.codec.native.text cimport utf8_size
 from wscore.codec.native.writer cimport Shared, share
 from wscore.transport.reactor.pace cimport this_thread
@@ -55,7 +54,7 @@ cdef enum:
     BY_DEFAULT = -1
 
 cdef const Kernels* kernels = kernels_in_use()
-cdef Py_ssize_t MESSAGE_OVERHEAD = _MESSAGE_OVERHEAD
+cdef Py_ssize_t TURN_BUDGET = _TURN_BUDGET
 cdef Py_ssize_t FRAME_HEADER = _FRAME_HEADER
 cdef Py_ssize_t QUANTUM = _QUANTUM
 cdef object CLOSED = State.CLOSED
@@ -128,19 +127,23 @@ cdef class Link(Wire):
     cdef int received(self, const uint8_t* data, Py_ssize_t size) except -1:
         cdef list events = []
         cdef Py_ssize_t budget = _budget(self)
-        cdef Py_ssize_t start, messages
+        cdef Py_ssize_t start, messages, weight_of_all
         self._bytes_received += size
         start = self.reader.read_bytes(data, size, events, budget)
+        weight_of_all = self.reader.spent - self.reader.spent_on_frames
+        if self.reader.pings_waiting:
+            self._output_waits()
         if (
             self.reader.stop_code == STOP_NEED_DATA and self._on_message is None and self.inbox is None
             and self._throttle is None
         ):
-            _queue(self, events, self.reader.spent)
+            _queue(self, events, weight_of_all)
             return _account(self)
         if self.reader.stop_code != STOP_NEED_DATA:
             self._connection.after_read(PyBytes_FromStringAndSize(<char*>data + start, size - start), budget, events)
-        messages = 0 if self._throttle is None else counted(events)
-        _take_events(self, events)
+            weight_of_all = _weigh(events)
+        messages = 0 if self._throttle is None else self._count(self._throttle, events)
+        _take_events(self, events, weight_of_all)
         if self._throttle is not None:
             _slow_down(self, messages, size)
         _go_on(self)
@@ -165,7 +168,7 @@ cdef class Link(Wire):
             self.items_start = 0
             self.queued = 0
         else:
-            self.queued -= size_of(message) + MESSAGE_OVERHEAD
+            self.queued -= weight(size_of(message))
         if self._held:
             _account(self)
         if self.is_paused and self.queued <= self.terms.max_queue >> 1:
@@ -187,7 +190,7 @@ cdef class Link(Wire):
 
     def _deliver(self, event):
         if self.inbox is None and isinstance(event, (str, bytes)):
-            _queue(self, [event], size_of(event) + MESSAGE_OVERHEAD)
+            _queue(self, [event], weight(size_of(event)))
         else:
             WebSocket._deliver(self, event)
 

@@ -1,19 +1,24 @@
 # What has come, as a part of link.pyx: where it goes, and when reading pauses and goes on.
 #
-# It pauses while too much waits to be received, while an answer as large as the next message for `_on_message` would
-# not fit into the send buffer, while a rate or all buffers of the server are used up, and for the answers to what came
-# before an end; what was read by then, and not taken, stays where it is.
+# Of one connection no more than TURN_BUDGET is read at a time; a rest is read after others had their turn. Reading
+# pauses while too much waits to be received, while an answer as large as the next message for `_on_message` would not
+# fit into the send buffer, while a rate or all buffers of the server are used up, and for answers to what came before
+# an end; what was read by then, and not taken, stays where it is.
 
 cdef inline Py_ssize_t _budget(Link self) except? -1:
     cdef Py_ssize_t budget
     if self.is_deaf:
-        return PY_SSIZE_T_MAX
-    budget = self.terms.max_queue - self.queued if self.inbox is None else self.inbox.queue.budget
+        return TURN_BUDGET
+    if self._on_message is not None:
+        # What an answer would find no room for may wait where it is.
+        budget = max(self.terms.max_unsent - self.backlog_size - self.writer.pending_bytes(), <Py_ssize_t>1)
+    else:
+        budget = self.terms.max_queue - self.queued if self.inbox is None else self.inbox.queue.budget
     if self._throttle is not None:
         by_rate = self._budget_by_rate(self._throttle)
         if by_rate is not None:
             return min(budget, <Py_ssize_t>by_rate)
-    return budget
+    return min(budget, TURN_BUDGET)
 
 
 cdef inline bint _is_full(Link self) except -1:
@@ -24,7 +29,7 @@ cdef inline bint _is_full(Link self) except -1:
     return self.queued >= self.terms.max_queue
 
 
-cdef int _queue(Link self, list messages, Py_ssize_t weight) except -1:
+cdef int _queue(Link self, list messages, Py_ssize_t weight_of_all) except -1:
     """Put messages where `receive` finds them."""
     if self.is_deaf or not messages:
         return 0
@@ -33,7 +38,7 @@ cdef int _queue(Link self, list messages, Py_ssize_t weight) except -1:
         self.items = messages
     else:
         _append(self, messages)
-    self.queued += weight
+    self.queued += weight_of_all
     _wake_receiver(self)
     return _pause(self) if self.queued >= self.terms.max_queue else 0
 
@@ -62,7 +67,7 @@ cdef int _wake_receiver(Link self) except -1:
     return 0
 
 
-cdef int _take_events(Link self, list events) except -1:
+cdef int _take_events(Link self, list events, Py_ssize_t weight_of_all) except -1:
     if self._on_message is None:
         for event in events:
             self._deliver(event)
@@ -73,7 +78,17 @@ cdef int _take_events(Link self, list events) except -1:
         self.items = events
     else:
         _append(self, events)
+    self.queued += weight_of_all
     return _call(self)
+
+
+cdef Py_ssize_t _weigh(list events) except -1:
+    """What the messages among them weigh."""
+    cdef Py_ssize_t sum_of_all = 0
+    for event in events:
+        if type(event) is bytes or type(event) is str:
+            sum_of_all += weight(size_of(event))
+    return sum_of_all
 
 
 cdef int _call(Link self) except -1:
@@ -108,7 +123,9 @@ cdef bint _hand_over(Link self, object event) except -1:
         self.items_start = 0
     if not is_message:
         self._deliver(event)
-    elif not self.is_deaf:
+        return True
+    self.queued -= weight(size_of(event))
+    if not self.is_deaf:
         self._messages_received += 1
         try:
             self._on_message(self, event)
@@ -161,7 +178,7 @@ cdef int _go_on(Link self) except -1:
     if self._connection.has_rest:
         _pause(self)
         _be_patient(self)
-        if self.items is None:
+        if self.items is None or not self._connection.is_ending and not _is_full(self):
             self.reactor.attend_to(self)
     elif _is_full(self):
         _pause(self)
@@ -181,7 +198,7 @@ cdef int _resume(Link self) except -1:
             return 0
         # What a peer has sent since we paused is not too fast.
         self._throttle.excuse(current_time())
-    while self._connection.has_rest:
+    if self._connection.has_rest:
         if _must_wait(self):
             return 0
         _take_rest(self, self._connection.receive_data(b"", _budget(self)))
@@ -189,6 +206,9 @@ cdef int _resume(Link self) except -1:
             return 0
         if self._on_message is not None and self.items is not None:
             return 0
+        if self._connection.has_rest:
+            # Others have their turn, too, before there is more of this.
+            return 0 if _must_wait(self) else self.reactor.attend_to(self)
     if _is_full(self) or self.fd < 0:
         return 0
     _account(self)
@@ -205,8 +225,10 @@ cdef int _resume(Link self) except -1:
 
 
 cdef int _take_rest(Link self, list events) except -1:
-    cdef Py_ssize_t messages = 0 if self._throttle is None else counted(events)
-    _take_events(self, events)
+    cdef Py_ssize_t messages = 0 if self._throttle is None else self._count(self._throttle, events)
+    if self.reader.pings_waiting:
+        self._output_waits()
+    _take_events(self, events, _weigh(events))
     return 0 if self._throttle is None else _slow_down(self, messages, 0)
 
 
@@ -215,7 +237,8 @@ cdef bint _must_wait(Link self) except -1:
     if self.is_deaf:
         return False
     if not self._connection.is_ending:
-        return _is_full(self)
+        _account(self)
+        return _is_full(self) or self._is_short()
     _be_patient(self)
     if self.answer_by == INFINITY or self._on_message is not None:
         return False

@@ -74,7 +74,7 @@ class ReactorWebSocket(Link, WebSocket):
     @property
     def _pings(self) -> Pings:
         if self.pings is None:
-            self.pings = Pings()
+            self.pings = self._new_pings()
         return self.pings
 
     @property
