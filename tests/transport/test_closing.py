@@ -7,7 +7,7 @@ import pytest
 import trio
 import trio.testing
 
-from wscore.codec import CLIENT, LocalProtocolError
+from wscore.codec import CLIENT, SERVER, LocalProtocolError
 from wscore.protocol.events import Close
 from wscore.transport.errors import ConnectionClosed, ConnectionLost
 
@@ -24,7 +24,6 @@ async def test_aclose_sends_what_waits_then_its_code_and_waits_for_the_answer(li
         nursery.start_soon(ws.aclose, 3001, "because")
         assert await peer.next() == "last words"
         assert await peer.next() == Close(3001, "because", "peer")
-        await peer.until_eof()
         await peer.stream.aclose()
         await ws.wait_closed()
         assert (ws.close_code, ws.close_reason) == (3001, "")
@@ -125,15 +124,47 @@ async def test_a_peer_that_takes_nothing_cannot_delay_closing(link, autojump_clo
         assert ws.statistics().reset
 
 
-async def test_a_peer_that_answers_but_keeps_the_stream_open_has_two_seconds(link, autojump_clock) -> None:
-    async with link() as (ws, peer), trio.open_nursery() as nursery:
+async def test_a_peer_that_answers_but_keeps_the_stream_open_has_some_seconds(link, role, autojump_clock) -> None:
+    """As a client we wait for the server to end first, for `close_timeout`; as a server we have ended."""
+    async with link(close_timeout=5) as (ws, peer), trio.open_nursery() as nursery:
         nursery.start_soon(ws.aclose)
         await peer.until_close()
         start = trio.current_time()
         await ws.wait_closed()
-        assert trio.current_time() - start == 2
+        assert trio.current_time() - start == (2 if role is SERVER else 5)
         assert ws.close_code == 1000
         assert not ws.statistics().reset
+
+
+@pytest.mark.parametrize("begun_by", ["us", "the peer", "a broken rule"])
+async def test_a_server_ends_before_its_client(link, role, begun_by: str, autojump_clock) -> None:
+    """RFC 6455 section 7.1.1: whoever ends TCP first has to remember the connection (TIME_WAIT)."""
+    async with link(close_timeout=10) as (ws, peer), trio.open_nursery() as nursery:
+        if begun_by == "us":
+            nursery.start_soon(ws.aclose)
+        elif begun_by == "the peer":
+            await peer.close()
+        else:
+            await peer.stream.send_all(b"\xff" * 16)
+        await peer.until_close()
+        with trio.move_on_after(1) as waiting:
+            await peer.until_eof()
+        assert waiting.cancelled_caught is (role is CLIENT)
+        start = trio.current_time()
+        await peer.stream.aclose()
+        await ws.wait_closed()
+        assert trio.current_time() == start
+        assert not ws.statistics().reset
+
+
+async def test_waiting_for_the_server_to_end_may_be_cancelled(link, role, autojump_clock) -> None:
+    async with link() as (ws, peer), trio.open_nursery() as nursery:
+        nursery.start_soon(peer.until_close)
+        with trio.move_on_after(1) as waiting:
+            await ws.aclose()
+        assert waiting.cancelled_caught
+        await peer.until_eof()
+        assert trio.current_time() == 1
 
 
 async def test_the_peers_close_is_answered_though_nobody_receives(link) -> None:

@@ -22,16 +22,32 @@ DISCARD_LIMIT = 32 << 20
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
 
-async def linger(stream: trio.abc.Stream, *, timeout: float = LINGER_TIME, limit: int = DISCARD_LIMIT) -> None:
+async def linger(
+    stream: trio.abc.Stream,
+    *,
+    timeout: float = LINGER_TIME,
+    limit: int = DISCARD_LIMIT,
+    peer_first_by: float | None = None,
+) -> None:
     """End sending, read and discard until the peer ends too, `limit` bytes or `timeout` seconds, then close.
+
+    With `peer_first_by`, on Trio's clock, the peer is waited for until then before we end, and if it does not, that is
+    the end: a client lets its server be first (RFC 6455 section 7.1.1), so that it need not remember the connection
+    itself (TIME_WAIT).
 
     No other task may use the stream. A peer that is gone already is no error. Cancelled, the stream is closed at once.
     """
     transport = _transport_of(stream)
     try:
-        with trio.move_on_after(timeout), suppress(*_GONE):
-            await _end_sending(stream)
-            await discard(transport, limit)
+        with suppress(*_GONE):
+            if peer_first_by is not None:
+                with trio.move_on_at(peer_first_by) as waiting:
+                    limit -= await discard(stream, limit)
+                if waiting.cancelled_caught:
+                    return
+            with trio.move_on_after(timeout):
+                await _end_sending(stream)
+                await discard(transport, limit)
     finally:
         await close_now(transport)
 

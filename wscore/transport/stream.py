@@ -240,7 +240,8 @@ class StreamWebSocket(WebSocket):
         if self._has_reset:
             reset(self._stream)
         elif self._end is not None and self._end.origin != "lost":
-            await linger(self._stream, limit=DISCARD_LIMIT - self._discarded)
+            peer_first_by = self._timers.close_by if self._connection.role is Role.CLIENT else None
+            await linger(self._stream, limit=DISCARD_LIMIT - self._discarded, peer_first_by=peer_first_by)
 
     # Reading
 

@@ -47,6 +47,33 @@ async def test_the_peers_close_is_answered_and_ends_receiving(aio):
             await keeper.ws.ping()
 
 
+@pytest.mark.parametrize("begun_by", ["client", "server", "a broken rule"])
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_client_lets_its_server_end_first(aio, begun_by, ends):
+    """RFC 6455 section 7.1.1: whoever ends TCP first has to remember the connection (TIME_WAIT). Some never do."""
+    ended = []
+    first = {"client": b"", "server": b"\x88\x02\x03\xe8", "a broken rule": b"\xff\xff"}[begun_by]
+
+    async def talk(raw):
+        await answer_upgrade(raw, first)
+        assert (await raw.reader.read(1000))[0] == 0x88
+        raw.send(b"\x88\x02\x03\xe8" if begun_by == "client" else b"")
+        if ends:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(raw.reader.read(1), 0.1)
+            raw.writer.write_eof()
+        ended.append(await raw.reader.read())
+
+    async with aio.raw_server(talk) as url:
+        start = asyncio.get_running_loop().time()
+        async with aio.names.connect(url, close_timeout=60 if ends else 0.3) as ws:
+            if begun_by != "client":
+                await ws.wait_closed()
+        assert ends or asyncio.get_running_loop().time() - start >= 0.3
+        await until(lambda: ended)
+    assert ended == [b""]
+
+
 async def test_what_came_before_a_close_is_answered_before_it_takes_effect(aio):
     async with aio.serving() as server, aio.dialled(server) as raw:
         await raw.upgrade()

@@ -96,8 +96,8 @@ class Deadlines(Link):
             self._begin_to_look()
         self._set_alarm()
 
-    def _begin_lingering(self) -> None:
-        self._linger_by = self._loop.time() + LINGER_TIME
+    def _begin_lingering(self, *, peer_first: bool) -> None:
+        self._linger_by = self._timers.close_by if peer_first else self._loop.time() + LINGER_TIME
         self._set_alarm()
 
     def _begin_refusing(self) -> None:

@@ -16,7 +16,7 @@ from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import CloseCode
+from wscore.codec import CLIENT, CloseCode
 from wscore.protocol.connection import State
 from wscore.protocol.events import Close, Pong
 from wscore.session.logs import of_peer, repeats
@@ -225,13 +225,17 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
             return
         if self._is_paused:
             self._resume()
-        if politely and transport.can_write_eof():
+        # A client lets its server be the first to end (RFC 6455 section 7.1.1).
+        peer_first = politely and self._connection is not None and self._connection.role is CLIENT
+        if peer_first:
+            self._is_lingering = True
+        elif politely and transport.can_write_eof():
             self._is_lingering = True
             with suppress(OSError):
                 transport.write_eof()
         else:
             transport.close()
-        self._begin_lingering()
+        self._begin_lingering(peer_first=peer_first)
 
     def _break_off(self) -> None:
         """Close at once: from now on nothing is delivered or sent, of what has come or was to go, either."""

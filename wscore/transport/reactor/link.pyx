@@ -21,6 +21,7 @@ from outcome import Value
 from trio import BusyResourceError, EndOfChannel, current_time
 from trio.lowlevel import Abort, checkpoint, reschedule
 
+from wscore.codec import CLIENT
 from wscore.protocol.connection import State
 from wscore.transport.linger import LINGER_TIME
 from wscore.transport.offering import offer
@@ -421,6 +422,9 @@ cdef int _conclude(Link self) except -1:
     if self._end.origin == "lost" or self.at_end and (self.broke or self._has_said_all()):
         return self.finish()
     if self.broke or self.backlog is None and self._has_said_all():
+        # A client lets its server be the first to end (RFC 6455 section 7.1.1); what comes until then is discarded.
+        if self._connection.role is CLIENT and not self.broke:
+            return 0 if current_time() < self._timers.close_by else self.finish()
         self.linger()
         if self.fd >= 0:
             self.set_deadline(current_time() + LINGER_TIME)
