@@ -17,6 +17,7 @@ import trustme
 
 import wscore
 from wscore.client.connect import _default_context
+from wscore.protocol.request import accept_key
 from wscore.server.pages import plain
 
 from ..raw import Raw, echo, serving, url_of
@@ -49,6 +50,15 @@ async def answer(listener: trio.SocketListener, response: bytes, *, reset: bool 
             await stream.send_all(response)
             await stream.send_eof()
             await Raw(stream).rest()
+
+
+def switch_for(head: bytes) -> bytes:
+    """The answer of a server that opens a WebSocket."""
+    key = next(
+        line.partition(b": ")[2] for line in head.split(b"\r\n") if line.lower().startswith(b"sec-websocket-key")
+    )
+    answer = "HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+    return f"{answer}{accept_key(key.decode())}\r\n\r\n".encode()
 
 
 async def failure_of(url: str, **options: object) -> BaseException:
@@ -378,6 +388,40 @@ async def test_the_dot_of_the_root_is_for_looking_up_the_name_alone(
         given = {"stream": stream, "transport": "stream" if transport == "stream" else "reactor"}
         async with wscore.connect(f"wss://localhost.:{port}/", ssl_context=trusting, **given):
             assert (names, hosts) == (["localhost"], [f"localhost:{port}"])
+
+
+@pytest.mark.parametrize("ends", [True, False])
+async def test_a_client_lets_its_server_end_first_over_tls(
+    authority: trustme.CA, trusting: ssl.SSLContext, ends: bool
+) -> None:
+    """RFC 6455 section 7.1.1. Some servers never end; those have `close_timeout`."""
+    context = server_context(authority, "127.0.0.1")
+    waited = trio.Event()
+
+    async def talk(listener: trio.SocketListener) -> None:
+        async with await listener.accept() as below:
+            stream = trio.SSLStream(below, context, server_side=True, https_compatible=True)
+            raw = Raw(stream)
+            await raw.send(switch_for(await raw.head()))
+            assert await stream.receive_some()  # the Close frame
+            await raw.send(b"\x88\x02\x03\xe8")
+            with trio.move_on_after(0.1) as waiting:
+                await stream.receive_some()
+            assert waiting.cancelled_caught
+            waited.set()
+            if ends:
+                await stream.aclose()
+            else:
+                await trio.sleep_forever()
+
+    async with listening() as (url, listener), trio.open_nursery() as nursery:
+        nursery.start_soon(talk, listener)
+        options = {"ssl_context": trusting, "close_timeout": 60 if ends else 0.3}
+        async with wscore.connect(url.replace("ws:", "wss:"), **options) as ws:
+            pass
+        assert waited.is_set()
+        assert (ws.close_code, ws.statistics().reset) == (1000, False)
+        nursery.cancel_scope.cancel()
 
 
 class Resolver(trio.abc.HostnameResolver):

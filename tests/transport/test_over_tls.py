@@ -15,7 +15,7 @@ import trio
 import trio.testing
 import trustme
 
-from wscore.codec import SERVER
+from wscore.codec import SERVER, Role
 from wscore.transport import stream
 from wscore.transport.errors import ConnectionLost
 from wscore.transport.tls import start_tls
@@ -28,7 +28,7 @@ from .test_cancelling import (  # noqa: F401 - run here, too
     test_send_cancelled_has_sent_nothing,
 )
 from .test_closing import (  # noqa: F401
-    test_a_peer_that_answers_but_keeps_the_stream_open_has_two_seconds,
+    test_a_peer_that_answers_but_keeps_the_stream_open_has_some_seconds,
     test_a_peer_that_does_not_answer_our_close_is_reset_after_the_timeout,
     test_a_peer_that_does_not_take_our_last_words_is_reset_after_the_send_timeout,
     test_a_peer_that_takes_nothing_cannot_delay_closing,
@@ -79,7 +79,12 @@ def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 
 @pytest.fixture
-def link(transport: str, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Link:
+def role() -> Role:
+    return SERVER
+
+
+@pytest.fixture
+def link(transport: str, role: Role, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Link:
     """As everywhere, under TLS."""
     move = on_a_stream if transport == "stream" else on_the_reactor
 
@@ -97,7 +102,7 @@ def link(transport: str, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> Lin
                 spare.close()
                 yield ws, peer
 
-    return linked_by(opened, SERVER)
+    return linked_by(opened, role)
 
 
 @asynccontextmanager

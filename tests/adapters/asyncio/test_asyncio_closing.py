@@ -347,6 +347,7 @@ async def test_a_client_answers_the_servers_close_and_ends_its_side(aio):
     async def talk(raw):
         await answer_upgrade(raw)
         raw.send(b"\x89\x00\x88\x02\x03\xe9")
+        raw.writer.write_eof()
         seen.extend(decode(await raw.rest()))
 
     async with aio.raw_server(talk) as url, aio.names.connect(url) as ws:
