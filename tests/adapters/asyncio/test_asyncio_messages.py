@@ -116,6 +116,7 @@ async def test_frames_right_behind_the_request_are_messages(aio, options):
 async def test_frames_right_behind_the_answer_are_messages(aio):
     async def talk(raw):
         await answer_upgrade(raw, rest=b"\x81\x05early\x88\x02\x03\xe8")
+        raw.writer.write_eof()
         await raw.rest()
 
     async with aio.raw_server(talk) as url, aio.names.connect(url) as ws:
