@@ -136,7 +136,9 @@ class Peer:
         return str(self._ended) if frame is None else described(frame)
 
     async def sees_until_end(self, answer_close: bool = True, seconds: float = 5.0) -> list[str]:
-        """All that comes until the bytes end; a good peer answers a Close frame, and ends its own bytes, too."""
+        """All that comes until the bytes end; a good peer answers a Close frame, and ends its own bytes, too, a server
+        at once.
+        """
         seen: list[str] = []
 
         async def look() -> None:
@@ -145,6 +147,8 @@ class Peer:
                 seen.append(str(self._ended) if frame is None else described(frame))
                 if frame is not None and frame.opcode == CLOSE and answer_close:
                     await self.say(CLOSE, frame.payload)
+                    if not self.is_client:
+                        self.shut_down()  # a server is the first to end (RFC 6455 section 7.1.1)
             with suppress(OSError):
                 self.shut_down()
 
