@@ -68,6 +68,7 @@ class Wire:
 
     def write(self, size=None):
         """Let the system take bytes from the pump."""
+        self.look()
         self._push(len(self.pump) if size is None else size)
         self.look()
 
@@ -117,3 +118,8 @@ class Wire:
             messages.append(message)
         self.look()
         return messages
+
+    def received_before_the_end(self):
+        """All messages that there are to receive, though none follows."""
+        count, _ = self.session.receive_queue
+        return [self.session.receive() for _ in range(count)]

@@ -74,6 +74,18 @@ def test_an_exception_is_of_a_kind_with_those_of_its_type_from_its_place(log: lo
     assert [line.splitlines()[-1] for line in written(log)] == ["    ValueError: 0", "    KeyError: 1"]
 
 
+def test_its_place_is_where_it_was_raised_whoever_called(log: logging.Logger) -> None:
+    def fail() -> None:
+        raise ValueError
+
+    for _ in range(2):
+        try:
+            fail()
+        except ValueError:
+            log.exception("failed", extra=of_peer("handler"))
+    assert len(written(log)) == 1
+
+
 def test_what_was_left_out_is_told_once_its_minute_is_over(
     log: logging.Logger,
 ) -> None:
@@ -128,3 +140,9 @@ def test_what_is_too_long_keeps_its_start_and_its_end(size: int) -> None:
 
 def test_escaping_makes_nothing_longer_than_it_may_be() -> None:
     assert len(harmless("\U000e0041" * 50, 50)) <= 50
+
+
+def test_an_exception_that_was_never_raised_has_no_place(log: logging.Logger) -> None:
+    for number in range(2):
+        log.error("failed", exc_info=ValueError(number), extra=of_peer("handler"))
+    assert written(log) == ["failed\n    ValueError: 0"]

@@ -254,13 +254,15 @@ class Life(RuleBasedStateMachine):
         elif end.cause is Cause.UNCLOSED:
             assert now - max(self.unsent.at, self.phase_at) >= CLOSE_TIMEOUT - EPSILON
         elif end.cause is Cause.STUCK:
-            assert now - self.moved_at >= SEND_TIMEOUT - EPSILON
+            assert now - self.moved_at >= min(SEND_TIMEOUT, CLOSE_TIMEOUT) - EPSILON
 
     def check_lateness(self):
         """No deadline is late: what nothing excuses has ended by now."""
         now, phase = self.wire.now, self.session.phase
         if phase is not Phase.CLOSED and self.wire.pump:
             assert now - self.moved_at < SEND_TIMEOUT + EPSILON
+            if phase >= Phase.CLOSING:
+                assert now - max(self.moved_at, self.phase_at) < CLOSE_TIMEOUT + EPSILON
         quiet = max(self.unsent.at, self.acknowledged_at)
         if phase is Phase.OPEN:
             assert now - max(quiet, self.heard_at, self.paused.at) < PING_INTERVAL + 2 * PING_TIMEOUT + EPSILON

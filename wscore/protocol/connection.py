@@ -101,6 +101,7 @@ class Connection:
         "auto_close",
         "auto_pong",
         "close_event",
+        "defect",
         "is_ending",
         "reader",
         "role",
@@ -131,6 +132,7 @@ class Connection:
         self.auto_close = auto_close
         self.state = State.OPEN
         self.close_event: Close | None = None
+        self.defect: Defect | None = None  # what it was failed for
         self.is_ending = False  # the next `receive_data` acts on a Close frame or a broken rule
         self._deflater, inflater, threshold = _compression(role, compression, compression_pool, deflate)
         if compression_threshold is not None:
@@ -313,6 +315,7 @@ class Connection:
 
     def _fail(self, defect: Defect, events: list[Event]) -> None:
         """_Fail the WebSocket Connection_ (RFC 6455 section 7.1.7)."""
+        self.defect = defect
         if self.state is _OPEN:
             self.writer.write_control(_CLOSE, close_payload(defect.code, defect.sentence))
         self._end(Close(int(defect.code), defect.sentence, "local"), events)

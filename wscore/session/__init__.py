@@ -5,10 +5,11 @@ rates, and the errors that an end becomes. It refuses to know sockets, tasks, ev
 that is handed in.
 """
 
-from ._core import EMPTY, Empty, Session
+from ._core import Session
 from .ends import Cause, End, Phase, Wakeup
 from .errors import ConnectionClosed, ConnectionEnded, ConnectionLost
 from .options import Options
+from .queue import EMPTY, Empty
 
 __all__ = [
     "EMPTY",

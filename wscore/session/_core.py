@@ -23,16 +23,16 @@ The phases, and what leads from one to the next:
               DISCARD_LIMIT bytes for nobody
     any       the peer's end without a Close frame,   CLOSED    -            -                          all
               broken, abort
-              nothing leaves for send_timeout         CLOSED    resets       -                          all
+              nothing leaves for send_timeout, from   CLOSED    resets       -                          all
+              CLOSING on for close_timeout at most
 """
 
 from __future__ import annotations
 
-import enum
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..codec import SERVER, CloseCode, Piece, Stop, new_mask_key
+from ..codec import SERVER, CloseCode, LocalProtocolError, Piece, new_mask_key
 from ..protocol.connection import Connection
 from ..protocol.events import Close, Event, Pong
 from .answer import Answer, Awaits
@@ -41,8 +41,9 @@ from .ends import Cause, End, Phase, Wakeup
 from .keepalive import Keepalive
 from .options import Options
 from .pings import Pings
-from .queue import size_of
+from .queue import EMPTY, Empty, size_of
 from .receiving import Receiving
+from .sending import FRAME_HEADER, Sending
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,33 +52,16 @@ if TYPE_CHECKING:
 
     from ..protocol.prepared import PreparedMessage
 
-__all__ = ["DISCARD_LIMIT", "EMPTY", "LINGER_TIME", "Empty", "Session"]
+__all__ = ["DISCARD_LIMIT", "LINGER_TIME", "Session"]
 
 # Once our last byte has arrived, the peer has so long, and so many bytes, to end its side (RFC 9112 section 9.6).
 LINGER_TIME = 2.0
 DISCARD_LIMIT = 32 << 20
-FRAME_HEADER = 14
 
 OPEN, BROKEN, CLOSING, DRAINING, CLOSED = Phase
-# What a phase waits for once all has left.
-_WAITS_FOR = {
-    OPEN: Awaits.NOTHING,
-    BROKEN: Awaits.CLOSE,
-    CLOSING: Awaits.CLOSE,
-    DRAINING: Awaits.END,
-    CLOSED: Awaits.NOTHING,
-}
+# What each of them waits for once all has left.
+_WAITS_FOR = (Awaits.NOTHING, Awaits.CLOSE, Awaits.CLOSE, Awaits.END, Awaits.NOTHING)
 _ALL = Wakeup.RECEIVE | Wakeup.SEND | Wakeup.PING
-
-
-class Empty(enum.Enum):
-    """The type of `EMPTY`."""
-
-    EMPTY = "empty"
-
-
-EMPTY = Empty.EMPTY
-"""What `Session.receive` returns while there is no message."""
 
 
 class Session:
@@ -85,18 +69,11 @@ class Session:
 
     A pump tells it what happened (`received`, `received_eof`, `broken`, `sent`, `cannot_send`, `time_is`,
     `acknowledged`, each with the time), the user what is wanted (`receive`, `send`, `ping`, `close`, `abort`). After
-    every call the pump looks, in this order, at
-
-    1. `output`: to be written; then `sent` is called, even if nothing of it could be written;
-    2. `shuts_sending`: end our side of the transport, once all was written;
-    3. `wants_read`: whether to read on;
-    4. `wants_acknowledged`: call `acknowledged`;
-    5. `wakeups`: whom to wake;
-    6. `deadline`: when to call `time_is`, unless something else happens before; what has come is told first;
-    7. `phase`: once it is CLOSED, close the transport, with a reset if `resets`.
+    every call the pump looks, in this order, at `output`, `shuts_sending`, `wants_read`, `wants_acknowledged`,
+    `wakeups`, `deadline`, and `phase`: once that is CLOSED, it closes the transport.
 
     Calls from inside of what a pump calls, hooks say, change the state and do nothing else. Not for use from several
-    threads at once.
+    threads at once. Raises LocalProtocolError for a connection without `auto_pong` or `auto_close`.
     """
 
     __slots__ = (
@@ -104,13 +81,11 @@ class Session:
         "_at_eof",
         "_discarded",
         "_ending",
-        "_in_flight",
         "_keepalive",
         "_receiving",
-        "_stuck_by",
+        "_sending",
         "_wakeups",
         "bytes_received",
-        "bytes_sent",
         "connection",
         "held_below",
         "messages_dropped",
@@ -131,23 +106,24 @@ class Session:
         self.resets = False
         """Whether the transport is to be closed with a reset: what waits in it is for a peer that takes nothing."""
         self.shuts_sending = False
-        """Whether our side of the transport is to be ended."""
+        """Whether our side of the transport is to be ended, once all was written."""
         self.wants_acknowledged = False
         """Whether `acknowledged` is to be called."""
         self.pings = Pings()
+        connection.expect_pongs(self.pings)
+        if not connection.auto_close:
+            raise LocalProtocolError("a session needs auto_close: it says when the peer's Close frame is answered")
         self.senders_waiting = 0
         """How many callers wait until there is room to send: the pump's to count."""
         self.held_below = 0
         """Bytes that have come and were not told yet, undecrypted ones say: the pump's to tell, for `held`."""
-        self.messages_sent = self.messages_dropped = 0
-        self.bytes_received = self.bytes_sent = 0
+        self.messages_sent = self.messages_dropped = self.bytes_received = 0
+        self._sending = Sending(options.send_timeout)
         self._receiving = Receiving(connection, options)
         self._keepalive = Keepalive(options.ping_interval, now)
         self._answer = Answer()
         self._ending = Ending()
         self._wakeups = Wakeup.NOBODY
-        self._in_flight = 0  # taken from `output`, and not left
-        self._stuck_by = inf
         self._at_eof = False
         self._discarded = 0
 
@@ -157,9 +133,9 @@ class Session:
         """Bytes have come from the peer. They may be told whatever `wants_read` says; none are lost."""
         size = memoryview(data).nbytes
         self.bytes_received += size
-        if self._answer.awaits is Awaits.PONG:
+        if size and self._answer.awaits is Awaits.PONG:
             # Whatever comes shows that the peer lives.
-            self._answer.excuse(now)
+            self._answer.restart(now)
         if self.phase < DRAINING:
             self._handle(self._receiving.take(data, now), now)
         else:
@@ -177,37 +153,26 @@ class Session:
 
     def broken(self, now: float) -> None:
         """The transport is broken both ways: nothing comes, and nothing leaves."""
-        self._lose(Cause.RESET)
-        self._finish()
+        self._finish(Cause.RESET)
 
     def sent(self, n_left: int, now: float) -> None:
         """Of all the `output` there was, `n_left` bytes have not been written yet. ValueError if that cannot be."""
-        if not 0 <= n_left <= self._in_flight:
-            raise ValueError(f"of {self._in_flight} bytes {n_left} cannot be left")
-        left = self._in_flight - n_left
-        self._in_flight = n_left
-        self.bytes_sent += left
+        left = self._sending.sent(n_left, now)
         if not n_left:
-            self._stuck_by = inf
             self.pings.left(now)
             if self._answer.awaits is Awaits.NOTHING and self.pings.has_left(self._keepalive.payload):
                 self._expect(Awaits.PONG, self.options.ping_timeout, now)
-        elif left or self._stuck_by == inf:
-            self._stuck_by = now + self.options.send_timeout
         if left and self.senders_waiting:
             self._wakeups |= Wakeup.SEND
         self._settle(now)
 
     def cannot_send(self, now: float) -> None:
         """Nothing leaves any more. The peer may have said why before it went: what comes is still read."""
-        self._in_flight = 0
-        self._stuck_by = inf
+        self._sending.breaks()
+        self._ending.losing = Cause.RESET
         self.connection.data_to_send()
         if self.phase is OPEN:
-            self._ending.losing = Cause.RESET
             self._enter(BROKEN, Wakeup.SEND | Wakeup.PING)
-        elif self.phase is DRAINING:
-            self._finish()
         self._settle(now)
 
     def acknowledged(self, n_unacknowledged: int | None, now: float) -> None:
@@ -220,16 +185,15 @@ class Session:
         """Do what is due."""
         if self.phase is CLOSED:
             return
-        if now >= self._stuck_by:
-            self._ending.seconds = self.options.send_timeout
-            self._lose(Cause.STUCK)
-            self._finish(resets=True)
+        if self._sending.is_over(now):
+            self._ending.was_late(self._sending, now)
+            self._finish(Cause.STUCK, resets=True)
             return
         self._receiving.time_is(now)
         if now >= self._keepalive.due:
             self._keepalive.pinged(self.ping(), now)
         self._settle(now)
-        if now >= self._next_answer() and self._answer.is_late(now):
+        if now >= self._next_answer() and self._answer.is_over(now):
             self.wants_acknowledged = True
 
     def hold_back(self, is_held_back: bool, now: float) -> None:
@@ -250,7 +214,7 @@ class Session:
         error = self._ending.receiving_error()
         if error is not None:
             raise error
-        self._receiving.is_awaited = not self.senders_waiting
+        self._receiving.is_awaited = True
         return EMPTY
 
     def has_room_for_answer(self) -> bool:
@@ -272,7 +236,7 @@ class Session:
         `abort`, LocalProtocolError, TypeError and UnicodeEncodeError as `Connection.send`.
         """
         self.check_sending()
-        if not self.fits(size_of(message)):
+        if self.unsent and not self.fits(size_of(message)):
             self._refuse()
             return False
         self.connection.send(message, compress)
@@ -282,7 +246,7 @@ class Session:
     def send_fragment(self, data: str | Buffer, *, fin: bool, compress: bool | None = None) -> bool:
         """The next fragment of a message (RFC 6455 section 5.4); whether there was room. Raises as `send`."""
         self.check_sending()
-        if not self.fits(size_of(data)):
+        if self.unsent and not self.fits(size_of(data)):
             return False
         self.connection.send_fragment(data, fin=fin, compress=compress)
         self.messages_sent += fin
@@ -299,14 +263,14 @@ class Session:
         self.pings.add(key)
         return key
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> bool:
-        """Begin the closing handshake; what has come is still received, what comes is not. False, and nothing has
-        happened, if the connection is closing or has ended already. Raises as `Connection.close`.
+    def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> bool:
+        """Begin the closing handshake, as `Connection.close`; what has come is still received, what comes is not.
+        False, and nothing has happened, if the connection is closing or has ended already.
         """
         if self.phase > BROKEN:
             return False
         self.connection.close(code, reason)
-        self._ending.say(code, reason, Cause.CLOSE)
+        self._ending.say(CloseCode.NO_STATUS if code is None else code, reason, Cause.CLOSE)
         self._enter(CLOSING)
         return True
 
@@ -318,27 +282,28 @@ class Session:
     def fail(self, code: int, reason: str = "", cause: Cause = Cause.FAILED) -> None:
         """Give the connection up with `code`, for what only the caller knows. No effect if it is closing already."""
         if self.phase <= BROKEN:
+            events = self.connection.fail(code, reason)
             self._ending.failing = cause
-            self._conclude(self.connection.fail(code, reason))
+            self._conclude(events)
 
     def abort(self) -> None:
         """End at once, without a closing handshake. No effect after the end."""
         if self.phase is not CLOSED:
             self._ending.say(CloseCode.ABNORMAL, "", Cause.ABORT)
             self.forget()
-            self._lose(Cause.ABORT)
-            self._finish()
+            self._finish(Cause.ABORT)
 
     # What the pump is to do
 
     def output(self) -> bytes:
-        """All that is to be written, in this order; b"" for nothing. It is the pump's until `sent` says otherwise."""
+        """All that is to be written, in this order; b"" for nothing. Then `sent` is to be called, even if nothing of it
+        could be written.
+        """
         data = self.connection.data_to_send()
-        if self.phase is BROKEN:
+        if not data or self._sending.is_broken:
             return b""
-        if data:
-            self.pings.taken()
-            self._in_flight += len(data)
+        self.pings.taken()
+        self._sending.taken(len(data))
         return data
 
     @property
@@ -348,15 +313,14 @@ class Session:
 
     @property
     def deadline(self) -> float:
-        """When to call `time_is` next; inf for never, -inf for at once. That is also while there is `output`, so that
-        nobody sleeps who has overlooked it.
+        """When to call `time_is` next, unless something else happens before; what has come is told first. inf for
+        never, -inf for at once: also while there is `output`, so that nobody sleeps who has overlooked it.
         """
         if self.phase is CLOSED:
             return inf
-        may_go_on = self._receiving.is_paused and self._receiving.may_go_on(-inf)
-        if may_go_on or self.connection.bytes_to_send or self._is_to_wait():
+        if self._may_go_on(-inf) or self.connection.bytes_to_send or self._is_to_wait():
             return -inf
-        return min(self._stuck_by, self._receiving.deadline, self._next_answer(), self._keepalive.due)
+        return min(self._sending.due, self._receiving.deadline, self._next_answer(), self._keepalive.due)
 
     def wakeups(self) -> Wakeup:
         """Whom to wake since this was asked last."""
@@ -373,7 +337,12 @@ class Session:
     @property
     def unsent(self) -> int:
         """How many bytes have not left yet."""
-        return self._in_flight + self.connection.bytes_to_send
+        return self._sending.in_flight + self.connection.bytes_to_send
+
+    @property
+    def bytes_sent(self) -> int:
+        """How many have left."""
+        return self._sending.bytes_sent
 
     @property
     def messages_received(self) -> int:
@@ -392,13 +361,13 @@ class Session:
 
     # Inside
 
-    def _handle(self, events: Sequence[Pong | Close], now: float) -> None:
+    def _handle(self, events: Sequence[Event], now: float) -> None:
         if self._receiving.queue:
             self._wakeups |= Wakeup.RECEIVE
         for event in events:
             if isinstance(event, Close):
                 self._conclude([event])
-            elif self.pings.pong(event.payload, now):
+            elif isinstance(event, Pong) and self.pings.pong(event.payload, now):
                 self._wakeups |= Wakeup.PING
                 self._ponged(now)
         if self._receiving.is_too_fast:
@@ -409,16 +378,21 @@ class Session:
         if payload is not None and payload not in self.pings:
             self.pings.forget(payload)
             self._keepalive.answered(now)
-            self._answer.clear()
+            self._owes_nothing()
 
     def _settle(self, now: float) -> None:
         """Do what no other call will come for."""
-        if self._receiving.is_paused and self._receiving.may_go_on(now):
+        if self._may_go_on(now):
             self._go_on(now)
-        if self.phase is DRAINING and self._at_eof and not self.unsent:
+        if self.phase >= CLOSING:
+            self._sending.hurry(self.options.close_timeout, now)
+        if self.phase is DRAINING and not self.unsent and (self._at_eof or self._sending.is_broken):
             self._finish()
         elif self._is_to_wait():
             self._wait_for_the_end(now)
+
+    def _may_go_on(self, now: float) -> bool:
+        return self._receiving.is_paused and self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0)
 
     def _go_on(self, now: float) -> None:
         """Take what was left of what was read before, as far as there is room; then let the pump read on."""
@@ -427,7 +401,7 @@ class Session:
             return
         if self._answer.awaits is Awaits.PONG:
             # It may stand behind much else that comes only now.
-            self._answer.excuse(now)
+            self._answer.restart(now)
         if self._at_eof and self.phase < DRAINING:
             self._lose(Cause.EOF)
 
@@ -453,6 +427,10 @@ class Session:
         )
         self.wants_acknowledged = True
 
+    def _owes_nothing(self) -> None:
+        self._answer.stop()
+        self.wants_acknowledged = False
+
     def _next_answer(self) -> float:
         # While we do not read, no Pong can come.
         is_suspended = self._receiving.is_paused and self._answer.awaits is Awaits.PONG
@@ -463,14 +441,12 @@ class Session:
         if self._answer.awaits is Awaits.END:
             self._finish(resets=not self._answer.has_arrived)
             return
-        self._ending.seconds = self._answer.seconds(now)
-        self._ending.standstill = self._answer.standstill
+        self._ending.was_late(self._answer, now)
         if self._answer.awaits is Awaits.PONG:
             self.fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time", Cause.SILENT)
             self._settle(now)
         else:
-            self._lose(Cause.UNCLOSED)
-            self._finish(resets=True)
+            self._finish(Cause.UNCLOSED, resets=True)
 
     def check_sending(self) -> None:
         """Raise why nothing can be sent, if nothing can: as `send` does."""
@@ -489,7 +465,7 @@ class Session:
 
     def _lose(self, cause: Cause) -> None:
         """No byte will come any more: unless the connection has ended, that is how it ends."""
-        if self.phase is not BROKEN:
+        if not self._sending.is_broken:
             self._ending.losing = cause
         self._conclude(self.connection.receive_eof())
 
@@ -497,19 +473,28 @@ class Session:
         """The `Connection` has come to its one end, if there is an event."""
         for event in events:
             assert isinstance(event, Close)
-            is_answer = self.phase is CLOSING and self.connection.reader.stop is not Stop.DEFECT
-            self._ending.conclude(event, is_answer=is_answer)
-            self._enter(CLOSED if event.origin == "lost" or self.phase is BROKEN else DRAINING)
+            self._ending.conclude(event, has_failed=self.connection.defect is not None)
+            self._enter(CLOSED if event.origin == "lost" or self._sending.is_broken else DRAINING)
 
-    def _finish(self, *, resets: bool = False) -> None:
-        """The transport is to be closed."""
+    def _finish(self, cause: Cause | None = None, *, resets: bool = False) -> None:
+        """The transport is to be closed; that is how the connection ends, unless it has ended."""
+        if self.phase is CLOSED:
+            return
         self.resets = resets
+        if cause is not None:
+            self._lose(cause)
         self._enter(CLOSED)
 
     def _enter(self, phase: Phase, wakeups: Wakeup = _ALL) -> None:
         self.phase = phase
-        self._receiving.discards = phase > BROKEN
+        if phase > BROKEN:
+            self._receiving.discard()
         self._keepalive.stop()
-        self._answer.clear()
+        self._owes_nothing()
         self.pings.clear()
-        self._wakeups |= wakeups | (Wakeup.OVER if phase is CLOSED else Wakeup.NOBODY)
+        self._wakeups |= wakeups
+        if phase is CLOSED:
+            self._sending.breaks()
+            self._wakeups |= Wakeup.OVER
+        if self._sending.is_broken:
+            self.connection.data_to_send()

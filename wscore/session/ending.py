@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from ..codec import CloseCode
 from ..protocol.events import Close
+from .deadline import Deadline
 from .ends import Cause, End
 from .errors import ConnectionClosed, ConnectionEnded, ConnectionLost
 
 __all__ = ["Ending"]
 
 _LIMITS = (CloseCode.MESSAGE_TOO_BIG, CloseCode.POLICY_VIOLATION)
+_TIMED = (Cause.SILENT, Cause.UNCLOSED, Cause.STUCK)
 
 
 class Ending:
@@ -44,15 +46,20 @@ class Ending:
         if self.said is None:
             self.said = End(int(code), reason, False, cause)
 
-    def conclude(self, close: Close, *, is_answer: bool) -> None:
-        """The `Connection` has come to its end; `is_answer` tells whether a Close frame of ours was out before."""
+    def was_late(self, deadline: Deadline, now: float) -> None:
+        """What `deadline` was for has not happened in time."""
+        self.seconds, self.standstill = deadline.seconds(now), deadline.standstill
+
+    def conclude(self, close: Close, *, has_failed: bool) -> None:
+        """The `Connection` has come to its end; `has_failed` tells whether we have failed it."""
         if close.origin == "lost":
             cause = self.losing
-        elif close.origin == "peer" or is_answer:
-            cause = Cause.CLOSE
-        else:
+        elif has_failed:
             cause = self.failing or (Cause.LIMIT if close.code in _LIMITS else Cause.RULE)
-        self.end = End(close.code, close.reason, close.origin == "peer", cause, self.seconds, self.standstill)
+        else:
+            cause = Cause.CLOSE
+        times = (self.seconds, self.standstill) if cause in _TIMED else ()
+        self.end = End(close.code, close.reason, close.origin == "peer", cause, *times)
 
     def receiving_error(self) -> ConnectionEnded | None:
         """What `receive` raises once nothing is left; None as long as something may come."""

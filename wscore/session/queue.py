@@ -5,6 +5,7 @@ Decides when it is full, and when it has room again. What a message weighs is th
 
 from __future__ import annotations
 
+import enum
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,17 @@ from ..protocol.prepared import PreparedMessage
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["ReceiveQueue", "size_of", "weight_of"]
+__all__ = ["EMPTY", "Empty", "ReceiveQueue", "size_of", "weight_of"]
+
+
+class Empty(enum.Enum):
+    """The type of `EMPTY`."""
+
+    EMPTY = "empty"
+
+
+EMPTY = Empty.EMPTY
+"""What `Session.receive` returns while there is no message."""
 
 
 def size_of(message: str | Buffer | Piece | PreparedMessage) -> int:

@@ -11,7 +11,6 @@ from math import inf
 from typing import TYPE_CHECKING
 
 from ..codec import Piece, weight
-from ..protocol.events import Close, Ping, Pong
 from .queue import ReceiveQueue
 
 if TYPE_CHECKING:
@@ -25,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Receiving"]
 
+# So much is read in one go, whatever else there is room for, so that other connections have their turn.
+TURN_BUDGET = 1 << 18
 # The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
 PATIENCE = 0.5
 
@@ -34,6 +35,7 @@ class Receiving:
 
     __slots__ = (
         "_connection",
+        "_controls",
         "_is_held_back",
         "_patience",
         "_patience_by",
@@ -58,31 +60,34 @@ class Receiving:
         """Whether somebody has asked for a message, and there was none, since the last one came."""
         self._connection = connection
         self._throttle = options.new_throttle()
+        self._controls = 0  # Pings and Pongs that were charged
         self._is_held_back = False
         self._unread = b""
         self._patience = options.close_timeout * PATIENCE
         self._patience_by = inf
         self._slow_until = -inf
 
-    def take(self, data: Buffer, now: float) -> list[Pong | Close]:
+    def take(self, data: Buffer, now: float) -> list[Event]:
         """Read bytes that have come, as far as there is room; what is no message is returned."""
-        if self.is_paused and not self.discards:
+        if self.is_paused:
             self._unread += bytes(data)
             return []
         others = self._sort(self._connection.receive_data(data, self._budget(now)), memoryview(data).nbytes, now)
-        if not self.discards and (self._connection.has_rest or self._must_pause()):
+        if self._connection.has_rest or self._must_pause():
             self._pause(now)
         return others
 
-    def go_on(self, now: float) -> list[Pong | Close]:
-        """Read what was left, as far as there is room; then reading has resumed, unless `is_paused`."""
-        others: list[Pong | Close] = []
+    def go_on(self, now: float) -> list[Event]:
+        """Read of what was left as much as there is room for in one go; if that was all, reading has resumed: see
+        `is_paused`. To be called when reading `may_go_on`.
+        """
+        others: list[Event] = []
         if self._throttle is not None:
             self._throttle.excuse(now)
-        while self.has_rest and self.may_go_on(now) and not others:
+        if self.has_rest:
             data, self._unread = (b"", self._unread) if self._connection.has_rest else (self._unread, b"")
             others = self._sort(self._connection.receive_data(data, self._budget(now)), len(data), now)
-        if self.discards or not (self.has_rest or self._must_pause()):
+        if not (self.has_rest or self._must_pause()):
             self.is_paused = False
             self._patience_by = inf
         elif self._connection.is_ending:
@@ -99,15 +104,22 @@ class Receiving:
         """How many bytes have come that no message tells of yet."""
         return self._connection.bytes_kept + len(self._unread)
 
-    def may_go_on(self, now: float) -> bool:
-        """Whether there is room again for what reading has paused for."""
+    def may_go_on(self, now: float, *, is_answering: bool) -> bool:
+        """Whether there is room again for what reading has paused for; `is_answering` tells whether something that is
+        to be sent waits for room.
+        """
         if self.discards or now >= self._patience_by:
             return True
         if self._is_held_back or self._slow_until != -inf:
             return False
         if self._connection.is_ending:
-            return self.is_awaited and not self.queue
+            return self.is_awaited and not self.queue and not is_answering
         return self.queue.has_room
+
+    def discard(self) -> None:
+        """From now on messages that come are for nobody, and passed over."""
+        self.discards = True
+        self._connection.discard_messages()
 
     def hold_back(self, is_held_back: bool, now: float) -> None:
         """Pause, or do not any more for this reason."""
@@ -130,30 +142,32 @@ class Receiving:
         """Whether the peer has exceeded a rate that it must not."""
         return self._throttle is not None and self._throttle.is_strict and self._slow_until != -inf
 
-    def _budget(self, now: float) -> int | None:
+    def _budget(self, now: float) -> int:
         if self.discards:
-            return None
+            return TURN_BUDGET
         allowance = None if self._throttle is None else self._throttle.allowance(now)
-        budget = max(self.queue.budget, 1)
+        budget = min(max(self.queue.budget, 1), TURN_BUDGET)
         return budget if allowance is None else min(budget, allowance * weight(0))
 
-    def _sort(self, events: Sequence[Event], size: int, now: float) -> list[Pong | Close]:
-        others: list[Pong | Close] = []
+    def _sort(self, events: Sequence[Event], size: int, now: float) -> list[Event]:
+        others: list[Event] = []
+        messages = self.messages
         for event in events:
-            if isinstance(event, Pong | Close):
-                others.append(event)
-            elif not isinstance(event, Ping) and not self.discards:
+            if isinstance(event, str | bytes | Piece):
                 self.messages += not isinstance(event, Piece) or event.last
                 self.queue.put(event)
                 self.is_awaited = False
+            else:
+                others.append(event)
         if self._throttle is not None and not self.discards:
-            debt = self._throttle.charge(now, sum(map(_counts, events)), size)
+            before, self._controls = self._controls, self._connection.reader.controls
+            debt = self._throttle.charge(now, self._controls - before + self.messages - messages, size)
             wait = debt if self._throttle.is_strict else self._throttle.wait(now)
             self._slow_until = now + wait if wait else -inf
         return others
 
     def _must_pause(self) -> bool:
-        return self.queue.is_full or self._is_held_back or self._slow_until != -inf
+        return not self.discards and (self.queue.is_full or self._is_held_back or self._slow_until != -inf)
 
     def _pause(self, now: float) -> None:
         if not self.is_paused:
@@ -162,8 +176,3 @@ class Receiving:
                 self._throttle.pause(now)
         if self._connection.is_ending and self._patience_by == inf:
             self._patience_by = now + self._patience
-
-
-def _counts(event: Event) -> bool:
-    """Whether it counts for a rate of messages: of pieces, the last of each message."""
-    return not isinstance(event, Piece) or event.last
