@@ -406,12 +406,10 @@ async def test_a_client_lets_its_server_end_first_over_tls(
             assert await stream.receive_some()  # the Close frame
             await raw.send(b"\x88\x02\x03\xe8")
             with trio.move_on_after(0.1) as waiting:
-                await stream.receive_some()
+                await Raw(below).rest()  # close_notify may come, but not the end of TCP
             assert waiting.cancelled_caught
             waited.set()
-            if ends:
-                await stream.aclose()
-            else:
+            if not ends:
                 await trio.sleep_forever()
 
     async with listening() as (url, listener), trio.open_nursery() as nursery:
@@ -422,6 +420,29 @@ async def test_a_client_lets_its_server_end_first_over_tls(
         assert waited.is_set()
         assert (ws.close_code, ws.statistics().reset) == (1000, False)
         nursery.cancel_scope.cancel()
+
+
+async def test_a_server_that_ends_tcp_when_it_has_our_close_notify_is_not_kept_waiting(
+    authority: trustme.CA, trusting: ssl.SSLContext
+) -> None:
+    """As asyncio's servers do: it would last for `close_timeout`."""
+    context = server_context(authority, "127.0.0.1")
+
+    async def talk(listener: trio.SocketListener) -> None:
+        async with await listener.accept() as below:
+            stream = trio.SSLStream(below, context, server_side=True)
+            raw = Raw(stream)
+            await raw.send(switch_for(await raw.head()))
+            assert await stream.receive_some()  # the Close frame
+            await raw.send(b"\x88\x02\x03\xe8")
+            await stream.unwrap()
+
+    async with listening() as (url, listener), trio.open_nursery() as nursery:
+        nursery.start_soon(talk, listener)
+        with trio.fail_after(60):
+            async with wscore.connect(url.replace("ws:", "wss:"), ssl_context=trusting, close_timeout=600) as ws:
+                pass
+        assert (ws.close_code, ws.statistics().reset) == (1000, False)
 
 
 class Resolver(trio.abc.HostnameResolver):

@@ -422,12 +422,11 @@ cdef int _conclude(Link self) except -1:
     if self._end.origin == "lost" or self.at_end and (self.broke or self._has_said_all()):
         return self.finish()
     if self.broke or self.backlog is None and self._has_said_all():
-        # A client lets its server be the first to end (RFC 6455 section 7.1.1); what comes until then is discarded.
-        if self._connection.role is CLIENT and not self.broke:
-            return 0 if current_time() < self._timers.close_by else self.finish()
+        # A client lets its server be the first to end (RFC 6455 section 7.1.1).
+        self.peer_first = self._connection.role is CLIENT and not self.broke
         self.linger()
         if self.fd >= 0:
-            self.set_deadline(current_time() + LINGER_TIME)
+            self.set_deadline(self._timers.close_by if self.peer_first else current_time() + LINGER_TIME)
     return 0
 
 

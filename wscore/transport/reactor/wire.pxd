@@ -19,6 +19,7 @@ cdef class Wire(Source):
     cdef uint8_t reading
     cdef uint8_t discards
     cdef uint8_t lingers
+    cdef uint8_t peer_first  # while we linger, our side ends when the peer's has
     cdef uint8_t has_shut  # sending
     cdef uint8_t at_end  # of what the peer sends
 

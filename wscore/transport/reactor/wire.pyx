@@ -206,7 +206,11 @@ cdef class Wire(Source):
     # Ends
 
     cdef int linger(self) except -1:
-        """End sending, and discard what still comes; the caller keeps the time, and calls `finish`."""
+        """End sending, and discard what still comes; the caller keeps the time, and calls `finish`.
+
+        With `peer_first` sending ends when the peer has ended; close_notify goes out at once all the same, since there
+        are servers that end TCP only when they have that.
+        """
         self.lingers = True
         self.discards = True
         if self.tls is not None and self.tls.is_up:
@@ -295,6 +299,7 @@ cdef int _end(Wire self) except -1:
     if not self.lingers:
         return self.ended()
     # What was said last may still be on its way out.
+    _shut_when_sent(self)
     return self.finish() if self.has_shut else 0
 
 
@@ -418,7 +423,7 @@ cdef int _cannot_send(Wire self) except -1:
 
 
 cdef int _shut_when_sent(Wire self) except -1:
-    if self.backlog is None and not self.has_shut:
+    if self.backlog is None and not self.has_shut and (self.at_end or not self.peer_first):
         self.has_shut = True
         shutdown(self.fd, SHUT_WR)
     return 0
