@@ -1,8 +1,8 @@
 """What all connections hold together is limited; and those that hold little do not notice (design: limits)."""
 
 import ssl
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, suppress
 from typing import Any
 
 import pytest
@@ -307,3 +307,35 @@ async def test_many_tls_handshakes_are_too_much_for_newcomers() -> None:
         for _ in range(17):
             await stack.enter_async_context(dial(server))
         await until(lambda: server._conversations.reserve.is_over)
+
+
+async def test_tls_handshakes_that_hold_too_much_go_themselves_and_no_websocket_for_them() -> None:
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    theirs = ssl.create_default_context()
+    authority.configure_trust(theirs)
+    async with serving(**ENOUGH, ssl_context=context) as server, AsyncExitStack() as stack:
+        url = f"wss://localhost:{server.addresses[0][1]}"
+        honest = await stack.enter_async_context(wscore.connect(url, ssl_context=theirs))
+        may_end = trio.Event()
+
+        async def pieces() -> AsyncIterator[bytes]:
+            yield bytes(8 * KIB)
+            await may_end.wait()
+            yield b"end"
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(honest.send_pieces, pieces())
+            await until(lambda: held(server) >= 8 * KIB - QUANTUM)
+            silent = [await stack.enter_async_context(dial(server)) for _ in range(40)]
+            await until(lambda: server._conversations.reserve.is_over)
+            with trio.fail_after(60):
+                with suppress(trio.BrokenResourceError):
+                    assert await silent[0].rest() == b""  # the oldest has gone
+                while server._conversations.reserve.is_over:  # noqa: ASYNC110 - its clock says when
+                    await trio.sleep(0.01)
+            async with wscore.connect(url, ssl_context=theirs):
+                pass
+            may_end.set()
+            assert await honest.receive() == bytes(8 * KIB) + b"end"

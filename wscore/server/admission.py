@@ -115,7 +115,7 @@ class Admission:
     def hold(self, size: int) -> None:
         """A connection that is no WebSocket yet holds so many bytes more, or less."""
         if self._reserve is not None:
-            self._reserve.change(size)
+            self._reserve.change_by_handshake(size)
 
     def trusts(self, address: object) -> bool:
         """Whether that is a proxy, which speaks for others."""

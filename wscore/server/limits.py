@@ -235,6 +235,14 @@ class Limits:
             self._waiting[place] = (self._clock(), None)
         return place
 
+    def make_way(self, count: int) -> None:
+        """Let so many of those that wait for their peers go, the oldest first, as far as they have had their grace."""
+        for _ in range(count):
+            since = self._since_of_the_oldest()
+            if since is None or self._clock() < since + GRACE:
+                return
+            self._let_the_oldest_go()
+
     def _let_the_oldest_go(self) -> None:
         place, (_, give_way) = next(iter(self._waiting.items()))
         place.has_given_way = True

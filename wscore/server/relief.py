@@ -4,7 +4,8 @@ Decides two things. While more than half of what all connections may hold togeth
 come at a least rate, on average, once it has had its first 30 seconds; who sends more slowly is closed with 1013. As
 soon as more is held than may be, connections are closed with 1013 until nine tenths are: those that are too slow, the
 slowest first, then of the address that holds most the connection that holds most, and so on. So whoever fills the
-buffers, from however many connections, is the one who loses them.
+buffers, from however many connections, is the one who loses them. What TLS handshakes hold that are under way is given
+back by these, the oldest first, once they have had the half second that they have anyway: see `limits`.
 
 What counts is when a message was first seen in such a time, and time in which we did not read from its peer does not.
 Refuses to know what a connection holds, and how that is counted: `Reserve` and the connections say so.
@@ -13,11 +14,13 @@ Refuses to know what a connection holds, and how that is counted: `Reserve` and 
 import heapq
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterator
-from math import inf
+from math import ceil, inf
 from typing import NamedTuple
 
 import trio
 
+from wscore.server.admission import TLS_HANDSHAKE
+from wscore.server.limits import Limits
 from wscore.server.logs import fields, logger
 from wscore.server.rates import key_of
 from wscore.transport.reserve import Reserve
@@ -40,10 +43,16 @@ class _Sight(NamedTuple):
 
 
 class Relief:
-    """Looks after the connections of one server; `min_message_rate` is bytes a second, None for any."""
+    """Looks after the connections of one server; `min_message_rate` is bytes a second, None for any.
 
-    def __init__(self, reserve: Reserve, websockets: Collection[WebSocket], min_message_rate: float | None) -> None:
+    `limits` know the handshakes that are under way.
+    """
+
+    def __init__(
+        self, reserve: Reserve, limits: Limits, websockets: Collection[WebSocket], min_message_rate: float | None
+    ) -> None:
         self._reserve = reserve
+        self._limits = limits
         self._websockets = websockets
         self._rate = min_message_rate
         self._seen: dict[WebSocket, _Sight] = {}
@@ -106,8 +115,14 @@ class Relief:
         return ws._connection.bytes_kept / (now - sight.since)
 
     def relieve(self) -> None:
-        """Too much is held: close as many as it takes until nine tenths of the limit are."""
-        self._close(self._until(self._reserve.held - self._reserve.limit * 9 // 10))
+        """Too much is held: close as many as it takes until nine tenths of the limit are.
+
+        Handshakes go for what handshakes hold, and WebSockets for the rest alone.
+        """
+        excess = self._reserve.held - self._reserve.limit * 9 // 10
+        of_handshakes = self._reserve.held_by_handshakes
+        self._limits.make_way(ceil(min(excess, of_handshakes) / TLS_HANDSHAKE))
+        self._close(self._until(excess - of_handshakes))
 
     def _until(self, excess: int) -> Iterator[WebSocket]:
         """Those who have to go, until they held `excess` together."""

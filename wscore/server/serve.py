@@ -210,7 +210,7 @@ async def serve(
     )
     opened = await open_listeners(host, port, listeners)
     try:
-        relief = Relief(reserve, conversations.websockets, min_message_rate)
+        relief = Relief(reserve, limits, conversations.websockets, min_message_rate)
         server = Server(opened, conversations, limits, tally, relief)
         if on_the_reactor(transport, opened):
             server.use_reactor(options, admission, ssl_context)

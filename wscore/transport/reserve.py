@@ -30,7 +30,7 @@ class Holder(Protocol):
 class Reserve:
     """What the connections of one server hold; `limit` is in bytes."""
 
-    __slots__ = ("_connections", "_crossing", "_scarcity", "_waiting", "held", "limit")
+    __slots__ = ("_connections", "_crossing", "_scarcity", "_waiting", "held", "held_by_handshakes", "limit")
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
@@ -39,6 +39,7 @@ class Reserve:
         self._crossing = ParkingLot()
         self._scarcity = ParkingLot()
         self.held = 0
+        self.held_by_handshakes = 0  # a part of that
 
     @property
     def is_over(self) -> bool:
@@ -64,6 +65,11 @@ class Reserve:
         self._connections -= 1
         self._waiting.discard(holder)
         self.change(-held)
+
+    def change_by_handshake(self, by: int) -> None:
+        """One that is no WebSocket yet holds so many bytes more, or less."""
+        self.held_by_handshakes += by
+        self.change(by)
 
     def change(self, by: int) -> None:
         """A connection holds so many bytes more, or less."""
