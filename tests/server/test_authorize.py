@@ -269,3 +269,38 @@ async def test_a_subprotocol_beside_the_token_is_what_a_browser_gets() -> None:
         for offered, chosen in ((["bearer", f"bearer.{TOKEN}"], "bearer"), ([f"bearer.{TOKEN}", "chat"], "chat")):
             async with wscore.connect(url_of(server), subprotocols=offered) as ws:
                 assert ws.subprotocol == chosen
+
+
+class Routes(dict):
+    """Hooks with a truth value of their own, which says nothing about whether there is a hook."""
+
+    def __call__(self, request: wscore.Request) -> wscore.Refuse:
+        return wscore.Refuse(404, "There is no such route.")
+
+
+@pytest.mark.parametrize("which", ["authorize", "on_request"])
+async def test_a_hook_that_is_empty_and_so_false_is_asked_all_the_same(which: str) -> None:
+    async with serving(**{which: Routes()}) as server:
+        assert status_of(await answer_to(server)) == 404
+
+
+class Silent(list):
+    """The same, for messages and errors."""
+
+    def __call__(self, ws: wscore.WebSocket, what: object) -> None:
+        name = type(what).__name__
+        if ws.close_code is None:
+            ws.send_nowait(name)
+        if name == "str":
+            raise ValueError
+        self.append(name)
+
+
+async def test_so_is_one_for_messages_or_errors() -> None:
+    errors = Silent()
+    async with serving(None, on_message=Silent(), on_error=errors) as server, wscore.connect(url_of(server)) as ws:
+        await ws.send("x")
+        assert await ws.receive() == "str"
+        with pytest.raises(wscore.ConnectionClosed):
+            await ws.receive()
+    assert errors == ["ValueError"]

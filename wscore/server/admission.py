@@ -74,9 +74,11 @@ class Admission:
         self._options = options
         self._subprotocols = subprotocols
         self._sites = sites
-        self.application = Application(authorize, on_request or (_accept if pages is None else _accept_or_page), tally)
+        self.has_hooks = bool(pages) or authorize is not None or on_request is not None
+        if on_request is None:
+            on_request = _accept if pages is None else _accept_or_page
+        self.application = Application(authorize, on_request, tally)
         self.pages = pages or {}
-        self.has_hooks = bool(authorize or on_request or pages)
         self.tally = tally
         self.proxies = proxies or None
         self.proxy_protocol = proxy_protocol

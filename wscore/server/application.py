@@ -41,7 +41,7 @@ class Application:
     """The two hooks; None for either that there is not."""
 
     def __init__(self, authorize: Authorize | None, on_request: OnRequest, tally: Tally) -> None:
-        self._authorize = authorize and interruptible(authorize)
+        self._authorize = None if authorize is None else interruptible(authorize)
         self._on_request = interruptible(on_request)
         self._tally = tally
 

@@ -54,8 +54,8 @@ class Conversations:
         self._entrance = entrance
         self._tally = tally
         self._handler = handler
-        self.on_message = on_message and interruptible(on_message)
-        self._on_error = interruptible(on_error or log_error)
+        self.on_message = None if on_message is None else interruptible(on_message)
+        self._on_error = interruptible(log_error if on_error is None else on_error)
         self.reserve = reserve
         self._streams: set[trio.abc.Stream] = set()
         self._is_closing = False
@@ -154,7 +154,7 @@ class Conversations:
             nonlocal ws
             ws = opened
             self.enter(ws)
-            await (self._handler or WebSocket.wait_closed)(ws)
+            await (WebSocket.wait_closed if self._handler is None else self._handler)(ws)
 
         connection = new_connection(SERVER, self._options, visit.deflate)
         try:
