@@ -128,6 +128,52 @@ async def test_the_application_may_accept_later_and_what_came_meanwhile_is_kept(
         assert (await raw.frame()).payload == b"early"
 
 
+async def test_what_comes_meanwhile_is_kept_however_it_is_cut(aio):
+    may_decide = asyncio.Event()
+
+    async def on_request(request):
+        await may_decide.wait()
+        return Accept()
+
+    async with aio.serving(on_request=on_request) as server, aio.dialled(server) as raw:
+        raw.ask(rest=b"\x81")
+        for byte in b"\x85\0\0\0\0early\x81\x84\0\0\0\0late":
+            raw.send(bytes([byte]))
+            await asyncio.sleep(0.001)
+        may_decide.set()
+        await raw.head()
+        assert [(await raw.frame()).payload for _ in range(2)] == [b"early", b"late"]
+
+
+@pytest.mark.parametrize("leave", ["ends", "resets"])
+async def test_a_peer_that_goes_while_the_application_thinks_gives_its_place_back(aio, leave):
+    interrupted = []
+
+    async def on_request(request):
+        if request.path == "/welcome":
+            return Accept()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            interrupted.append(request.path)
+            raise
+
+    async with aio.serving(on_request=on_request, max_connections=1) as server:
+        async with aio.dialled(server) as raw:
+            raw.ask("GET /gone HTTP/1.1")
+            await until(lambda: server._everybody)
+            await asyncio.sleep(0.01)
+            if leave == "ends":
+                raw.writer.write_eof()
+                assert await raw.rest() == b""
+            else:
+                raw.abort()
+            await until(lambda: not server._everybody)
+            assert interrupted == ["/gone"]
+        async with aio.connect(server, "/welcome"):
+            pass
+
+
 async def test_an_application_that_takes_too_long_is_answered_for(aio):
     async def on_request(request):
         await asyncio.Event().wait()

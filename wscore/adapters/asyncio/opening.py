@@ -99,6 +99,7 @@ class ServerOpening(Opening):
         self._left = left
         self._gone = gone
         self._thinking: asyncio.Task[Accept | Refuse] | None = None
+        self._early = b""  # what has come while it thinks
 
     def begin(self, ws: WebSocket) -> None:
         """Begin to listen. With TLS its handshake is over by now; if it fails, nobody is told."""
@@ -108,13 +109,24 @@ class ServerOpening(Opening):
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Go on with the request, and answer it when it is complete."""
-        if self._thinking is not None or self._handshake.status is not None:
+        if self._handshake.status is not None:
+            return
+        if self._thinking is not None:
+            self._receive_meanwhile(ws, data)
             return
         result = self._handshake.receive_data(data)
         if isinstance(result, Refuse):
             self._respond(ws)
         elif result is not None:
             self._ask(ws, result)
+
+    def _receive_meanwhile(self, ws: WebSocket, data: bytes) -> None:
+        """What comes early is for the WebSocket. Who sends something, unasked, is read no more; of all others it shows
+        when they go.
+        """
+        if not self._early:
+            ws.transport.pause_reading()  # type: ignore[union-attr]
+        self._early += data
 
     def _ask(self, ws: WebSocket, request: Request) -> None:
         ws.request = request
@@ -124,7 +136,6 @@ class ServerOpening(Opening):
             self._failed(error)
             answer = _INTERNAL_ERROR
         if isinstance(answer, Awaitable):
-            ws.transport.pause_reading()  # type: ignore[union-attr]
             self._thinking = asyncio.get_running_loop().create_task(_outcome_of(answer), context=ws._context)
             self._thinking.add_done_callback(lambda _: self._decide(ws))
         else:
@@ -134,7 +145,7 @@ class ServerOpening(Opening):
         thinking = self._thinking
         if thinking is None or self._handshake.status is not None or ws.transport is None:
             return
-        ws.transport.resume_reading()
+        self._read_on(ws)
         if thinking.cancelled():
             self._answer(ws, _INTERNAL_ERROR)
         elif (error := thinking.exception()) is not None:
@@ -143,6 +154,10 @@ class ServerOpening(Opening):
             self._answer(ws, _INTERNAL_ERROR)
         else:
             self._answer(ws, thinking.result())
+
+    def _read_on(self, ws: WebSocket) -> None:
+        if self._early:
+            ws.transport.resume_reading()  # type: ignore[union-attr]
 
     def _answer(self, ws: WebSocket, answer: Accept | Refuse) -> None:
         try:
@@ -163,9 +178,9 @@ class ServerOpening(Opening):
         self._left(ws)
         if handshake.accepted:
             ws.subprotocol = handshake.subprotocol
-            rest = bytes(handshake.rest)
+            rest = bytes(handshake.rest) + self._early
             # It would be kept, with all that has come so far, as long as the connection.
-            self._handshake = _SPENT
+            self._handshake, self._early = _SPENT, b""
             ws.opened(self._new_connection(handshake.deflate), rest)
         else:
             ws.not_opened()
@@ -180,7 +195,7 @@ class ServerOpening(Opening):
         if self._thinking is not None:
             thinking, self._thinking = self._thinking, None
             thinking.cancel()
-            ws.transport.resume_reading()  # type: ignore[union-attr]
+            self._read_on(ws)
             self._answer(ws, Refuse(503, "This took the server too long."))
         else:
             self._answer(ws, Refuse(408, "The request took too long."))
