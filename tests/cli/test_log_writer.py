@@ -1,9 +1,11 @@
 """The log of the program, when nobody reads it, when it is read late, and when it cannot be written at all."""
 
+import json
 import logging
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
@@ -13,6 +15,7 @@ import trio
 
 from wscore.cli import log_writer
 from wscore.cli.log_writer import LogWriter
+from wscore.server.logs import JsonFormatter
 
 from .operating import ROOT
 
@@ -72,7 +75,7 @@ def test_who_does_not_read_stops_nobody_and_is_told_later_how_much_was_lost(pipe
     for number in range(10_000 - lost):
         assert read(pipe[0], len(f"{number} ") + 101).startswith(f"{number} ".encode())
     say(writer, "after")
-    expected = f"after ({lost} lines before this one are lost: nobody read the log)\n".encode()
+    expected = f"{lost} lines are lost: nobody read the log\nafter\n".encode()
     assert read(pipe[0], len(expected)) == expected
     say(writer, "again")
     assert read(pipe[0], 6) == b"again\n"
@@ -110,6 +113,51 @@ def test_what_cannot_be_formatted_costs_no_more_than_its_line(pipe: tuple[int, i
     told = b"a record could not be formatted: TypeError\n"
     assert read(pipe[0], len(told)) == told
     writer.close()
+
+
+def test_what_the_writer_says_itself_has_the_form_of_all_lines(pipe: tuple[int, int]) -> None:
+    full = fill(pipe[1])
+    writer = LogWriter(pipe[1], room=1)
+    writer.setFormatter(JsonFormatter())
+    say(writer, "lost")
+    assert read(pipe[0], full) == bytes(full)
+    writer._room = 1 << 16
+    say(writer, "%d", "no number")
+    writer.close()
+    messages = [json.loads(line)["message"] for line in os.read(pipe[0], 1 << 16).splitlines()]
+    assert messages == ["1 lines are lost: nobody read the log", "a record could not be formatted: TypeError"]
+
+
+def test_a_line_waits_while_no_thread_can_be_had(pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    writer = LogWriter(pipe[1])
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fails)
+        say(writer, "one")
+        writer.close()
+    say(writer, "two")
+    assert read(pipe[0], 8) == b"one\ntwo\n"
+    writer.close()
+
+
+def test_the_end_waits_once_and_what_is_logged_behind_it_is_written(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = LogWriter(pipe[1])
+    say(writer, "before")
+    writer.close()
+    say(writer, "behind")
+    writer.close()
+    assert os.read(pipe[0], 100) == b"before\nbehind\n"
+    full = fill(pipe[1])
+    monkeypatch.setattr(log_writer, "PATIENCE", 0.01)
+    say(writer, "waits")
+    writer.close()
+    monkeypatch.setattr(log_writer, "PATIENCE", 600)
+    writer.close()  # as `logging.shutdown` does: comes back
+    assert read(pipe[0], full + 6) == bytes(full) + b"waits\n"
 
 
 FORKING = """

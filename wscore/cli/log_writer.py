@@ -45,9 +45,10 @@ class LogWriter(logging.Handler):
         try:
             line = self.format(record)
         except Exception as error:  # an argument that does not fit its sentence costs a line, and not the server
-            line = f"a record could not be formatted: {type(error).__name__}"
+            line = self.format(_told("a record could not be formatted: %s", type(error).__name__))
         if self._dropped:
-            line += f" ({self._dropped} lines before this one are lost: nobody read the log)"
+            lost = self.format(_told("%d lines are lost: nobody read the log", self._dropped))
+            line = f"{lost}\n{line}"
         data = f"{line}\n".encode("utf-8", "backslashreplace")
         if self._queue.waiting + len(data) > self._room:
             self._dropped += 1
@@ -59,6 +60,11 @@ class LogWriter(logging.Handler):
         """Write what is left, for a second at most."""
         self._queue.close()
         super().close()
+
+
+def _told(sentence: str, argument: object) -> logging.LogRecord:
+    """A record of our own, to be formatted as all others are."""
+    return logging.LogRecord("wscore", logging.WARNING, __file__, 0, sentence, (argument,), None)
 
 
 class _Queue:
@@ -79,13 +85,20 @@ class _Queue:
         self._taken_in += len(line)
         self._lines.put(line)
         if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="wscore log", daemon=True)
-            self._thread.start()
+            with suppress(RuntimeError):  # the system has no more threads: the next line tries again
+                self._thread = self._started()
+
+    def _started(self) -> threading.Thread:
+        thread = threading.Thread(target=self._run, name="wscore log", daemon=True)
+        thread.start()
+        return thread
 
     def close(self) -> None:
-        if self._thread is not None:
+        # What is logged behind this, at the end of the process, has a thread of its own; and nobody waits twice.
+        thread, self._thread = self._thread, None
+        if thread is not None:
             self._lines.put(None)
-            self._thread.join(PATIENCE)
+            thread.join(PATIENCE)
 
     def _run(self) -> None:
         while (line := self._lines.get()) is not None:
