@@ -52,6 +52,9 @@ def test_url_is_taken_apart(url: str, uri: Uri) -> None:
         "ws://example.org/\x85",
         " ws://example.org/",
         "ws://exam\tple.org/",
+        "ws://example.org\\@evil.example/",  # browsers go to example.org
+        "ws://user:pass\\word@example.org/",
+        "ws://example.org\\.evil.example/",
         "ws://example.org:0/",
         "ws://example.org:65536/",
         "ws://example.org:123456789/",

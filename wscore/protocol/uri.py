@@ -84,6 +84,9 @@ def parse_uri(url: str) -> Uri:
     if not separator or scheme not in DEFAULT_PORTS:
         raise ValueError("A WebSocket URL begins with ws:// or wss://.")
     authority, resource = _cut_authority(rest)
+    if "\\" in authority:
+        # Browsers take it for the slash before the path, and so what stands before it for the host.
+        raise ValueError("A WebSocket URL has no backslash before its path.")
     userinfo, at, address = authority.rpartition("@")
     username, password = _parse_userinfo(userinfo) if at else (None, None)
     host, port = _split_address(address)
