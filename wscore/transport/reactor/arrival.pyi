@@ -1,6 +1,6 @@
 from collections.abc import Callable
 from socket import socket
-from typing import Protocol, type_check_only
+from typing import Protocol, Self, type_check_only
 
 from typing_extensions import disjoint_base
 
@@ -26,8 +26,8 @@ class Guest(Protocol):
 
 @disjoint_base
 class Listening(Source):
-    def __init__(
-        self,
+    def __new__(
+        cls,
         reactor: Reactor,
         sock: socket,
         *,
@@ -35,13 +35,13 @@ class Listening(Source):
         is_full: Callable[[], bool],
         exhausted: Callable[[OSError], float],
         at_failure: Callable[[BaseException], object],
-    ) -> None: ...
+    ) -> Self: ...
     def go_on(self) -> None: ...
     def close(self) -> None: ...
 
 @disjoint_base
 class Arrival(Wire):
-    def __init__(self, reactor: Reactor, fd: int, tls: Tls | None = None, guest: Guest | None = None) -> None: ...
+    def __new__(cls, reactor: Reactor, fd: int, tls: Tls | None = None, guest: Guest | None = None) -> Self: ...
     @property
     def is_encrypted(self) -> bool | None: ...
     def call_at(self, when: float) -> None: ...

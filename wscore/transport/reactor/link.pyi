@@ -23,9 +23,9 @@ def offer_to_all(websockets: Iterable[WebSocket], message: PreparedMessage) -> i
 
 @disjoint_base
 class Terms:
-    def __init__(
-        self, pace: Pace, context: Context, at_over: Callable[[Any, Any], object], options: Options
-    ) -> None: ...
+    def __new__(
+        cls, pace: Pace, context: Context, at_over: Callable[[Any, Any], object], options: Options
+    ) -> Self: ...
 
 @disjoint_base
 class Link(Wire, Endpoint):

@@ -1,4 +1,5 @@
 from ssl import SSLContext, SSLObject
+from typing import Self
 
 from typing_extensions import disjoint_base
 
@@ -8,7 +9,7 @@ __all__ = ["Tls", "Wire"]
 
 @disjoint_base
 class Tls:
-    def __init__(self, context: SSLContext, server_side: bool, server_hostname: str | None = None) -> None: ...
+    def __new__(cls, context: SSLContext, server_side: bool, server_hostname: str | None = None) -> Self: ...
     @property
     def ssl_object(self) -> SSLObject: ...
     @property
