@@ -23,6 +23,8 @@ V1 = b"PROXY TCP4 203.0.113.7 198.51.100.1 56324 443\r\n"
 V2_SIGNATURE = b"\r\n\r\n\0\r\nQUIT\n"
 V2 = V2_SIGNATURE + b"\x21\x11\x00\x0f\xcb\x00\x71\x07\xc6\x33\x64\x01\xdc\x04\x01\xbb\x04\x00\x00"
 V2_LOCAL = V2_SIGNATURE + b"\x20\x00\x00\x00"
+# What HAProxy sends ahead of a health check with version 1: the ends of this connection.
+OF_ITSELF = b"PROXY TCP4 127.0.0.1 127.0.0.1 <port> 443\r\n"
 CLIENT, SERVER = ("203.0.113.7", 56324), ("198.51.100.1", 443)
 
 
@@ -127,6 +129,16 @@ async def test_one_that_names_nobody_leaves_the_addresses_of_the_connection(head
         assert await told(raw, first=header) == [f"{own} http None", f"{server.addresses[0]}"]
 
 
+async def test_one_that_names_its_own_end_names_nobody_and_another_port_of_the_proxy_is_a_client() -> None:
+    limit = {"proxy_protocol": True, "max_connections_per_address": 1}
+    async with serving(tell, **LOCAL, **limit) as server, dial(server) as one, dial(server) as two, dial(server) as raw:
+        for proxy in (one, two):
+            own = proxy.stream.socket.getsockname()
+            first = OF_ITSELF.replace(b"<port>", b"%d" % own[1])
+            assert await told(proxy, first=first) == [f"{own} http None", f"{server.addresses[0]}"]
+        assert (await told(raw, first=OF_ITSELF.replace(b"<port>", b"1")))[0] == "('127.0.0.1', 1) http None"
+
+
 async def test_header_and_request_may_come_byte_by_byte_or_all_at_once() -> None:
     request = Raw(trio.testing.MemorySendStream())  # only to have its bytes
     await request.ask()
@@ -171,7 +183,9 @@ async def test_who_is_named_in_front_is_held_to_its_limits_though_it_might_be_a_
 
 @pytest.mark.parametrize("is_reset", [False, True])
 @pytest.mark.parametrize("is_encrypted", [False, True])
-@pytest.mark.parametrize("first", [b"", V2_LOCAL, b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n"])
+@pytest.mark.parametrize(
+    "first", [b"", V2_LOCAL, b"PROXY UNKNOWN\r\n", b"PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", OF_ITSELF]
+)
 async def test_a_health_check_of_a_balancer_is_neither_refused_nor_warned_of(
     caplog: pytest.LogCaptureFixture, first: bytes, is_encrypted: bool, is_reset: bool
 ) -> None:
@@ -183,7 +197,7 @@ async def test_a_health_check_of_a_balancer_is_neither_refused_nor_warned_of(
     async with serving(tell, **LOCAL, proxy_protocol=True, ssl_context=context) as server:
         for _ in range(3):
             async with dial(server) as raw:
-                await raw.send(first)
+                await raw.send(first.replace(b"<port>", b"%d" % raw.stream.socket.getsockname()[1]))
                 while server._limits._connections.count == 0:
                     await trio.lowlevel.checkpoint()
                 if is_reset:

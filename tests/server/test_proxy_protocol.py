@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wscore.server.proxy_protocol import MAX_HEADER, Endpoints, ProxyHeader, ProxyHeaderError
+from wscore.server.proxy_protocol import MAX_HEADER, Endpoints, ProxyHeader, ProxyHeaderError, is_same_end
 
 SIGNATURE = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
 OWN = Endpoints(None, None)
@@ -196,3 +196,23 @@ def test_whatever_comes_is_a_header_or_none_but_never_another_error(data: bytes,
         assert 0 < header.wanted <= MAX_HEADER
     else:
         assert (start + data).endswith(header.rest)
+
+
+@pytest.mark.parametrize(
+    ("source", "remote", "same"),
+    [
+        (("127.0.0.1", 5), ("127.0.0.1", 5), True),
+        (("127.0.0.1", 5), ("::ffff:127.0.0.1", 5, 0, 0), True),
+        (("fe80::1", 5, 0, 0), ("fe80::1%eth0", 5, 0, 2), True),
+        (("2001:db8:0::1", 5, 0, 0), ("2001:db8::1", 5, 0, 0), True),
+        (("127.0.0.1", 5), ("127.0.0.1", 6), False),
+        (("127.0.0.1", 5), ("127.0.0.2", 5), False),
+        (("127.0.0.1", 5), "/run/proxy.sock", False),
+        (("127.0.0.1", 5), "", False),
+        (("127.0.0.1", 5), None, False),
+        ("", "", False),
+        ("/run/client.sock", "", False),
+    ],
+)
+def test_who_names_its_own_end(source: object, remote: object, same: bool) -> None:
+    assert is_same_end(source, remote) is same

@@ -28,7 +28,7 @@ from wscore.server.auth import Authorize
 from wscore.server.forwarded import TrustedProxies
 from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
-from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError
+from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError, is_same_end
 from wscore.server.statistics import Tally
 from wscore.session.options import Options
 from wscore.transport.records import Opening
@@ -231,7 +231,7 @@ class Visit:
         if endpoints is None:
             return None
         rest, self.header = self.header.rest, None
-        if endpoints.source is not None:
+        if endpoints.source is not None and not is_same_end(endpoints.source, self._remote):
             self._remote, self._local = endpoints
             self._is_named = True
         self.is_probe = not self._is_named

@@ -3,7 +3,8 @@
 Decides what a header is, strictly: at the first byte that fits neither version there is no header, and the connection
 is to be closed without an answer, as the specification asks. Decides, too, when a header names nobody, so that the
 connection's own addresses hold: the command LOCAL (a health check), the families and protocols UNKNOWN and UNSPEC, and
-datagrams. TLVs are skipped. Nothing is kept but the header, of which there may be `MAX_HEADER` bytes.
+datagrams; and one that names the very end that has sent it, as HAProxy's health checks do with version 1, which has no
+LOCAL. TLVs are skipped. Nothing is kept but the header, of which there may be `MAX_HEADER` bytes.
 
 It refuses to know who may send a header, how bytes come and how long that may take. Whoever listens to it must have
 asked for it, and must trust the peer: a header is no proof of anything.
@@ -14,10 +15,10 @@ Specification: doc/proxy-protocol.txt of HAProxy, sections 2.1 and 2.2.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
-__all__ = ["MAX_HEADER", "Endpoints", "ProxyHeader", "ProxyHeaderError"]
+__all__ = ["MAX_HEADER", "Endpoints", "ProxyHeader", "ProxyHeaderError", "is_same_end"]
 
 # What a header of version 2 may have, TLVs included; the addresses take at most 232.
 MAX_HEADER = 4096
@@ -48,6 +49,19 @@ class Endpoints(NamedTuple):
 
     source: object
     destination: object
+
+
+def is_same_end(source: object, remote: object) -> bool:
+    """Whether a header's `source` is the very end of the connection that sent it, `remote` as `getpeername` has it."""
+    if not isinstance(source, tuple) or not isinstance(remote, tuple):
+        return False  # most Unix sockets that connect have no name, and so the same
+    return _host_and_port(source) == _host_and_port(remote)
+
+
+def _host_and_port(address: tuple[object, ...]) -> tuple[object, object]:
+    """Without zones, and IPv4 in IPv6 as IPv4."""
+    host = ip_address(str(address[0]).partition("%")[0])
+    return getattr(host, "ipv4_mapped", None) or host, address[1]
 
 
 class ProxyHeader:
