@@ -98,6 +98,18 @@ def test_names_that_need_trio_say_which_extra_brings_it(bare: Path, way: str, na
     assert (status, errors.splitlines()[-1]) == (1, f"wscore._extras.MissingExtra: {sentence}")
 
 
+def test_help_shows_what_there_is(bare: Path) -> None:
+    """It looks at every name of `dir(wscore)`."""
+    status, printed, errors = run(bare, "-c", "import wscore; help(wscore)")
+    assert (status, errors) == (0, "")
+    assert "class Connection(" in printed
+    program = "import wscore; print(*dir(wscore))"
+    _, names, _ = run(bare, "-c", program)
+    _, all_names, _ = run(sys.executable, "-c", program)
+    missing = "ConnectionClosed ConnectionLost Server WebSocket connect serve serve_stream"
+    assert set(all_names.split()) - set(names.split()) == set(missing.split())
+
+
 def test_it_is_an_import_error(bare: Path) -> None:
     program = "import wscore\ntry:\n    wscore.serve\nexcept ImportError as error:\n    print(error)"
     sentence = "wscore.serve needs Trio and h11: pip install 'wscore-websockets[trio]'"

@@ -99,5 +99,9 @@ else:
         return value
 
     def __dir__():
-        """All names, those not yet loaded included."""
-        return sorted({*globals(), *__all__})
+        """All names that can be had, those not yet loaded included: `help(wscore)` looks at each."""
+        from importlib.util import find_spec
+
+        has_trio = find_spec("trio") and find_spec("h11")
+        names = (name for name in __all__ if has_trio or not _HOME_OF.get(name, "").startswith(_ON_TRIO))
+        return sorted({*globals(), *names})
