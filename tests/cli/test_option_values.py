@@ -94,6 +94,24 @@ def test_durations_are_understood(text: str, value: float) -> None:
     assert values.duration(text) == value
 
 
+@pytest.mark.parametrize("option", ["min-message-rate", "ping-interval", "ping-timeout"])
+@pytest.mark.parametrize("text", ["0", "x", "-1", "none"])
+def test_what_may_be_switched_off_says_so_when_it_refuses(
+    option: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["serve", f"--{option}={text}"])
+    assert f"argument --{option}: must be off, or " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["min-message-rate", "ping-interval", "ping-timeout"])
+def test_off_is_none_and_the_least_number_is_taken(option: str) -> None:
+    (parse,) = (each.parse for each in SERVE if each.name == option)
+    assert parse is not None
+    assert parse("off") is None
+    assert parse("1") == 1
+
+
 def test_every_usual_value_is_one_that_may_be_typed() -> None:
     for options in (SERVE, CONNECT, BENCH):
         assert settings_of(type("Nothing", (), {})(), options) == {each.setting: each.usual for each in options}

@@ -9,9 +9,11 @@ import os
 import re
 import sys
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from wscore.session.rates import Rate
+
+Number = TypeVar("Number", int, float)
 
 
 class Reference(NamedTuple):
@@ -61,8 +63,24 @@ def size(value: str) -> int:
     return number
 
 
-def size_or_off(value: str) -> int | None:
-    return None if value == "off" else size(value)
+def least_rate(value: str) -> int:
+    if not (number := size(value)):
+        raise ValueError("must be more than 0 bytes")
+    return number
+
+
+def or_off(parse: Callable[[str], Number]) -> Callable[[str], Number | None]:
+    """What `parse` takes, or None for "off", of which its sentences tell, too."""
+
+    def parse_or_off(value: str) -> Number | None:
+        if value == "off":
+            return None
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ValueError(str(error).replace("must be", "must be off, or", 1)) from None
+
+    return parse_or_off
 
 
 def rate(value: str) -> Rate:
@@ -91,10 +109,6 @@ def limit(value: str) -> float:
     if not (seconds := duration(value)):
         raise ValueError("must be more than 0 seconds")
     return seconds
-
-
-def limit_or_off(value: str) -> float | None:
-    return None if value == "off" else limit(value)
 
 
 def one_of(*names: str) -> Callable[[str], str]:
