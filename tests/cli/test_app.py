@@ -1,6 +1,7 @@
 """`wscore serve --app`: what a user names is served, and what cannot be is said in a sentence."""
 
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 import wscore
+from wscore.cli.app import loaded
+from wscore.cli.values import Reference
 
 from .operating import ROOT, operated
 
@@ -147,6 +150,51 @@ async def test_what_cannot_be_served_is_one_sentence_and_status_1(
     assert (status, output) == (1, "")
     pattern = complaint.replace("(", r"\(").replace(")", r"\)")
     assert re.fullmatch(f"wscore: {pattern}\n", errors), errors
+
+
+SIGNATURES = [
+    (["--app"], "async def", "()", "a WebSocket"),
+    (["--app"], "async def", "(ws, message)", "a WebSocket"),
+    (["--app"], "async def", "(*, ws)", "a WebSocket"),
+    (["--on-message"], "def", "(ws)", "a WebSocket and a message"),
+    (["--app", "chat:handler", "--on-error"], "def", "(ws)", "a WebSocket and an exception"),
+    (["--app", "chat:handler", "--authorize"], "def", "()", "a request"),
+    (["--app", "chat:handler", "--on-request"], "async def", "(request, user)", "a request"),
+]
+
+
+@pytest.mark.parametrize(("options", "kind", "parameters", "what"), SIGNATURES)
+async def test_a_function_that_takes_other_arguments_is_not_served(
+    running: Callable[..., Any], tmp_path: Path, options: list[str], kind: str, parameters: str, what: str
+) -> None:
+    (tmp_path / "chat.py").write_text(MODULE)
+    (tmp_path / "odd.py").write_text(f"{kind} function{parameters}:\n    pass\n")
+    env = {"PYTHONPATH": str(ROOT)}
+    async with running("serve", "--port", 0, *options, "odd:function", cwd=tmp_path, env=env) as program:
+        status, output, errors = await program.finish()
+    assert (status, output) == (1, "")
+    assert errors == f"wscore: cannot use odd:function: it cannot be called with {what}\n"
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "async def handler(*arguments): ...",
+        "async def handler(ws, room='lobby'): ...",
+        "async def talk(room, ws): ...\nfrom functools import partial\nhandler = partial(talk, 'lobby')",
+        "class Room:\n    async def talk(self, ws): ...\nhandler = Room().talk",
+        "class Room:\n    async def __call__(self, ws): ...\nhandler = Room()",
+        "handler = print",
+    ],
+)
+def test_whatever_may_be_called_with_a_websocket_is_a_handler(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, handler: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "handlers", raising=False)
+    (tmp_path / "handlers.py").write_text(handler)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert callable(loaded({"handler": Reference("handlers", "handler")})["handler"])
 
 
 async def test_a_handler_and_a_function_for_messages_are_one_too_many(

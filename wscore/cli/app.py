@@ -11,7 +11,7 @@ import inspect
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
@@ -37,6 +37,9 @@ def _load(keyword: str, reference: Reference) -> Any:
         raise Failure(f"cannot use {reference}: it cannot be called")
     if keyword in _MISTAKES and (mistake := _MISTAKES[keyword](found)):
         raise Failure(f"cannot use {reference}: {mistake}")
+    arguments = _ARGUMENTS.get(keyword)
+    if arguments and not _takes(found, arguments):
+        raise Failure(f"cannot use {reference}: it cannot be called with {' and '.join(arguments)}")
     return found
 
 
@@ -81,6 +84,27 @@ def _is_plain(found: Any) -> bool:
     asynchronous = inspect.iscoroutinefunction(found) or inspect.isasyncgenfunction(found)
     return inspect.isfunction(found) and not asynchronous and not hasattr(found, "__wrapped__")
 
+
+def _takes(found: Any, arguments: Sequence[str]) -> bool:
+    """Whether it may be called with so many arguments, as far as it tells: not all that is compiled does."""
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):
+        return True
+    try:
+        signature.bind(*arguments)
+    except TypeError:
+        return False
+    return True
+
+
+_ARGUMENTS: Mapping[str, Sequence[str]] = {
+    "handler": ["a WebSocket"],
+    "on_message": ["a WebSocket", "a message"],
+    "on_error": ["a WebSocket", "an exception"],
+    "authorize": ["a request"],
+    "on_request": ["a request"],
+}
 
 _MISTAKES: Mapping[str, Callable[[Any], str | None]] = {
     "handler": _handler_mistake,
