@@ -15,6 +15,7 @@ from wscore.server.limits import Limits
 from wscore.server.logs import fields, logger
 from wscore.server.sockets import listener_on, open_all
 from wscore.transport import reactor
+from wscore.transport.addresses import limit_unsent
 
 __all__ = [
     "Exhaustion",
@@ -120,7 +121,9 @@ async def _accept(listener: Listener) -> tuple[trio.abc.Stream, object]:
             if error.errno not in _IGNORABLE:
                 raise
         else:
-            return trio.SocketStream(sock), remote
+            stream = trio.SocketStream(sock)
+            limit_unsent(sock)
+            return stream, remote
 
 
 class Exhaustion:

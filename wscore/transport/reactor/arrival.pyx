@@ -17,6 +17,7 @@ import socket
 
 from trio import current_time
 
+from wscore.transport.addresses import limit_unsent
 from wscore.transport.linger import LINGER_TIME
 
 from wscore.transport.reactor.engine cimport WSCORE_EXCLUSIVE, WSCORE_READ, Reactor, Source
@@ -107,6 +108,7 @@ cdef class Listening(Source):
         if sock.family in (socket.AF_INET, socket.AF_INET6):
             # Those that are accepted inherit it.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        limit_unsent(sock)
         sock.setblocking(False)
         self.take = take
         self.is_full = is_full
