@@ -12,6 +12,7 @@ import trio.testing
 import trustme
 
 import wscore
+from wscore.codec import CLIENT, Deflater, Writer
 from wscore.server.admission import TLS_HANDSHAKE
 from wscore.server.pages import plain
 from wscore.server.relief import FIRST_SECONDS, SURVEY_INTERVAL
@@ -23,6 +24,7 @@ from ..wire import BINARY, CLOSE, KEY, TEXT, Frame, encode, from_client
 pytestmark = pytest.mark.usefixtures("each_transport")
 
 KIB = 1 << 10
+HANGING = 60
 ENOUGH = {"max_total_buffers": 1024 * KIB, "ping_interval": None}
 
 
@@ -339,3 +341,54 @@ async def test_tls_handshakes_that_hold_too_much_go_themselves_and_no_websocket_
                 pass
             may_end.set()
             assert await honest.receive() == bytes(8 * KIB) + b"end"
+
+
+async def test_what_came_encrypted_and_waits_to_be_decrypted_counts() -> None:
+    """60 kB in four records; one of them is decrypted, and fills the queue with its first message."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    theirs = ssl.create_default_context()
+    authority.configure_trust(theirs)
+    go, received = trio.Event(), []
+    messages = [bytes([number]) * 1000 for number in range(60)]
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        await go.wait()
+        received.extend([await ws.receive() for _ in messages])
+
+    options = ENOUGH | {"ssl_context": context, "max_receive_queue": 1000}
+    async with serving(handler, **options) as server, dial(server) as below:
+        raw = Raw(trio.SSLStream(below.stream, theirs, server_hostname="localhost"))
+        await raw.upgrade()
+        await raw.send(b"".join(from_client(BINARY, message) for message in messages))
+        with trio.fail_after(HANGING):
+            await until(lambda: held(server) > 24 * KIB)
+            go.set()
+            await until(lambda: len(received) == 60)
+        assert received == messages
+
+
+async def test_messages_for_on_message_that_compress_well_take_no_more_than_one_and_an_answer() -> None:
+    """A server that echoes to peers that do not read; each has sent 40 messages of 100 kB in some 5 kB."""
+    count, size = 20, 100_000
+    writer = Writer(CLIENT, deflater=Deflater(context_takeover=False))
+    for _ in range(40):
+        writer.write(bytes(size))
+    burst = writer.take()
+
+    def echo_plainly(ws: wscore.WebSocket, message: str | bytes) -> None:
+        ws.send_nowait(message, compress=False)
+
+    options: dict[str, Any] = {"compression": "shared", "max_send_buffer": 64 * KIB, "ping_interval": None}
+    async with serving(None, on_message=echo_plainly, **options) as server, AsyncExitStack() as stack:
+        peers = [await stack.enter_async_context(dial(server)) for _ in range(count)]
+        for raw in peers:
+            await raw.upgrade(Sec_WebSocket_Extensions="permessage-deflate; client_no_context_takeover")
+        for raw in peers:
+            await raw.send(burst)
+        with trio.fail_after(HANGING):
+            await until(lambda: server.statistics().messages_waiting == count)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert server.statistics().receive_queue == count * (size + 48)
+        assert count * size <= held(server) <= count * (2 * size + len(burst))

@@ -33,7 +33,7 @@ from .receiving import TURN_BUDGET, Inbox, weight_of_item
 from .records import Opening, Statistics
 from .reserve import Reserve
 from .sending import SendLine, weight_of
-from .trio_glue import Signal, unwrapped
+from .trio_glue import Signal, undecrypted, unwrapped
 from .websocket import ErrorHook, MessageHook, WebSocket
 
 __all__ = ["StreamWebSocket", "new_connection", "open_websocket", "run_websocket"]
@@ -262,31 +262,29 @@ class StreamWebSocket(WebSocket):
     async def _read_until_end(self) -> None:
         while self._end is None:
             await self._wait_for_room()
-            data = await self._stream.receive_some(RECEIVE_SIZE)
-            if not data:
+            if not await self._take_in(await self._stream.receive_some(RECEIVE_SIZE)):
                 return
-            await self._take_in(data)
         # The peer may have to get rid of an upload before it reads why we end.
         self._discarded = await discard(self._stream)
 
-    async def _take_in(self, data: bytes | bytearray) -> None:
-        self._bytes_received += len(data)
+    async def _take_in(self, data: bytes | bytearray) -> bool:
+        """False for no bytes, which is the end. Nothing is kept while it waits but what is accounted for."""
         size = len(data)
+        self._bytes_received += size
         events = self._connection.receive_data(data, self._budget())
+        is_end = not data
+        del data
         while True:
             if self._connection.has_pongs:
                 self._output_waits()
-            if self._on_message is None:
-                for event in events:
-                    self._deliver(event)
-            else:
-                await self._call_with_all(self._on_message, events)
+            messages = 0 if self._throttle is None else self._count(self._throttle, events)
+            await self._hand_out(events)
             self._account()
             if self._throttle is not None:
-                await self._slow_down(self._charge(self._throttle, self._count(self._throttle, events), size))
+                await self._slow_down(self._charge(self._throttle, messages, size))
                 size = 0
             if not self._connection.has_rest:
-                return
+                return not is_end
             # Others have their turn, too, before there is more of this.
             await trio.lowlevel.checkpoint()
             if self._connection.is_ending:
@@ -345,15 +343,22 @@ class StreamWebSocket(WebSocket):
         """Whether messages wait to be received, or a sender for room."""
         return not self._discards and bool(self._inbox.queue or self._line)
 
-    async def _call_with_all(self, on_message: MessageHook, events: list[Event]) -> None:
-        weights = [weight_of_item(event) if isinstance(event, str | bytes) else 0 for event in events]
-        count, weight = sum(map(bool, weights)), sum(weights)
-        for event, its_weight in zip(events, weights, strict=True):
+    async def _hand_out(self, events: list[Event]) -> None:
+        """Deliver these, messages to `on_message` where there is one; the list is empty afterwards."""
+        events.reverse()
+        if self._on_message is None:
+            while events:
+                self._deliver(events.pop())
+            return
+        weights = [weight_of_item(event) for event in events if isinstance(event, str | bytes)]
+        count, weight = len(weights), sum(weights)
+        while events:
             self._to_hand_over = count, weight
+            event = events.pop()
             if isinstance(event, str | bytes):
-                await self._call(on_message, event)
+                await self._call(self._on_message, event)
                 count -= 1
-                weight -= its_weight
+                weight -= weights.pop()
             else:
                 self._deliver(event)
         self._to_hand_over = 0, 0
@@ -459,6 +464,10 @@ class StreamWebSocket(WebSocket):
     def _receive_queue(self) -> tuple[int, int]:
         count, size = self._to_hand_over
         return len(self._inbox.queue) + count, self._inbox.queue.size + size
+
+    def _holds(self) -> int:
+        """As everywhere, and what came encrypted, and waits to be decrypted."""
+        return super()._holds() + undecrypted(self._stream)
 
     def _forget_received(self) -> None:
         self._inbox.clear()

@@ -16,6 +16,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Sized
+from ssl import MemoryBIO
 from threading import get_ident
 from typing import Any
 
@@ -31,7 +32,7 @@ from trio.lowlevel import (
     enable_ki_protection,
 )
 
-__all__ = ["Manners", "Pace", "Signal", "pace_of_this_run", "unwrapped"]
+__all__ = ["Manners", "Pace", "Signal", "pace_of_this_run", "undecrypted", "unwrapped"]
 
 READY_TIME = 2e-3
 CALLS_A_LOOK = 8
@@ -214,6 +215,12 @@ class Signal:
     def _abort(self, _raise_cancel: object) -> Abort:
         self._task = None
         return Abort.SUCCEEDED
+
+
+def undecrypted(stream: trio.abc.Stream) -> int:
+    """How many bytes an `SSLStream` has received and not decrypted yet; 0 for other streams, and if we cannot know."""
+    incoming = getattr(stream, "_incoming", None) if isinstance(stream, trio.SSLStream) else None
+    return incoming.pending if isinstance(incoming, MemoryBIO) else 0
 
 
 def unwrapped(error: BaseException) -> BaseException:

@@ -9,10 +9,9 @@ from .cancelling import fill
 from .messages import BOTH, echo, frame
 
 KIB = 1024
-IN_THE_KERNEL = "back-pressure: the kernel takes megabytes before anybody waits"
 
 
-@scenario(Within(2, 2 << 20), wrong={"reactor": IN_THE_KERNEL})
+@scenario(Within(2, 2 << 20))
 async def flow_to_a_peer_that_never_reads(face: Face) -> Any:
     """Bytes that a peer takes that never reads, until send_nowait says that there is no room"""
     async with face.opened(small=True, max_send_buffer=64 * KIB) as (ws, _):
@@ -27,7 +26,7 @@ async def flow_to_a_peer_that_never_reads(face: Face) -> Any:
             taken += 4 * KIB
 
 
-@scenario(Within(2, 2 << 20), wrong={"reactor": IN_THE_KERNEL})
+@scenario(Within(2, 2 << 20))
 async def flow_from_an_echo_to_a_peer_that_never_reads(face: Face) -> Any:
     """Bytes that an echo by on_message takes of a peer that never reads"""
     async with face.serving(on_message=echo_or_wait, receive_buffer=16 * KIB, max_send_buffer=64 * KIB) as server:
@@ -214,7 +213,7 @@ async def flow_send_timeout(face: Face) -> Any:
         return {"end": ws.close_code, "send": await sending.ended()}
 
 
-@scenario("all", wrong={"reactor": "send_timeout: what the kernel still holds is not seen to leave"})
+@scenario("all")
 async def flow_no_send_timeout_with_progress(face: Face) -> Any:
     """A peer that takes bytes all the time, if slowly, is not given up"""
     async with face.opened(small=True, max_send_buffer=50_000, send_timeout=0.4) as (ws, peer):

@@ -229,6 +229,7 @@ cdef int _take_rest(Link self, list events) except -1:
     if self.reader.pings_waiting:
         self._output_waits()
     _take_events(self, events, _weigh(events))
+    _account(self)
     return 0 if self._throttle is None else _slow_down(self, messages, 0)
 
 
@@ -276,6 +277,8 @@ cdef int _account(Link self) except -1:
         held += <Py_ssize_t>self.inbox.queue.size
     if self.is_paused:
         held += <Py_ssize_t>self._connection.bytes_kept - self.reader.message.size
+        if self.tls is not None:
+            held += <Py_ssize_t>self.tls.incoming.pending
     change = held - self._held
     if self.reactor.wakes_nobody:
         # Somebody may wait for the sum of all.
