@@ -131,8 +131,8 @@ async def test_haproxy_says_in_the_proxy_protocol_who_the_client_is(tmp_path: Pa
         haproxy(tmp_path, certificate, "haproxy-tcp.cfg", upstream) as port,
         visiting(port, certificate) as ws,
     ):
-        address, _, host = json.loads(await ws.receive())
-        assert (address, host) == (CLIENT, f"{SITE}:{port}")
+        address, scheme, host = json.loads(await ws.receive())
+        assert (address, scheme, host) == (CLIENT, "https", f"{SITE}:{port}")
         await check_echo(ws)
 
 

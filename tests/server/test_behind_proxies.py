@@ -129,6 +129,18 @@ async def test_one_that_names_nobody_leaves_the_addresses_of_the_connection(head
         assert await told(raw, first=header) == [f"{own} http None", f"{server.addresses[0]}"]
 
 
+@pytest.mark.parametrize(("tlv", "scheme"), [(b"\x20\x00\x05\x01", "https"), (b"\x20\x00\x05\x00", "http")])
+async def test_a_header_in_front_says_whether_the_client_came_by_tls(tlv: bytes, scheme: str) -> None:
+    header = V2[:15] + b"\x14" + V2[16:-3] + tlv + bytes(4)
+    async with serving(tell, **LOCAL, proxy_protocol=True) as server:
+        async with dial(server) as raw:
+            assert (await told(raw, first=header))[0] == f"{CLIENT} {scheme} None"
+        async with dial(server) as raw:
+            await raw.send(header)
+            await raw.ask(Origin="http://localhost")
+            assert status_of(await raw.head()) == (403 if scheme == "https" else 101)
+
+
 async def test_one_that_names_its_own_end_names_nobody_and_another_port_of_the_proxy_is_a_client() -> None:
     limit = {"proxy_protocol": True, "max_connections_per_address": 1}
     async with serving(tell, **LOCAL, **limit) as server, dial(server) as one, dial(server) as two, dial(server) as raw:

@@ -52,6 +52,13 @@ GOOD = [
     (v2(block=TCP4 + bytes(MAX_HEADER - 16 - 12)), FROM_IPV4),
     (v2(kind=0x21, block=TCP6), FROM_IPV6),
     (v2(kind=0x21, block=TCP6 + b"\x20\x00\x05" + bytes(5)), FROM_IPV6),
+    # The client came by TLS; what is too short, cut off, or stands in another TLV does not say so.
+    (v2(block=TCP4 + b"\x20\x00\x05\x01" + bytes(4)), FROM_IPV4._replace(is_encrypted=True)),
+    (v2(block=TCP4 + b"\x04\x00\x00\x20\x00\x08\x07" + bytes(7)), FROM_IPV4._replace(is_encrypted=True)),
+    (v2(block=TCP4 + b"\x20\x00\x04\x01" + bytes(3)), FROM_IPV4),
+    (v2(block=TCP4 + b"\x20\x00\x06\x01" + bytes(4)), FROM_IPV4),
+    (v2(block=TCP4 + b"\x04\x00\x08\x20\x00\x05\x01" + bytes(4)), FROM_IPV4),
+    (v2(kind=0x31, block=unix(b"/a", b"/b") + b"\x20\x00\x05\x01" + bytes(4)), Endpoints("/a", "/b", True)),
     (v2(kind=0x31, block=unix(b"/run/a", b"/run/b")), Endpoints("/run/a", "/run/b")),
     (v2(kind=0x31, block=unix(b"", b"\0name")), Endpoints("", b"\0name")),
     (v2(kind=0x31, block=unix(b"x" * 108, b"")), Endpoints("x" * 108, "")),

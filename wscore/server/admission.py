@@ -232,7 +232,8 @@ class Visit:
             return None
         rest, self.header = self.header.rest, None
         if endpoints.source is not None and not is_same_end(endpoints.source, self._remote):
-            self._remote, self._local = endpoints
+            self._remote, self._local, by_tls = endpoints
+            self._is_encrypted = self._is_encrypted or by_tls
             self._is_named = True
         self.is_probe = not self._is_named
         if self._place is not None:

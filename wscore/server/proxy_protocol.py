@@ -4,12 +4,13 @@ Decides what a header is, strictly: at the first byte that fits neither version 
 is to be closed without an answer, as the specification asks. Decides, too, when a header names nobody, so that the
 connection's own addresses hold: the command LOCAL (a health check), the families and protocols UNKNOWN and UNSPEC, and
 datagrams; and one that names the very end that has sent it, as HAProxy's health checks do with version 1, which has no
-LOCAL. TLVs are skipped. Nothing is kept but the header, of which there may be `MAX_HEADER` bytes.
+LOCAL. Of the TLVs it reads whether the client came by TLS, and skips the others. Nothing is kept but the header, of
+which there may be `MAX_HEADER` bytes.
 
 It refuses to know who may send a header, how bytes come and how long that may take. Whoever listens to it must have
 asked for it, and must trust the peer: a header is no proof of anything.
 
-Specification: doc/proxy-protocol.txt of HAProxy, sections 2.1 and 2.2.
+Specification: doc/proxy-protocol.txt of HAProxy, sections 2.1 and 2.2, 2.2.6 for PP2_TYPE_SSL.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ _LOCAL, _PROXY = 0x20, 0x21
 _TCP4, _TCP6, _UNIX = 0x11, 0x21, 0x31
 # How long the addresses of each are, by family; of the families, each protocol from 0 (UNSPEC) to 2 (DGRAM) is valid.
 _SIZES = {0: 0, 1: 12, 2: 36, 3: 216}
+# PP2_TYPE_SSL: its first byte has PP2_CLIENT_SSL, five come at least.
+_SSL_TLV, _CLIENT_SSL, _SSL_MIN = 0x20, 0x01, 5
 
 
 class ProxyHeaderError(Exception):
@@ -49,6 +52,8 @@ class Endpoints(NamedTuple):
 
     source: object
     destination: object
+    is_encrypted: bool = False
+    """Whether the client speaks TLS with the proxy, as a header of version 2 may say."""
 
 
 def is_same_end(source: object, remote: object) -> bool:
@@ -171,11 +176,23 @@ def _endpoints_of_block(header: bytes) -> Endpoints:
     kind, block = header[13], header[_FIXED:]
     if header[12] == _LOCAL or kind not in (_TCP4, _TCP6, _UNIX):
         return Endpoints(None, None)
+    is_encrypted = _has_client_ssl(block[_SIZES[kind >> 4] :])
     if kind == _UNIX:
-        return Endpoints(_path(block[:108]), _path(block[108:216]))
+        return Endpoints(_path(block[:108]), _path(block[108:216]), is_encrypted)
     width = 4 if kind == _TCP4 else 16
+    source, destination = block[:width], block[width : 2 * width]
     ports = block[2 * width : 2 * width + 4]
-    return Endpoints(_v2_address(block[:width], ports[:2]), _v2_address(block[width : 2 * width], ports[2:]))
+    return Endpoints(_v2_address(source, ports[:2]), _v2_address(destination, ports[2:]), is_encrypted)
+
+
+def _has_client_ssl(tlvs: bytes) -> bool:
+    """Whether one of these says that the client came by TLS. One that is cut off ends them."""
+    while len(tlvs) >= 3:
+        kind, size = tlvs[0], int.from_bytes(tlvs[1:3])
+        value, tlvs = tlvs[3 : 3 + size], tlvs[3 + size :]
+        if kind == _SSL_TLV and len(value) == size >= _SSL_MIN:
+            return bool(value[0] & _CLIENT_SSL)
+    return False
 
 
 def _v2_address(host: bytes, port: bytes) -> object:
