@@ -1,6 +1,9 @@
 """What a peer can do to a log: little, however often, however long."""
 
 import logging
+import sys
+import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -146,3 +149,34 @@ def test_an_exception_that_was_never_raised_has_no_place(log: logging.Logger) ->
     for number in range(2):
         log.error("failed", exc_info=ValueError(number), extra=of_peer("handler"))
     assert written(log) == ["failed\n    ValueError: 0"]
+
+
+def test_threads_may_log_while_others_ask_what_is_overdue(log: logging.Logger) -> None:
+    """As servers do whose Trio runs are in threads: an error there would end one."""
+    told = repeats(log)
+    errors: list[Exception] = []
+
+    def try_often(act: Callable[[int], object]) -> None:
+        try:
+            for number in range(20_000):
+                act(number)
+        except Exception as error:
+            errors.append(error)
+
+    def say(number: int) -> None:
+        warn(log, "x", str(number % 200), number)
+
+    def ask(number: int) -> None:
+        told.overdue(1e9 + 61 * number)
+
+    threads = [threading.Thread(target=try_often, args=(act,)) for act in (say, say, ask, ask)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert errors == []
