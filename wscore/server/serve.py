@@ -406,8 +406,7 @@ class Server:
         try:
             with self._everything:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._relief.run)
-                    nursery.start_soon(_tell_repeats)
+                    nursery.start_soon(self._look_after)
                     await self._accept_all(gc_freeze, task_status)
                     nursery.cancel_scope.cancel()
         except BaseException as error:
@@ -432,6 +431,17 @@ class Server:
             self._doorway.listen(listener)
         task_status.started(self)
         await self._doorway.run(self._listening())
+
+    async def _look_after(self) -> None:
+        """What is done beside the connections; Ctrl-C may come there, too."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._relief.run)
+                nursery.start_soon(_tell_repeats)
+        except BaseException as error:
+            if isinstance(unwrapped(error), trio.Cancelled):
+                raise
+            self._fail(error)
 
     async def _accept_streams(self, task_status: trio.TaskStatus["Server"]) -> None:
         async with trio.open_nursery() as nursery:
