@@ -82,3 +82,47 @@ def test_closing_ends_the_pings_and_sets_a_last_deadline() -> None:
     timers.closing(5, 10)
     timers.resume(6)
     assert timers.next() == 13
+
+
+# Where bytes count as life
+
+
+def test_whoever_sends_nothing_is_silent_when_the_answer_is_due() -> None:
+    timers = Timers(20, 8, now=0)
+    timers.pinged(100, received=50)
+    for now in (102, 104, 106):
+        assert timers.pong_by == now
+        assert not timers.is_silent(50, now)
+    assert timers.pong_by == 108
+    assert timers.is_silent(50, 108)
+
+
+def test_whoever_sends_has_its_time_anew_from_the_look_that_has_seen_it() -> None:
+    timers = Timers(20, 8, now=0)
+    timers.pinged(100, received=50)
+    assert not timers.is_silent(51, 102)
+    for now in (104, 106, 108):
+        assert timers.pong_by == now
+        assert not timers.is_silent(51, now)
+    assert timers.pong_by == 110
+    assert not timers.is_silent(52, 110)
+    assert not timers.is_silent(52, 117.5)
+    assert timers.pong_by == 118
+    assert timers.is_silent(52, 118)
+
+
+def test_after_a_pause_the_silence_begins_anew() -> None:
+    timers = Timers(20, 8, now=0)
+    timers.pinged(100, received=50)
+    timers.pause()
+    assert timers.pong_by == inf
+    timers.resume(107)
+    assert timers.pong_by == 109
+    assert not timers.is_silent(50, 114)
+    assert timers.is_silent(50, 115)
+
+
+def test_without_a_timeout_nobody_is_silent() -> None:
+    timers = Timers(20, None, now=0)
+    timers.pinged(20, received=0)
+    assert timers.pong_by == inf

@@ -185,6 +185,33 @@ async def test_a_peer_that_answers_no_ping_is_closed_with_1011(link, autojump_cl
         assert (close.code, close.reason) == (1011, caught.value.reason)
 
 
+async def test_a_peer_in_the_middle_of_a_long_frame_is_alive_as_long_as_its_bytes_come(link, autojump_clock) -> None:
+    """It cannot answer a Ping inside of a frame; and when it goes silent there, it is gone on time."""
+    async with link(ping_interval=20, ping_timeout=8) as (ws, peer):
+        deaf(peer)
+        peer.connection.send(bytes(1000))
+        frame = peer.connection.data_to_send()
+        for start in range(90):
+            await peer.stream.send_all(frame[start : start + 1])
+            await trio.sleep(1)
+        assert ws.close_code is None
+        last = trio.current_time() - 1
+        with pytest.raises(ConnectionLost) as caught:
+            await ws.receive()
+        assert caught.value.code == 1011
+        assert last + 8 <= trio.current_time() <= last + 8 + 8 / 4
+
+
+async def test_messages_of_a_peer_that_answers_no_ping_are_life(link, autojump_clock) -> None:
+    async with link(ping_interval=20, ping_timeout=8) as (ws, peer):
+        deaf(peer)
+        for _ in range(30):
+            await peer.send("still here")
+            await trio.sleep(3)
+            assert await ws.receive() == "still here"
+        assert ws.close_code is None
+
+
 async def test_sending_does_not_put_the_pong_off(link, autojump_clock) -> None:
     async with link(ping_interval=20, ping_timeout=5) as (ws, peer):
         deaf(peer)

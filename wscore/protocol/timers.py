@@ -3,7 +3,9 @@
 Decides about times only: it neither sleeps, nor sends, nor reads a clock. Times are seconds of its owner's clock, and
 `math.inf` is never.
 The pong deadline starts when the Ping has left, and stands still while we have paused reading: a pong that waits behind
-messages nobody has fetched is not late (RFC 6455 section 5.5.2 asks for an answer, not for a quick one).
+messages nobody has fetched is not late (RFC 6455 section 5.5.2 asks for an answer, not for a quick one). Nor is one
+that cannot be sent before a long frame has ended: for whoever tells how many bytes have come (`is_silent`), they are
+life.
 """
 
 from __future__ import annotations
@@ -12,17 +14,32 @@ from math import inf
 
 __all__ = ["Timers"]
 
+# How often in `timeout` it is looked whether bytes come, while a Pong is awaited.
+LOOKS = 4
+
 
 class Timers:
     """`interval` and `timeout` of keepalive in seconds, None for off; `now` is the time of creation."""
 
-    __slots__ = ("_interval", "_paused", "_timeout", "_waiting", "close_by", "ping_at", "pong_by")
+    __slots__ = (
+        "_heard_at",
+        "_interval",
+        "_paused",
+        "_received",
+        "_timeout",
+        "_waiting",
+        "close_by",
+        "ping_at",
+        "pong_by",
+    )
 
     def __init__(self, interval: float | None, timeout: float | None, now: float) -> None:
         self._interval = inf if interval is None else interval
         self._timeout = inf if timeout is None else timeout
         self._waiting = False
         self._paused = False
+        self._received: int | None = None  # bytes of the peer's in all, when a look was last taken; None: nobody says
+        self._heard_at = now
         self.ping_at = now + self._interval
         self.pong_by = inf
         self.close_by = inf
@@ -44,10 +61,23 @@ class Timers:
         self.ping_at = now + self._interval
         return True
 
-    def pinged(self, now: float) -> None:
-        """Our Ping has left: its answer is due from now on."""
+    def pinged(self, now: float, received: int | None = None) -> None:
+        """Our Ping has left: its answer is due from now on. Who tells how many bytes were `received` so far is to ask
+        `is_silent` at `pong_by`.
+        """
         self._waiting = True
+        self._received = received
         self._expect(now)
+
+    def is_silent(self, received: int, now: float) -> bool:
+        """At `pong_by`: whether nothing has come for the whole of `timeout`; `received` is how many bytes have in all.
+        Else it is to be asked again at the new `pong_by`.
+        """
+        if received != self._received:
+            self._received = received
+            self._heard_at = now
+        self._look_again(now)
+        return now >= self._heard_at + self._timeout
 
     def answered(self, now: float) -> None:
         """Its Pong has come, perhaps so late that the next would have been due already."""
@@ -76,4 +106,9 @@ class Timers:
 
     def _expect(self, now: float) -> None:
         if self._waiting and not self._paused:
-            self.pong_by = now + self._timeout
+            self._heard_at = now
+            self._look_again(now)
+
+    def _look_again(self, now: float) -> None:
+        silent_at = self._heard_at + self._timeout
+        self.pong_by = silent_at if self._received is None else min(now + self._timeout / LOOKS, silent_at)

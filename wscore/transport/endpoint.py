@@ -340,7 +340,7 @@ class Endpoint:
         """All bytes have left that were taken from the connection."""
         now = trio.current_time()
         if self._keepalive in self._pings.left(now):
-            self._timers.pinged(now)
+            self._timers.pinged(now, self._bytes_received)
 
     def _has_said_all(self) -> bool:
         return self._has_reset or (self._connection.state is State.CLOSED and not self._unsent())
@@ -351,7 +351,9 @@ class Endpoint:
         if now >= self._timers.close_by:
             self._give_up()
         elif now >= self._timers.pong_by:
-            self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
+            # Whoever is in the middle of a long frame cannot answer, but is there.
+            if self._timers.is_silent(self._bytes_received, now):
+                self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
         elif self._timers.ping_is_due(now) and self._connection.state is State.OPEN:
             self._keepalive = self._pings.new_payload()
             self._pings.add(self._keepalive, now)
