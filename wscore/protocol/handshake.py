@@ -228,11 +228,10 @@ class ServerHandshake(Handshake):
         return request
 
     def _accept(self, request: Request, answer: Accept) -> None:
-        offered = request.subprotocols
         subprotocol = answer.subprotocol
         if subprotocol is None:
-            subprotocol = select_subprotocol(offered, self._subprotocols)
-        elif subprotocol not in offered:
+            subprotocol = select_subprotocol(request.subprotocols, self._subprotocols) if self._subprotocols else None
+        elif subprotocol not in request.subprotocols:
             raise LocalProtocolError("Accept a subprotocol that the request offers (request.subprotocols), or none.")
         extensions, self.deflate = self._agreed or (None, None)
         self.subprotocol = subprotocol

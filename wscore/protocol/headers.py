@@ -59,6 +59,15 @@ class Headers:
             return [] if first is None else [first]
         return [value for each, value in self._pairs if each.lower() == name]
 
+    def has_token(self, name: str, token: str) -> bool:
+        """Whether a list such as `keep-alive, Upgrade`, in one field of that name or several, has `token` (in lower
+        case), in any letter case (RFC 9110 section 5.6.1).
+        """
+        first = self.get(name)
+        if first is None:
+            return False
+        return first.lower() == token or token in split_list([value.lower() for value in self.get_all(name)])
+
     def __contains__(self, name: str) -> bool:
         return name.lower() in self._first
 
@@ -91,12 +100,6 @@ def split_list(values: Iterable[str]) -> list[str]:
     return [element for part in ",".join(values).split(",") if (element := part.strip(" \t"))]
 
 
-def has_token(values: Iterable[str], token: str) -> bool:
-    """Whether a list such as ``keep-alive, Upgrade`` names the token (in lower case), in any letter case."""
-    text = ",".join(values).lower()
-    return text == token or token in [element.strip(" \t") for element in text.split(",")]
-
-
 def unique_tokens(values: Iterable[str]) -> list[str]:
     """The elements of a list of distinct tokens, such as subprotocols; raises ``ValueError`` where it is none.
 
@@ -109,7 +112,8 @@ def own_subprotocols(names: Sequence[str]) -> list[str]:
     """Check the subprotocols that the application names; raises `ValueError` unless they are distinct tokens."""
     if isinstance(names, str):
         raise TypeError("Subprotocols are a sequence of names, not one str.")
-    return _distinct_tokens(list(names))
+    own = list(names)
+    return _distinct_tokens(own) if own else own
 
 
 def _distinct_tokens(elements: list[str]) -> list[str]:

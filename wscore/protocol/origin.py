@@ -90,8 +90,9 @@ class SitePolicy:
         if request.client is not None:
             over_tls = request.client.scheme == "https"
             host = request.client.host or host
-        if request.is_upgrade and not self._origin_is_allowed(request.headers.get_all("origin"), host, over_tls):
-            origin = ", ".join(request.headers.get_all("origin"))
+        origins = request.headers.get_all("origin")
+        if origins and request.is_upgrade and not self._origin_is_allowed(origins, host, over_tls):
+            origin = ", ".join(origins)
             log = f"the Origin {_quoted(origin)} is not that of the Host {_quoted(host)}: allowed_origins may name it"
             return Objection("origin", "Pages of this origin may not connect here.", log)
         return None
@@ -104,7 +105,7 @@ class SitePolicy:
         return (host, None) in self._hosts or (host, port) in self._hosts
 
     def _origin_is_allowed(self, values: Sequence[str], host: str | None, over_tls: bool) -> bool:
-        if not values or self._any_origin:
+        if self._any_origin:
             return True
         if len(values) > 1:
             return False

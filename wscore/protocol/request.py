@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ..codec.errors import LocalProtocolError
 from .extensions import DeflateParameters, accept_deflate
 from .head import HeadError
-from .headers import Headers, HeadersLike, encode_headers, has_token, sendable_headers, unique_tokens
+from .headers import Headers, HeadersLike, encode_headers, sendable_headers, unique_tokens
 from .uri import authority_of
 
 ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -105,7 +105,7 @@ class Request:
     @property
     def is_upgrade(self) -> bool:
         """Whether the client asks for WebSocket: the Upgrade header names it (RFC 6455 section 4.2.1)."""
-        return has_token(self.headers.get_all("upgrade"), "websocket")
+        return self.headers.has_token("upgrade", "websocket")
 
     @property
     def subprotocols(self) -> list[str]:
@@ -189,7 +189,7 @@ def check_upgrade(request: Request) -> str:
         raise HeadError(505, "A WebSocket is opened with HTTP/1.1.")
     if "transfer-encoding" in headers or int(headers.get("content-length") or 0):
         raise HeadError(413, "A request that opens a WebSocket has no body.")
-    if not has_token(headers.get_all("connection"), "upgrade"):
+    if not headers.has_token("connection", "upgrade"):
         raise HeadError(400, "The Connection header does not name Upgrade.")
     if headers.get_all("sec-websocket-version") != ["13"]:
         raise HeadError(426, "The WebSocket version spoken here is 13.")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from .extensions import DeflateParameters, check_deflate
 from .head import ResponseHead
-from .headers import Headers, encode_headers, has_token, split_list
+from .headers import Headers, encode_headers, split_list
 from .request import FRAMING_HEADERS, accept_key
 from .uri import Uri
 
@@ -96,7 +96,7 @@ def check_switch(head: ResponseHead, key: str, subprotocols: Sequence[str]) -> s
         raise ValueError("The server switches protocols in another version than HTTP/1.1.")
     if {value.lower() for value in headers.get_all("upgrade")} != {"websocket"}:
         raise ValueError("The server switches to something else than WebSocket.")
-    if not has_token(headers.get_all("connection"), "upgrade"):
+    if not headers.has_token("connection", "upgrade"):
         raise ValueError("The Connection header of the answer does not name Upgrade.")
     if headers.get_all("sec-websocket-accept") != [accept_key(key)]:
         raise ValueError("Sec-WebSocket-Accept does not fit the key that was sent.")

@@ -256,7 +256,7 @@ class Visit:
         if self._place is not None:
             self._claim(self._place)
         # Pages need no buffers; a health check that is refused would take the server away from everybody.
-        return self.refusal or (_SHORT if result.is_upgrade and self._admission.is_short else result)
+        return self.refusal or (_SHORT if self._admission.is_short and result.is_upgrade else result)
 
     def receive_meanwhile(self, data: Received) -> bool:
         """Take bytes that come while the application thinks, b"" for their end; whether to go on.
@@ -293,16 +293,16 @@ class Visit:
         """The connection is closed, or about to be, and no WebSocket; by default because the peer has gone before it
         had its answer. Only the first reason counts, a refusal among them; a probe is none.
         """
-        self._release()
+        if self._held:
+            self._release()
         if not self._has_reason:
             self._has_reason = True
             self._admission.tally.dropped[reason] += not self.is_probe
 
     def _release(self) -> None:
         """The handshake is over, or about to be."""
-        if self._held:
-            self._admission.hold(-self._held)
-            self._held = 0
+        self._admission.hold(-self._held)
+        self._held = 0
 
     def _claim(self, place: Place) -> None:
         """Hold the client to the limits of its address, once it is known: proxies have those of others."""
@@ -323,7 +323,8 @@ class Visit:
         self._has_reason = not self._handshake.accepted
         if self._handshake.accepted:
             assert isinstance(answer, Accept)
-            self._release()
+            if self._held:
+                self._release()
             self.opening = Opening(
                 request=self._handshake.request,
                 subprotocol=self._handshake.subprotocol,

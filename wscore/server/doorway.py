@@ -11,7 +11,7 @@ from contextvars import Context, copy_context
 from math import inf
 from socket import socket
 from ssl import SSLContext
-from typing import ParamSpec, TypeVar
+from typing import TypeVar
 
 import trio
 
@@ -35,7 +35,7 @@ from wscore.transport.trio_glue import unwrapped
 
 __all__ = ["Doorway"]
 
-P = ParamSpec("P")
+T = TypeVar("T")
 R = TypeVar("R")
 
 
@@ -349,11 +349,9 @@ class Guest:
         await adopt(between)
         return said
 
-    def _in_context(self, function: Callable[P, R], *arguments: P.args, **options: P.kwargs) -> R:
+    def _in_context(self, function: Callable[[T], R], argument: T) -> R:
         """Call what may call the application's hooks."""
-        if self.context is None:
-            return function(*arguments, **options)
-        return self.context.run(function, *arguments, **options)
+        return function(argument) if self.context is None else self.context.run(function, argument)
 
     def respond(self, answer: Answer) -> None:
         """Say what there is to say, and become a WebSocket or leave."""

@@ -82,9 +82,9 @@ class Options:
 
     def new_throttle(self) -> Throttle | None:
         """What holds a peer to its rates, if it has any."""
-        messages, size = rate_of("message_rate", self.message_rate), rate_of("byte_rate", self.byte_rate)
-        if messages is None and size is None:
+        if self.message_rate is None and self.byte_rate is None:
             return None
+        messages, size = rate_of("message_rate", self.message_rate), rate_of("byte_rate", self.byte_rate)
         return Throttle(messages, size, is_strict=self.fast_producer == "close")
 
 

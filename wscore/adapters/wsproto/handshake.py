@@ -20,7 +20,7 @@ from wscore.protocol.head import (
     parse_request_head,
     parse_response_head,
 )
-from wscore.protocol.headers import encode_headers, has_token, sendable_headers
+from wscore.protocol.headers import encode_headers, sendable_headers
 from wscore.protocol.request import Request as UpgradeRequest
 from wscore.protocol.request import check_upgrade, encode_accept
 from wscore.protocol.response import check_switch
@@ -329,7 +329,7 @@ def _check_request(head: RequestHead) -> None:
     version = headers.get("sec-websocket-version")
     if head.method != "GET":
         raise _broken("Request method must be GET")
-    if not has_token(headers.get_all("connection"), "upgrade"):
+    if not headers.has_token("connection", "upgrade"):
         raise _broken("Missing header, 'Connection: Upgrade'")
     if version != "13":
         hint = RejectConnection(426 if version else 400, [(b"Sec-WebSocket-Version", WEBSOCKET_VERSION)])
@@ -342,7 +342,7 @@ def _check_request(head: RequestHead) -> None:
 
 
 def _check_tokens(headers: TextHeaders) -> None:
-    if not has_token(headers.get_all("connection"), "upgrade"):
+    if not headers.has_token("connection", "upgrade"):
         raise _broken("Missing header, 'Connection: Upgrade'")
     if (headers.get("upgrade") or "").lower() != "websocket":
         raise _broken("Missing header, 'Upgrade: websocket'")
