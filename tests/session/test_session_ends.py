@@ -182,6 +182,38 @@ def test_what_has_come_is_received_though_nothing_leaves_any_more():
     assert life.session.phase is Phase.CLOSED
 
 
+def test_an_end_waits_for_no_answer_once_nothing_leaves_any_more():
+    for breaks_first in (False, True):
+        life = wire()
+        if breaks_first:
+            life.sending_breaks()
+        life.peer.send("question")
+        life.peer.close(4000)
+        life.peer_says()
+        if not breaks_first:
+            assert life.session.phase is Phase.OPEN
+            life.sending_breaks()
+        assert (life.session.phase, life.session.end.code) == (Phase.CLOSED, 4000)
+        assert life.received_before_the_end() == ["question"]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_whoever_is_given_up_is_reset(phase):
+    life = in_phase(phase)
+    end = life.session.end
+    life.session.give_up()
+    assert (life.session.phase, life.session.resets) == (Phase.CLOSED, phase is not Phase.CLOSED)
+    causes = {Phase.OPEN: Cause.LIMIT, Phase.BROKEN: Cause.RESET, Phase.CLOSING: Cause.LIMIT}
+    assert life.session.end == (end or End(1006, "", False, causes.get(phase)))
+
+
+def test_a_close_frame_waits_for_nobody_if_nothing_came_before():
+    life = wire()
+    life.peer.close(4000)
+    life.peer_says()
+    assert life.session.phase is Phase.DRAINING
+
+
 @pytest.mark.parametrize("closes", [False, True])
 def test_nothing_is_said_once_nothing_leaves_any_more(closes):
     life = wire(blocks=True)

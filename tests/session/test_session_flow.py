@@ -125,6 +125,7 @@ def test_the_end_while_reading_is_paused_with_nothing_left_comes_at_once():
 
 def test_a_close_frame_before_the_end_of_the_bytes_is_answered():
     life = wire()
+    life.peer.send("question")
     life.peer.close(4000)
     life.session.received(life.peer.data_to_send(), life.now)
     life.session.received_eof(life.now)

@@ -46,8 +46,6 @@ from .receiving import Receiving
 from .sending import FRAME_HEADER, Sending
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from typing_extensions import Buffer
 
     from ..protocol.prepared import PreparedMessage
@@ -134,8 +132,7 @@ class Session:
         size = memoryview(data).nbytes
         self.bytes_received += size
         if size and self._answer.awaits is Awaits.PONG:
-            # Whatever comes shows that the peer lives.
-            self._answer.restart(now)
+            self._answer.restart(now)  # whatever comes shows that the peer lives
         if self.phase < DRAINING:
             self._handle(self._receiving.take(data, now), now)
         else:
@@ -169,6 +166,7 @@ class Session:
     def cannot_send(self, now: float) -> None:
         """Nothing leaves any more. The peer may have said why before it went: what comes is still read."""
         self._sending.breaks()
+        self._receiving.expect_no_answer()
         self._ending.losing = Cause.RESET
         self.connection.data_to_send()
         if self.phase is OPEN:
@@ -214,7 +212,7 @@ class Session:
         error = self._ending.receiving_error()
         if error is not None:
             raise error
-        self._receiving.is_awaited = True
+        self._receiving.is_answered = True
         return EMPTY
 
     def has_room_for_answer(self) -> bool:
@@ -237,7 +235,7 @@ class Session:
         """
         self.check_sending()
         if self.unsent and not self.fits(size_of(message)):
-            self._refuse()
+            self.refuse()
             return False
         self.connection.send(message, compress)
         self.messages_sent += 1
@@ -292,6 +290,10 @@ class Session:
             self._ending.say(CloseCode.ABNORMAL, "", Cause.ABORT)
             self.forget()
             self._finish(Cause.ABORT)
+
+    def give_up(self) -> None:
+        """End at once, with a reset. No effect after the end."""
+        self._finish(Cause.LIMIT, resets=True)
 
     # What the pump is to do
 
@@ -361,7 +363,7 @@ class Session:
 
     # Inside
 
-    def _handle(self, events: Sequence[Event], now: float) -> None:
+    def _handle(self, events: list[Event], now: float) -> None:
         if self._receiving.queue:
             self._wakeups |= Wakeup.RECEIVE
         for event in events:
@@ -400,8 +402,7 @@ class Session:
         if self._receiving.is_paused:
             return
         if self._answer.awaits is Awaits.PONG:
-            # It may stand behind much else that comes only now.
-            self._answer.restart(now)
+            self._answer.restart(now)  # it may stand behind much else that comes only now
         if self._at_eof and self.phase < DRAINING:
             self._lose(Cause.EOF)
 
@@ -432,8 +433,7 @@ class Session:
         self.wants_acknowledged = False
 
     def _next_answer(self) -> float:
-        # While we do not read, no Pong can come.
-        is_suspended = self._receiving.is_paused and self._answer.awaits is Awaits.PONG
+        is_suspended = self._receiving.is_paused and self._answer.awaits is Awaits.PONG  # none can come
         return inf if is_suspended else self._answer.due
 
     def _overdue(self, now: float) -> None:
@@ -453,8 +453,8 @@ class Session:
         if self.phase is not OPEN:
             raise self._ending.sending_error()
 
-    def _refuse(self) -> None:
-        """There is no room for a message."""
+    def refuse(self) -> None:
+        """There is no room for a message: do as `slow_consumer` says. Raises as `send`."""
         if self.options.slow_consumer == "drop":
             self.messages_dropped += 1
         elif self.options.slow_consumer == "close":
@@ -469,7 +469,7 @@ class Session:
             self._ending.losing = cause
         self._conclude(self.connection.receive_eof())
 
-    def _conclude(self, events: Sequence[Event]) -> None:
+    def _conclude(self, events: list[Event]) -> None:
         """The `Connection` has come to its one end, if there is an event."""
         for event in events:
             assert isinstance(event, Close)

@@ -43,7 +43,7 @@ class Receiving:
         "_throttle",
         "_unread",
         "discards",
-        "is_awaited",
+        "is_answered",
         "is_paused",
         "messages",
         "queue",
@@ -56,8 +56,8 @@ class Receiving:
         self.discards = False
         """Whether messages that still come are for nobody."""
         self.is_paused = False
-        self.is_awaited = False
-        """Whether somebody has asked for a message, and there was none, since the last one came."""
+        self.is_answered = True
+        """Whether nobody owes an answer: no message has come since somebody asked for one and there was none."""
         self._connection = connection
         self._throttle = options.new_throttle()
         self._controls = 0  # Pings and Pongs that were charged
@@ -113,13 +113,18 @@ class Receiving:
         if self._is_held_back or self._slow_until != -inf:
             return False
         if self._connection.is_ending:
-            return self.is_awaited and not self.queue and not is_answering
+            return self.is_answered and not self.queue and not is_answering
         return self.queue.has_room
 
     def discard(self) -> None:
         """From now on messages that come are for nobody, and passed over."""
         self.discards = True
         self._connection.discard_messages()
+
+    def expect_no_answer(self) -> None:
+        """Nothing that came can be answered: the end need not wait for that."""
+        self._patience = 0.0
+        self._patience_by = -inf if self._patience_by != inf else inf
 
     def hold_back(self, is_held_back: bool, now: float) -> None:
         """Pause, or do not any more for this reason."""
@@ -156,7 +161,7 @@ class Receiving:
             if isinstance(event, str | bytes | Piece):
                 self.messages += not isinstance(event, Piece) or event.last
                 self.queue.put(event)
-                self.is_awaited = False
+                self.is_answered = False
             else:
                 others.append(event)
         if self._throttle is not None and not self.discards:
