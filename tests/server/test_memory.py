@@ -392,3 +392,20 @@ async def test_messages_for_on_message_that_compress_well_take_no_more_than_one_
         await trio.testing.wait_all_tasks_blocked(0.05)
         assert server.statistics().receive_queue == count * (size + 48)
         assert count * size <= held(server) <= count * (2 * size + len(burst))
+
+
+async def test_nothing_is_held_for_a_tls_handshake_that_cannot_even_begin() -> None:
+    def failed(server: wscore.Server) -> int:
+        statistics = server.statistics()
+        return statistics.errors + statistics.tls_failures
+
+    async with serving(**ENOUGH, ssl_context=ssl.create_default_context()) as server:  # a client's
+        for count in (1, 2, 3):
+            async with dial(server) as raw:
+                with suppress(trio.BrokenResourceError):
+                    assert await raw.rest() == b""
+            with trio.fail_after(60):
+                while failed(server) < count:
+                    await trio.lowlevel.checkpoint()
+        with trio.fail_after(60):
+            await until(lambda: (held(server), server.statistics().handshakes) == (0, 0))

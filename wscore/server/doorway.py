@@ -262,7 +262,11 @@ class Guest:
         is_encrypted = doorway.ssl_context is not None
         self.visit = doorway.admission.visit(sock.getsockname(), remote, is_encrypted=is_encrypted, place=place)
         self.waits_for_request = True
-        self.arrival = doorway.arrive(self, sock)
+        try:
+            self.arrival = doorway.arrive(self, sock)
+        except BaseException:
+            self.visit.ended("error")  # nobody else will
+            raise
 
     def attempt(self, step: Callable[..., object], *arguments: object) -> None:
         """Take a step that the reactor has not asked for; should it fail, that ends this connection only."""
