@@ -242,6 +242,12 @@ class Endpoint:
             self._deliver(event)
 
     @enable_ki_protection
+    def _end_unanswered(self) -> None:
+        """Nothing can be sent any more: an end that has waited for answers takes effect, so that its code is known."""
+        if self._connection.is_ending:
+            for event in self._connection.receive_data(b""):
+                self._deliver(event)
+
     def _handler_failed(self, error: Exception) -> None:
         """The handler or `on_message` raised: close with 1011, unless that only says that the connection has ended."""
         if self._sending_error() is not None and _is_an_end(error):

@@ -447,6 +447,7 @@ class StreamWebSocket(WebSocket):
     def _cannot_send(self) -> None:
         """The stream broke. The peer may have said why before it went: what has come is still read."""
         self._sending_broke = True
+        self._end_unanswered()
         self._connection.data_to_send()
         self._in_flight = 0
         self._reading.deadline = trio.current_time() + self._options.close_timeout

@@ -80,6 +80,7 @@ cdef int _break_off(Link self) except -1:
     if self._sending_broke or self.fd < 0:
         return 0
     self._sending_broke = True
+    self._end_unanswered()
     self._connection.data_to_send()
     self.lose_by = current_time() + <double>self._options.close_timeout
     self._shut()
