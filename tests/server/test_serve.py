@@ -782,6 +782,88 @@ async def test_a_handler_may_close_its_server() -> None:
                 await ws.receive()
 
 
+async def test_in_a_handler_or_below_a_drain_waits_for_the_other_connections_only() -> None:
+    others_end, done = trio.Event(), []
+
+    async def close(ws: wscore.WebSocket) -> None:
+        await server.aclose(drain=100)
+        done.append(ws)
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        what = await ws.receive()
+        if what == "stay":
+            await others_end.wait()
+        elif what == "close":
+            await close(ws)
+        else:
+            async with trio.open_nursery() as tasks:
+                tasks.start_soon(close, ws)
+                tasks.start_soon(close, ws)
+
+    async with trio.open_nursery() as nursery:
+        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        async with wscore.connect(url_of(server)) as a, wscore.connect(url_of(server)) as b:
+            async with wscore.connect(url_of(server)) as other:
+                await other.send("stay")
+                await a.send("close")
+                await b.send("close below")
+                for ws in (a, b, other):
+                    with pytest.raises(wscore.ConnectionClosed) as error:
+                        await ws.receive()
+                    assert error.value.code == 1001
+            await trio.testing.wait_all_tasks_blocked()
+            assert not done
+            others_end.set()
+            with trio.fail_after(10):
+                await wait_until(lambda: len(done) == 3)
+
+
+async def test_a_drain_in_a_handler_that_takes_too_long_cancels_that_handler_too() -> None:
+    cancelled = []
+
+    async def handler(ws: wscore.WebSocket) -> None:
+        try:
+            if await ws.receive() == "close":
+                await server.aclose(drain=0.05)
+            await trio.sleep_forever()
+        except trio.Cancelled:
+            cancelled.append(ws)
+            raise
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+            async with wscore.connect(url_of(server)) as other, wscore.connect(url_of(server)) as ws:
+                await other.send("stay")
+                await ws.send("close")
+                await wait_until(lambda: len(cancelled) == 2)
+
+
+async def test_a_hook_may_close_its_server() -> None:
+    async def on_request(request: wscore.Request) -> wscore.Accept:
+        await server.aclose(drain=100)
+        return wscore.Accept()
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            server = await nursery.start(partial(wscore.serve, echo, "127.0.0.1", 0, on_request=on_request))
+            with pytest.raises(wscore.HandshakeError) as error:
+                async with wscore.connect(url_of(server)):
+                    pass
+    assert error.value.response is not None
+    assert error.value.response.status == 503
+
+
+async def test_who_serves_in_its_own_task_may_close_from_a_task_beside() -> None:
+    class Status:
+        def started(self, server: wscore.Server) -> None:
+            nursery.start_soon(partial(server.aclose, drain=100))
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            await wscore.serve(echo, "127.0.0.1", 0, task_status=Status())
+
+
 # Broadcasting
 
 

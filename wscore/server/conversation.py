@@ -5,7 +5,7 @@ Decides what happens to exceptions: a connection's own errors end that connectio
 connections come from.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from typing import TypeAlias
 
 import trio
@@ -24,7 +24,7 @@ from wscore.transport.reserve import Reserve
 from wscore.transport.stream import new_connection, run_websocket
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
 
-__all__ = ["Conversations", "Handler"]
+__all__ = ["Connections", "Conversations", "Handler"]
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 
@@ -122,6 +122,11 @@ class Conversations:
             reset(stream)
 
     @property
+    def streams(self) -> int:
+        """How many streams are held."""
+        return len(self._streams)
+
+    @property
     def has_handler(self) -> bool:
         """Whether there is a handler to be run in a task of its own; else messages go to `on_message`."""
         return self._handler is not None
@@ -171,6 +176,24 @@ class Conversations:
         finally:
             if ws is not None:
                 self.leave(ws)
+
+
+class Connections(Collection[WebSocket]):
+    """The WebSockets that are open now. Going through them may take its time: it is a copy that is gone through."""
+
+    __slots__ = ("_websockets",)
+
+    def __init__(self, websockets: Mapping[WebSocket, None]) -> None:
+        self._websockets = websockets
+
+    def __contains__(self, ws: object) -> bool:
+        return ws in self._websockets
+
+    def __iter__(self) -> Iterator[WebSocket]:
+        return iter(tuple(self._websockets))
+
+    def __len__(self) -> int:
+        return len(self._websockets)
 
 
 def log_error(ws: WebSocket, error: Exception) -> None:

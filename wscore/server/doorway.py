@@ -21,6 +21,7 @@ from wscore.server.accept import Exhaustion
 from wscore.server.admission import CLOSING, CROWDED, Admission
 from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
+from wscore.server.farewell import Farewell
 from wscore.server.limits import Limits, Place, Settled
 from wscore.session.options import Options
 from wscore.transport.calling import adopt
@@ -48,6 +49,7 @@ class Doorway:
         admission: Admission,
         conversations: Conversations,
         limits: Limits,
+        farewell: Farewell,
         ssl_context: SSLContext | None,
         fail: Callable[[BaseException], object],
     ) -> None:
@@ -55,6 +57,7 @@ class Doorway:
         self.admission = admission
         self.conversations = conversations
         self.limits = limits
+        self.farewell = farewell
         self.ssl_context = ssl_context
         self.fail = fail
         self.guests: set[Guest] = set()
@@ -66,7 +69,6 @@ class Doorway:
         self._listeners: list[trio.SocketListener] = []
         self._nursery: trio.Nursery | None = None
         self._is_slowed_down = False
-        self._change = trio.lowlevel.ParkingLot()
 
     def listen(self, listener: trio.SocketListener) -> None:
         """Accept from what `listener` listens on; it is closed when no more is accepted."""
@@ -94,6 +96,7 @@ class Doorway:
         with self.limits.watched(self._go_on):
             try:
                 async with trio.open_nursery() as self._nursery:
+                    self.farewell.nursery = self._nursery
                     try:
                         await self._take_in(accepting)
                     finally:
@@ -110,8 +113,12 @@ class Doorway:
                     open_ones.start_soon(_until_closed, listener, listening)
         self._stop_listening()
         self.close()
-        while self.guests or self.conversations.websockets:
-            await self._change.park()
+        await self.farewell.all_gone()
+
+    @property
+    def count(self) -> int:
+        """How many connections there are, opening, open or with a handler that has not ended."""
+        return len(self.guests) + len(self.conversations.websockets)
 
     def close(self) -> None:
         """Tell those whose request has not come that we are closing."""
@@ -194,7 +201,7 @@ class Doorway:
     def leave(self, guest: "Guest") -> None:
         """This guest is gone, or has become a WebSocket."""
         self.guests.discard(guest)
-        self._tell_change()
+        self.farewell.somebody_left()
 
     def welcome(self, guest: "Guest", opening: Opening) -> None:
         """The opening handshake has succeeded: let the conversation begin."""
@@ -232,11 +239,7 @@ class Doorway:
 
     def _forget(self, ws: ReactorWebSocket) -> None:
         self.conversations.leave(ws)
-        self._tell_change()
-
-    def _tell_change(self) -> None:
-        if self._change:
-            self._change.unpark_all()
+        self.farewell.somebody_left()
 
     def crashed(self, error: BaseException) -> None:
         """A connection has ended with this. If the whole reactor has, so does the server."""

@@ -7,7 +7,7 @@ connection goes through stands in `admission`, `entrance` and `conversation`, wh
 import gc
 import ssl
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
@@ -20,8 +20,9 @@ from wscore.server.accept import Listener, accept_from, addresses_of, on_the_rea
 from wscore.server.admission import Admission
 from wscore.server.application import OnRequest
 from wscore.server.auth import Authorize
-from wscore.server.conversation import Conversations, Handler
+from wscore.server.conversation import Connections, Conversations, Handler
 from wscore.server.entrance import Entrance
+from wscore.server.farewell import Farewell
 from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
 from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
 from wscore.server.logs import tell_repeats
@@ -301,24 +302,6 @@ async def serve_stream(
     await conversations.hold(stream)
 
 
-class Connections(Collection[WebSocket]):
-    """The WebSockets that are open now. Going through them may take its time: it is a copy that is gone through."""
-
-    __slots__ = ("_websockets",)
-
-    def __init__(self, websockets: Mapping[WebSocket, None]) -> None:
-        self._websockets = websockets
-
-    def __contains__(self, ws: object) -> bool:
-        return ws in self._websockets
-
-    def __iter__(self) -> Iterator[WebSocket]:
-        return iter(tuple(self._websockets))
-
-    def __len__(self) -> int:
-        return len(self._websockets)
-
-
 class Server:
     """A running server, as `await nursery.start(wscore.serve, ...)` returns it."""
 
@@ -334,6 +317,7 @@ class Server:
         self._connections = Connections(conversations.websockets)
         self._accepting = trio.CancelScope()
         self._everything = trio.CancelScope()
+        self._farewell = Farewell(self._count)
         self._ended = trio.Event()
         self._failure: BaseException | None = None
         self._doorway: Doorway | None = None
@@ -342,7 +326,11 @@ class Server:
         """Let the reactor move the bytes; all listeners are sockets."""
         from wscore.server.doorway import Doorway
 
-        self._doorway = Doorway(options, admission, self._conversations, self._limits, ssl_context, self._fail)
+        parts = self._conversations, self._limits, self._farewell
+        self._doorway = Doorway(options, admission, *parts, ssl_context, self._fail)
+
+    def _count(self) -> int:
+        return self._conversations.streams if self._doorway is None else self._doorway.count
 
     @property
     def addresses(self) -> tuple[object, ...]:
@@ -368,20 +356,31 @@ class Server:
         """Stop: accept no more, close every connection with 1001, wait, and let `serve` return.
 
         Connections, and their handlers, have `drain` seconds to end; what is left then is reset, and its handler
-        cancelled. Called again, it waits for its own time. Cancelled, the rest is cut off at once.
+        cancelled. Called again, it waits for its own time. Cancelled, the rest is cut off at once. In a handler or a
+        hook of this server it does not wait for that, nor for others that close the server: it returns when all else
+        has ended, and `serve` returns when they have, too. If it takes longer than `drain`, they are cancelled as well.
         """
         self._accepting.cancel()
         self._conversations.close()
+        task = self._farewell.task_of_connection()
+        has_ended = False
         try:
             with trio.move_on_after(drain):
-                await self._ended.wait()
+                await (self._ended.wait() if task is None else self._farewell.others_gone(task))
+                has_ended = True
         finally:
-            if not self._ended.is_set():
-                self._conversations.reset()
-                if self._doorway is not None:
-                    self._doorway.reset()
-                self._everything.cancel()
-        await self._ended.wait()
+            if not has_ended:
+                self._cut_off()
+        if task is None:
+            await self._ended.wait()
+        else:
+            await trio.lowlevel.checkpoint()
+
+    def _cut_off(self) -> None:
+        self._conversations.reset()
+        if self._doorway is not None:
+            self._doorway.reset()
+        self._everything.cancel()
 
     def statistics(self) -> ServerStatistics:
         """Counts as they are now."""
@@ -445,6 +444,7 @@ class Server:
 
     async def _accept_streams(self, task_status: trio.TaskStatus["Server"]) -> None:
         async with trio.open_nursery() as nursery:
+            self._farewell.nursery = nursery
 
             def take(stream: trio.abc.Stream, remote: object) -> None:
                 nursery.start_soon(self._hold, stream, self._limits.enter(), remote)
@@ -464,6 +464,7 @@ class Server:
             self._fail(error)
         finally:
             place.leave()
+            self._farewell.somebody_left()
 
     @contextmanager
     def _listening(self) -> Iterator[None]:
