@@ -205,6 +205,24 @@ def test_with_a_budget_an_end_takes_effect_after_what_came_before_could_be_answe
         assert [frame.opcode for frame in side.sent(connection)] == [TEXT, CLOSE]
 
 
+@pytest.mark.parametrize("code", [1002, 1003, 1007, 1008, 1009, 1010, 1011])
+def test_a_peer_that_has_failed_the_connection_gets_no_answer_to_what_came_before(side, code):
+    connection = side.open()
+    data = side.peer(TEXT, b"question") + side.peer(CLOSE, code.to_bytes(2, "big") + b"why")
+    assert connection.receive_data(data, 1 << 20) == ["question", Close(code, "why", "peer")]
+    assert not connection.is_ending
+    assert [frame.opcode for frame in side.sent(connection)] == [CLOSE]
+
+
+@pytest.mark.parametrize("code", [1000, 1001, 1012, 1013, 1014, 3000, 4999])
+def test_a_peer_that_only_ends_may_be_answered(side, code):
+    connection = side.open()
+    data = side.peer(TEXT, b"question") + side.peer(CLOSE, code.to_bytes(2, "big"))
+    assert connection.receive_data(data, 1 << 20) == ["question"]
+    assert connection.is_ending
+    assert connection.receive_data(b"", 1 << 20) == [Close(code, "", "peer")]
+
+
 def test_without_a_budget_an_end_takes_effect_at_once(side):
     for end, event in ends(side):
         connection = side.open()

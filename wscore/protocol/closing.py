@@ -8,10 +8,23 @@ from __future__ import annotations
 from ..codec import CloseCode, LocalProtocolError, is_sendable_close_code
 from ..codec.errors import CLOSE_CODE_INVALID, CLOSE_REASON_NOT_UTF8, CLOSE_TOO_SHORT, DefectError
 
-__all__ = ["MAX_CLOSE_REASON", "close_payload", "parse_close"]
+__all__ = ["MAX_CLOSE_REASON", "close_payload", "is_of_failure", "parse_close"]
 
 # Bytes of UTF-8: a control frame has at most 125, two of them are the code.
 MAX_CLOSE_REASON = 123
+# With these a peer fails the connection: it reads nothing of ours any more, not even a Close frame (section 7.1.7).
+_OF_FAILURE = frozenset(
+    code.to_bytes(2, "big")
+    for code in (
+        CloseCode.PROTOCOL_ERROR,
+        CloseCode.UNSUPPORTED_DATA,
+        CloseCode.INVALID_DATA,
+        CloseCode.POLICY_VIOLATION,
+        CloseCode.MESSAGE_TOO_BIG,
+        CloseCode.MANDATORY_EXTENSION,
+        CloseCode.INTERNAL_ERROR,
+    )
+)
 
 
 def close_payload(code: int | None, reason: str) -> bytes:
@@ -28,6 +41,11 @@ def close_payload(code: int | None, reason: str) -> bytes:
     if not is_sendable_close_code(code):
         raise LocalProtocolError("this code must not be sent: use 1000 to 1003, 1007 to 1014 or 3000 to 4999")
     return int(code).to_bytes(2, "big") + encoded
+
+
+def is_of_failure(payload: bytes) -> bool:
+    """Whether the peer's Close frame says that it has failed the connection, and is deaf."""
+    return payload[:2] in _OF_FAILURE
 
 
 def parse_close(payload: bytes) -> tuple[int, str]:

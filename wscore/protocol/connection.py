@@ -41,7 +41,7 @@ from ..codec import (
 )
 from ..codec.errors import Defect, DefectError
 from ..codec.messages import PINGS_KEPT
-from .closing import close_payload, parse_close
+from .closing import close_payload, is_of_failure, parse_close
 from .compression import LEVEL, CompressionPolicy
 from .events import Close, Event, Ping, Pong
 from .prepared import PreparedMessage, prepare
@@ -153,8 +153,8 @@ class Connection:
         A broken rule raises nothing: it puts our Close frame in the output and ends the events with a `Close`. With
         a `budget`, of which each message and each control frame takes its `wscore.codec.weight`, reading stops after
         the one that uses it up, and before a Close frame or a broken rule takes effect, so that what came before can
-        be answered first (`is_ending` tells the latter); `has_rest` is then true, and `receive_data(b"", budget)` goes
-        on. After a `Close` event all bytes are ignored.
+        be answered first (`is_ending` tells the latter; a peer that has failed the connection reads no answer); `has_rest` is
+        then true, and `receive_data(b"", budget)` goes on. After a `Close` event all bytes are ignored.
         """
         events: list[Event] = []
         if self.is_ending:
@@ -253,8 +253,8 @@ class Connection:
             return False
         if self._receive_control(events):
             return True
-        # Once we have closed ourselves, there is nothing left to answer.
-        self.is_ending = budget is not None and self.state is _OPEN
+        # Once we have closed ourselves, or the peer has failed the connection, there is nothing left to answer.
+        self.is_ending = budget is not None and self.state is _OPEN and not self._is_failed_by_peer()
         if not self.is_ending:
             self._act_on_end(events)
         self._rest = b""
@@ -279,6 +279,10 @@ class Connection:
         elif opcode == _PONG:
             events.append(Pong(payload))
         return opcode != _CLOSE
+
+    def _is_failed_by_peer(self) -> bool:
+        control = self.reader.control
+        return self.reader.stop is not _DEFECT and control is not None and is_of_failure(control[1])
 
     def _act_on_end(self, events: list[Event]) -> None:
         """The Reader stopped at a Close frame or a broken rule, which takes effect now."""
