@@ -444,9 +444,9 @@ def test_any_contiguous_buffer_is_taken_and_let_go(codec, convert):
     inflater = codec.Inflater()
     assert inflater.inflate(data, PLENTY) == b"even"
     assert bytes(data) == payload
-    with pytest.raises(BufferError):
+    with pytest.raises(TypeError):
         codec.Deflater().deflate(memoryview(b"even")[::2])
-    with pytest.raises(BufferError):
+    with pytest.raises(TypeError):
         inflater.inflate(memoryview(b"even")[::2], PLENTY)
 
 

@@ -153,8 +153,8 @@ class Connection:
         A broken rule raises nothing: it puts our Close frame in the output and ends the events with a `Close`. With
         a `budget`, of which each message and each control frame takes its `wscore.codec.weight`, reading stops after
         the one that uses it up, and before a Close frame or a broken rule takes effect, so that what came before can
-        be answered first (`is_ending` tells the latter; a peer that has failed the connection reads no answer); `has_rest` is
-        then true, and `receive_data(b"", budget)` goes on. After a `Close` event all bytes are ignored.
+        be answered first (`is_ending` tells the latter; a peer that has failed the connection reads no answer);
+        `has_rest` is then true, and `receive_data(b"", budget)` goes on. After a `Close` event all bytes are ignored.
         """
         events: list[Event] = []
         if self.is_ending:

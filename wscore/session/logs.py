@@ -109,8 +109,8 @@ class Repeats:
 
     def overdue(self, now: float) -> list[tuple[str, int]]:
         """The kinds whose minute is over, with how many were left out of each; they begin anew."""
-        # A copy, since other threads may log meanwhile, or ask the same; made in one step, which a list of items is not:
-        # the collection of garbage may come between two of them, and let other threads run.
+        # A copy, since other threads may log meanwhile, or ask the same; made in one step. A list of items is not: the
+        # collection of garbage may come between two of them, and let other threads run.
         over = [kind for kind, (since, _) in self._counts.copy().items() if not 0 <= now - since < _INTERVAL]
         counts = [(kind, self._counts.pop(kind, (now, 0))[1]) for kind in sorted(over)]
         return [(kind, left_out) for kind, left_out in counts if left_out]

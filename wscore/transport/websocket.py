@@ -127,8 +127,12 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
         Raises `ConnectionClosed` after the peer's Close frame and `ConnectionLost` after any other end, once all that
         came before was received; `trio.ClosedResourceError` after our own `aclose`; `trio.BusyResourceError` while
-        another task receives; `LocalProtocolError` half-way through `receive_pieces`. Cancelled, it has taken nothing.
+        another task receives, and with `on_message`; `LocalProtocolError` half-way through `receive_pieces`. Cancelled,
+        it has taken nothing.
         """
+        if self._on_message is not None:
+            await self._manners.enter()
+            raise trio.BusyResourceError("the messages of this WebSocket go to on_message")
         return await self._inbox.receive()
 
     @enable_ki_protection

@@ -10,7 +10,7 @@ cimport cython
 from cpython.bytearray cimport PyByteArray_AS_STRING
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
-from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t
 
@@ -18,7 +18,7 @@ from collections import deque
 
 from wscore.adapters.asyncio.memory import long_read, receive_memory
 
-from wscore.codec.native.buffers cimport discard_grown, grown_data
+from wscore.codec.native.buffers cimport discard_grown, get_buffer, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
 from wscore.codec.native.reader cimport STOP_NEED_DATA, Reader, weight
 from wscore.codec.native.text cimport PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, utf8_size
@@ -148,7 +148,7 @@ cdef class Link:
         if not self._is_open:
             self._receive_outside(bytes(data))
             return
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        get_buffer(data, &view, PyBUF_SIMPLE)
         try:
             _receive(self, <const uint8_t*>view.buf, view.len)
         finally:

@@ -34,6 +34,20 @@ cdef extern from *:
     """
     PyObject* exchange "wscore_exchange"(PyObject** place, PyObject* store) noexcept
 
+cdef extern from *:
+    """
+    /* As PyObject_GetBuffer, but what cannot be taken is a TypeError, as what is no buffer at all. */
+    static inline int wscore_get_buffer(PyObject *object, Py_buffer *view, int flags) {
+        if (PyObject_GetBuffer(object, view, flags) == 0)
+            return 0;
+        if (PyErr_ExceptionMatches(PyExc_BufferError))
+            PyErr_SetString(PyExc_TypeError, flags & PyBUF_WRITABLE ? "the buffer must be writable and C-contiguous"
+                                                                    : "the buffer must be C-contiguous");
+        return -1;
+    }
+    """
+    int get_buffer "wscore_get_buffer"(object buffer, Py_buffer* view, int flags) except -1
+
 cdef struct Growing:
     PyObject* store  # a bytes object of the capacity, or NULL
     Py_ssize_t size  # how much of it is filled

@@ -15,7 +15,7 @@ is in use is on no list, and no other thread sees it. What a pool shares has a l
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release
 from cpython.object cimport PyObject
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
@@ -23,7 +23,7 @@ from libc.string cimport memcpy
 from wscore.codec.errors import DEFLATE_INVALID, TOO_MANY_FINAL_BLOCKS, DefectError
 
 from wscore.codec.native.buffers cimport (
-    Growing, clipped, discard_grown, exchange, grown_capacity, grown_data, reserve, take_grown,
+    Growing, clipped, discard_grown, exchange, get_buffer, grown_capacity, grown_data, reserve, take_grown,
 )
 from wscore.codec.native.streams cimport (
     Bytef, Stream, Z_BUF_ERROR, Z_MEM_ERROR, Z_NO_FLUSH, Z_OK, Z_STREAM_END, Z_SYNC_FLUSH, acquire, deflate, end_chain,
@@ -135,7 +135,7 @@ cdef class Deflater:
         With `final` the message ends: the output lacks the tail that RFC 7692 section 7.2.1 leaves out.
         """
         cdef Py_buffer view
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        get_buffer(data, &view, PyBUF_SIMPLE)
         try:
             return _deflated(self, <const uint8_t*>view.buf, view.len, final)
         finally:
@@ -312,7 +312,7 @@ cdef class Inflater:
         cdef Growing output = Growing(NULL, 0)
         cdef int result
         _check_max_length(max_length)
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        get_buffer(data, &view, PyBUF_SIMPLE)
         try:
             with cython.critical_section(self):
                 result = self.inflate_bytes(<const uint8_t*>view.buf, view.len, &output, max_length)

@@ -4,12 +4,12 @@
 Decides how a header is written: lengths in the fewest bytes. Knows nothing of messages.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, Growing, clipped, reserve, take_grown
+from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, Growing, clipped, get_buffer, reserve, take_grown
 from wscore.codec.native.kernels cimport WSCORE_SLACK, Kernels, kernels_in_use
 from wscore.codec.native.masking cimport key_words, xor_bytes
 from wscore.codec.native.text cimport PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, encode_into, utf8_size
@@ -33,7 +33,7 @@ def encode_frame(opcode, payload, *, bint fin=True, bint rsv1=False, key=None):
         if code not in (TEXT, CONTINUATION):
             raise TypeError("only text is a str")
         return _text_frame(fin << 7 | rsv1 << 6 | <int>code, payload, key)
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    get_buffer(payload, &view, PyBUF_SIMPLE)
     try:
         _check(code, view.len, fin, rsv1)
         return _frame(fin << 7 | rsv1 << 6 | <int>code, <const uint8_t*>view.buf, view.len, key)
@@ -97,7 +97,7 @@ cdef Py_ssize_t _header(uint8_t* header, int first, Py_ssize_t size, object key)
 
 cdef int _copy_key(object key, uint8_t* target) except -1:
     cdef Py_buffer view
-    PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
+    get_buffer(key, &view, PyBUF_SIMPLE)
     try:
         if view.len != 4:
             raise ValueError("a mask key has 4 bytes")

@@ -7,11 +7,12 @@ environment when this is imported. `Kernel` calls any of them, for tests and mea
 
 import os
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t
 from libc.string cimport memcpy
 
+from wscore.codec.native.buffers cimport get_buffer
 from wscore.codec.native.text cimport decode_with, encode_with
 
 __all__ = ["NAME", "Kernel", "available"]
@@ -72,7 +73,7 @@ cdef class Kernel:
         if len(key) != 4:
             raise ValueError("a mask key has 4 bytes")
         memcpy(&word, PyBytes_AS_STRING(key), 4)
-        PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+        get_buffer(buffer, &view, PyBUF_WRITABLE)
         try:
             return bool(self.kernels.mask(<uint8_t*>view.buf, <const uint8_t*>view.buf, view.len, word))
         finally:
@@ -83,7 +84,7 @@ cdef class Kernel:
         cdef Py_buffer view
         cdef uint32_t state = 0
         for part in parts:
-            PyObject_GetBuffer(part, &view, PyBUF_SIMPLE)
+            get_buffer(part, &view, PyBUF_SIMPLE)
             if state != UTF8_INVALID:
                 state = wscore_utf8_feed(self.kernels, state, <const uint8_t*>view.buf, view.len)
             PyBuffer_Release(&view)

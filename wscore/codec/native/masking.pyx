@@ -8,12 +8,13 @@ system's generator fills a block at a time. Knows nothing of frames.
 import os
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcpy, memset
 
+from wscore.codec.native.buffers cimport get_buffer
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
 from wscore.codec.native.masking cimport key_words, xor_bytes
 
@@ -59,7 +60,7 @@ def mask(data, key, Py_ssize_t offset=0):
     cdef Py_buffer view
     if type(data) is bytes:
         return _masked(<const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), _words(key, offset))
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    get_buffer(data, &view, PyBUF_SIMPLE)
     try:
         return _masked(<const uint8_t*>view.buf, view.len, _words(key, offset))
     finally:
@@ -75,7 +76,7 @@ cdef inline bytes _masked(const uint8_t* data, Py_ssize_t size, uint64_t words):
 def mask_inplace(buffer, key, Py_ssize_t offset=0):
     """XOR `buffer`, which must be writable, with the 4 bytes of `key`, repeated (RFC 6455 section 5.3).
 
-    Raises BufferError if `buffer` is read-only, else as `mask`.
+    Raises TypeError if `buffer` is read-only, else as `mask`.
     """
     cdef Py_buffer view
     cdef uint64_t words
@@ -87,7 +88,7 @@ def mask_inplace(buffer, key, Py_ssize_t offset=0):
             inside = <uint8_t*>PyByteArray_AS_STRING(buffer)
             xor_bytes(inside, inside, PyByteArray_GET_SIZE(buffer), words)
         return
-    PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+    get_buffer(buffer, &view, PyBUF_WRITABLE)
     try:
         xor_bytes(<uint8_t*>view.buf, <const uint8_t*>view.buf, view.len, _words(key, offset))
     finally:
@@ -98,7 +99,7 @@ cdef uint64_t _words(object key, Py_ssize_t offset) except? 0:
     cdef Py_buffer view
     if type(key) is bytes and PyBytes_GET_SIZE(key) == 4:
         return key_words(<const uint8_t*>PyBytes_AS_STRING(key), <size_t>offset)
-    PyObject_GetBuffer(key, &view, PyBUF_SIMPLE)
+    get_buffer(key, &view, PyBUF_SIMPLE)
     try:
         if view.len != 4:
             raise ValueError("a mask key has 4 bytes")

@@ -22,7 +22,7 @@ Nor is what arrives trusted to stay as it is: what is looked at twice is first c
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport INT64_MAX, int64_t, uint8_t, uint64_t
@@ -35,7 +35,7 @@ from wscore.codec.messages import Piece, Stop
 from wscore.codec.opcodes import SERVER, Role
 
 from wscore.codec.native.buffers cimport (
-    PY_SSIZE_T_MAX, Growing, clipped, discard_grown, grown_data, reserve, take_grown,
+    PY_SSIZE_T_MAX, Growing, clipped, discard_grown, get_buffer, grown_data, reserve, take_grown,
 )
 from wscore.codec.native.deflate cimport (
     INFLATE_INVALID, INFLATE_TOO_MANY_FINAL_BLOCKS, INFLATED, Inflater,
@@ -208,7 +208,7 @@ cdef class Reader:
         cdef Py_ssize_t most = PY_SSIZE_T_MAX if budget is None else clipped(budget, NULL)
         if offset < 0:
             raise ValueError("offset must not be negative")
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        get_buffer(data, &view, PyBUF_SIMPLE)
         try:
             with cython.critical_section(self):
                 if offset >= view.len:

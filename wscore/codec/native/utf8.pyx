@@ -6,9 +6,10 @@ split.
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release
 from libc.stdint cimport uint8_t
 
+from wscore.codec.native.buffers cimport get_buffer
 from wscore.codec.native.kernels cimport UTF8_INVALID, utf8_feed
 
 __all__ = ["Utf8Validator", "is_valid_utf8"]
@@ -17,7 +18,7 @@ __all__ = ["Utf8Validator", "is_valid_utf8"]
 def is_valid_utf8(data):
     """Whether `data` is UTF-8: no overlong forms, no surrogates, nothing above U+10FFFF, nothing cut short."""
     cdef Py_buffer view
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    get_buffer(data, &view, PyBUF_SIMPLE)
     try:
         return utf8_feed(0, <const uint8_t*>view.buf, view.len) == 0
     finally:
@@ -35,7 +36,7 @@ cdef class Utf8Validator:
         cdef Py_buffer view
         if self.state == UTF8_INVALID:
             return False
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        get_buffer(data, &view, PyBUF_SIMPLE)
         try:
             self.state = utf8_feed(self.state, <const uint8_t*>view.buf, view.len)
         finally:

@@ -13,7 +13,7 @@ where Python code or another lock may run; so no pointer into the frames lives a
 """
 
 cimport cython
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
@@ -23,7 +23,7 @@ from wscore.codec.native.masking import new_mask_key
 from wscore.codec.opcodes import CLIENT, Role
 
 from wscore.codec.native.buffers cimport (
-    PY_SSIZE_T_MAX, Growing, clipped, discard_grown, grown_data, reserve, take_grown,
+    PY_SSIZE_T_MAX, Growing, clipped, discard_grown, get_buffer, grown_data, reserve, take_grown,
 )
 from wscore.codec.native.deflate cimport Deflater, borrow_scratch, return_scratch
 from wscore.codec.native.frames cimport (
@@ -109,7 +109,7 @@ cdef class Writer:
             data = PyUnicode_AsUTF8String(data)
             _write_fragment(self, TEXT, <const uint8_t*>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), fin, wanted)
             return
-        PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        get_buffer(data, &view, PyBUF_SIMPLE)
         try:
             _write_fragment(self, BINARY, <const uint8_t*>view.buf, view.len, fin, wanted)
         finally:
@@ -123,7 +123,7 @@ cdef class Writer:
         """
         cdef Py_buffer view
         cdef Py_ssize_t code = clipped(opcode, NULL)
-        PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+        get_buffer(payload, &view, PyBUF_SIMPLE)
         try:
             if code not in (CLOSE, PING, PONG) or view.len > MAX_CONTROL_PAYLOAD:
                 raise ValueError("a control frame is a Close, Ping or Pong of at most 125 bytes")
@@ -171,7 +171,7 @@ cdef class Writer:
             return _write_bytes(self, message, compress)
         if isinstance(message, str):
             return _write_text(self, message, compress)
-        PyObject_GetBuffer(message, &view, PyBUF_SIMPLE)
+        get_buffer(message, &view, PyBUF_SIMPLE)
         try:
             # What exports the buffer may have begun a fragmented message meanwhile (PEP 688).
             _check_between_messages(self)

@@ -26,12 +26,12 @@ EVERY_BYTE = bytes(range(256))
 
 
 def flat_view(data: Buffer) -> memoryview:
-    """`data` as a view of single bytes. Raises TypeError if it is no buffer, BufferError if it is not C-contiguous."""
+    """`data` as a view of single bytes. Raises TypeError if it is no buffer, or not C-contiguous."""
     view = memoryview(data)
     if view.format == "B" and view.ndim == 1 and view.contiguous:
         return view
     if not view.c_contiguous:
-        raise BufferError("the buffer must be C-contiguous")
+        raise TypeError("the buffer must be C-contiguous")
     return view.cast("B")
 
 
@@ -47,11 +47,11 @@ def mask(data: Buffer, key: Buffer, offset: int = 0) -> bytes:
 def mask_inplace(buffer: Buffer, key: Buffer, offset: int = 0) -> None:
     """XOR `buffer`, which must be writable, with the 4 bytes of `key`, repeated (RFC 6455 section 5.3).
 
-    Raises BufferError if `buffer` is read-only, else as `mask`.
+    Raises TypeError if `buffer` is read-only, else as `mask`.
     """
     view = flat_view(buffer)
     if view.readonly:
-        raise BufferError("the buffer must be writable")
+        raise TypeError("the buffer must be writable and C-contiguous")
     view[:] = mask(view, key, offset)
 
 

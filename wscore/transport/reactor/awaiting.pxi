@@ -204,6 +204,8 @@ cdef class Receive(Awaited):
 cdef int _sleep(Receive self) except -1:
     cdef Link link = self.link
     self.stage = OVER
+    if link._on_message is not None:
+        raise BusyResourceError("the messages of this WebSocket go to on_message")
     try:
         link._check_receiving()
     except EndOfChannel:
