@@ -69,6 +69,16 @@ class Target:
         measured: Measured = json.loads(line)
         return measured
 
+    async def at_rest(self) -> Measured:
+        """Measure once all tasks of its own have begun, as they do in the turns after it has said its port."""
+        before = await self.measure()
+        while True:
+            await trio.sleep(0.05)
+            now = await self.measure()
+            if now["tasks"] == before["tasks"]:
+                return now
+            before = now
+
     async def until(self, condition: Callable[[Measured], bool]) -> Measured:
         """Measure until something is so."""
         measured: Measured = {}

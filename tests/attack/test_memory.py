@@ -74,7 +74,7 @@ async def after_all(target: Target, fresh: Measured, before: Measured) -> Measur
 @pytest.mark.parametrize("on_message", [False, True], ids=["handler", "on_message"])
 async def test_a_second_and_a_third_wave_leave_nothing_behind(transport: str, on_message: bool, scale: Scale) -> None:
     async with attacked(transport, on_message=on_message) as target:
-        fresh = await target.measure()
+        fresh = await target.at_rest()
         await wave(target, scale.wave)
         before = await target.until(lambda now: counts(now) == counts(fresh))
         for _ in range(2):
@@ -89,7 +89,7 @@ async def test_many_connects_leave_nothing_behind(transport: str, scale: Scale) 
     """Some open and close, some vanish in the middle of their request, some without a word, some are refused."""
     # Trio keeps deadlines that are cancelled until they would have come, or there are a thousand: let them come soon.
     async with attacked(transport, handshake_timeout=1.0, ping_interval=1.0, close_timeout=1.0) as target:
-        fresh = await target.measure()
+        fresh = await target.at_rest()
         await come_and_go(target, 200)
         before = await target.until(lambda now: counts(now) == counts(fresh))
         await come_and_go(target, scale.connects)
