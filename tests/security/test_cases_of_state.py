@@ -164,7 +164,9 @@ async def test_case_35_cve_2025_11677_a_callback_during_the_upgrade_may_end_what
         async with dial(server) as raw:
             await raw.ask()
             with suppress(trio.BrokenResourceError):
-                assert await raw.rest() == b""
+                # Nobody waits for the one that closes the server; if it is not cut off before, it has an answer.
+                rest = await raw.rest()
+                assert not rest or status_of(rest) == 503
 
 
 ODD_EXTENSIONS = [
