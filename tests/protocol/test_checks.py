@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from wscore.protocol.checks import check_choice, check_size, check_time
+from wscore.protocol.checks import check_choice, check_rate, check_size, check_time
 
 
 def test_what_makes_sense_passes() -> None:
@@ -13,6 +13,8 @@ def test_what_makes_sense_passes() -> None:
     check_size("size", 0, least=0)
     check_time("time", 0.5)
     check_time("time", None, may_be_none=True)
+    check_rate("rate", 0.5)
+    check_rate("rate", None)
 
 
 def test_a_choice_is_one_of_the_list() -> None:
@@ -49,3 +51,15 @@ def test_a_time_is_positive_and_finite(value: float) -> None:
         check_time("time", value)
     with pytest.raises(ValueError, match=r"\(None switches it off\)"):
         check_time("time", value, may_be_none=True)
+
+
+@pytest.mark.parametrize("value", [True, "1"])
+def test_a_rate_is_a_number_a_second(value: object) -> None:
+    with pytest.raises(TypeError, match="rate must be a number a second"):
+        check_rate("rate", value)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), 10**400])
+def test_a_rate_is_positive_and_finite(value: float) -> None:
+    with pytest.raises(ValueError, match=r"rate must be more than 0 a second and finite, not .*\(None switches it off"):
+        check_rate("rate", value)

@@ -440,3 +440,27 @@ def test_frames_of_the_wire_helper_are_those_of_the_rfc():
     """Section 5.7: what these tests send is not only what these tests think."""
     assert from_client(TEXT, b"Hello") == bytes.fromhex("818537fa213d7f9f4d5158")
     assert Frame(TEXT, b"Hello", True, 0, None) == Frame(TEXT, b"Hello")
+
+
+def test_pings_and_pongs_that_nobody_waits_for_may_be_no_events(side):
+    connection = side.open()
+    connection.expect_pongs({b"asked"})
+    assert not connection.has_pongs
+    data = side.peer(PING, b"ping") + side.peer(PONG, b"unasked") + side.peer(PONG, b"asked")
+    assert connection.receive_data(data) == [Pong(b"asked")]
+    assert connection.has_pongs
+    assert connection.data_to_send()
+    assert not connection.has_pongs
+
+
+def test_whoever_answers_pings_needs_them_as_events(side):
+    connection = side.open(auto_pong=False)
+    with pytest.raises(LocalProtocolError, match="auto_pong"):
+        connection.expect_pongs({})
+
+
+def test_messages_for_nobody_are_no_events_and_the_end_is_one(side):
+    connection = side.open()
+    connection.discard_messages()
+    data = side.peer(TEXT, b"text") + side.peer(BINARY, bytes(2 << 20)) + side.peer(CLOSE, close_payload(1000))
+    assert connection.receive_data(data) == [Close(1000, "", "peer")]

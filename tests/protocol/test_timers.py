@@ -126,3 +126,12 @@ def test_without_a_timeout_nobody_is_silent() -> None:
     timers = Timers(20, None, now=0)
     timers.pinged(20, received=0)
     assert timers.pong_by == inf
+
+
+def test_whether_reading_has_paused_is_known() -> None:
+    timers = Timers(20, 5, now=100)
+    assert not timers.is_paused
+    timers.pause()
+    assert timers.is_paused
+    timers.resume(101)
+    assert not timers.is_paused
