@@ -451,7 +451,8 @@ async def think(request: wscore.Request) -> wscore.Accept:
 
 @pytest.mark.parametrize("is_reset", [False, True])
 @pytest.mark.parametrize("hook", ["on_request", "authorize"])
-async def test_who_goes_while_a_hook_thinks_gives_its_place_back(hook: str, is_reset: bool) -> None:
+@pytest.mark.parametrize("early", [0, 3])
+async def test_who_goes_while_a_hook_thinks_gives_its_place_back(hook: str, is_reset: bool, early: int) -> None:
     cancelled = trio.Event()
 
     async def slow(request: wscore.Request) -> wscore.Accept:
@@ -466,6 +467,9 @@ async def test_who_goes_while_a_hook_thinks_gives_its_place_back(hook: str, is_r
             await raw.ask()
             while not server.statistics().handshakes:
                 await trio.lowlevel.checkpoint()
+            for _ in range(early):
+                await raw.say(TEXT, b"early")
+                await trio.testing.wait_all_tasks_blocked()
             if is_reset:
                 raw.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         with trio.fail_after(60):
@@ -492,6 +496,20 @@ async def test_who_sends_early_while_a_hook_thinks_loses_nothing() -> None:
         go.set()
         await raw.head()
         assert [frame.payload for frame in await raw.frames(3)] == [b"0", b"1", b"2"]
+
+
+async def test_who_sends_without_end_while_a_hook_thinks_is_read_no_more() -> None:
+    async with serving(on_request=think, handshake_timeout=1000) as server, dial(server) as raw:
+        await raw.ask()
+        while not server.statistics().handshakes:
+            await trio.lowlevel.checkpoint()
+        for _ in range(1024):
+            with trio.move_on_after(1) as waiting:
+                await raw.send(bytes(1 << 16))
+            if waiting.cancelled_caught:
+                break
+        else:
+            pytest.fail("64 MiB were taken")
 
 
 async def test_who_only_reads_still_gets_a_page_that_takes_its_time() -> None:

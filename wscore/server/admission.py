@@ -84,6 +84,7 @@ class Admission:
         self.proxy_protocol = proxy_protocol
         self._reserve = reserve
         self.is_closing = False
+        self.max_early = options.max_head_size
         self._new_handshake()
         if proxy_protocol and self.proxies is None:
             raise ValueError("proxy_protocol needs trusted_proxies: only they may say who the client is")
@@ -265,6 +266,11 @@ class Visit:
         """
         self._early += data
         return bool(data) or self._handshake.request is None or not self._handshake.request.is_upgrade
+
+    @property
+    def has_enough(self) -> bool:
+        """Whether so much has come early that no more is to be read, though nobody is noticed to go then."""
+        return len(self._early) >= self._admission.max_early
 
     def overdue(self) -> Refuse:
         """What to say when the time is over: whoever kept us waiting, the peer or the application. Nothing, if that was

@@ -318,10 +318,10 @@ class Guest:
             self.respond(answer)
 
     def _receive_meanwhile(self, data: bytes) -> None:
-        """The application thinks. Who goes now gives its place back; who sends something, unasked, is read no more."""
+        """The application thinks. Who goes now gives its place back; who sends much, unasked, is read no more."""
         if not self.visit.receive_meanwhile(data):
             self.arrival.close()
-        elif data:
+        elif self.visit.has_enough:
             self.arrival.pause()
 
     def _go_on_with(self, rest: bytes) -> None:

@@ -157,13 +157,15 @@ class Entrance:
 
 
 async def _listen_meanwhile(stream: trio.abc.Stream, visit: Visit, thinking: trio.CancelScope) -> None:
-    """Take the first bytes that come, or the end: who sends something, unasked, is read no more."""
-    try:
-        data = await stream.receive_some(_RECEIVE_SIZE)
-    except _GONE:
-        data = b""
-    if not visit.receive_meanwhile(data):
-        thinking.cancel()
+    """Take what comes until the end: who sends much, unasked, is read no more."""
+    data: bytes | bytearray = b"more"
+    while data and not visit.has_enough:
+        try:
+            data = await stream.receive_some(_RECEIVE_SIZE)
+        except _GONE:
+            data = b""
+        if not visit.receive_meanwhile(data):
+            thinking.cancel()
 
 
 def _why_interrupted(place: Place | None) -> Refusal:
