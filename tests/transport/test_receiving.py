@@ -6,8 +6,9 @@ import trio.testing
 
 from wscore.codec import LocalProtocolError, Piece
 from wscore.protocol.events import Ping, Pong
+from wscore.session.queue import ReceiveQueue
 from wscore.transport.errors import ConnectionClosed, ConnectionLost
-from wscore.transport.receiving import Joiner, ReceiveQueue
+from wscore.transport.receiving import Joiner
 from wscore.transport.records import Opening
 
 

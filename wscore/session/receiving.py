@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..protocol.events import Event
     from .options import Options
 
-__all__ = ["Receiving"]
+__all__ = ["TURN_BUDGET", "Receiving"]
 
 # So much is read in one go, whatever else there is room for, so that other connections have their turn.
 TURN_BUDGET = 1 << 18

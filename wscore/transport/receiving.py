@@ -1,85 +1,22 @@
 """What waits between the network and `receive`, counted in bytes, and the task that waits for it.
 
-Decides when reading pauses and goes on, how pieces become messages again, and that one task at a time receives. What a
-message weighs is the codec's to say. It does not read, and does not know why a connection ends.
+Decides how pieces become messages again, and that one task at a time receives. What a message weighs, and when reading
+pauses and goes on, is the queue's to say. It does not read, and does not know why a connection ends.
 """
 
 from __future__ import annotations
 
 import io
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
-from ..codec import PIECE_WEIGHT, LocalProtocolError, Piece, weight
+from ..codec import LocalProtocolError, Piece
+from ..session.queue import ReceiveQueue, size_of
 from .trio_glue import Manners, Signal
 
-__all__ = ["TURN_BUDGET", "Inbox", "Joiner", "Pieces", "ReceiveQueue", "payload_size", "weight_of_item"]
-
-# So much is read of one connection before others have their turn, whatever else there is room for; the message that
-# uses it up may be larger. Of what is not compressed one read brings less, unless it is messages of a few bytes.
-TURN_BUDGET = 1 << 18
-
-
-def payload_size(data: str | bytes) -> int:
-    """Its size on the wire: text counts as UTF-8."""
-    if isinstance(data, str) and not data.isascii():
-        return len(data.encode())
-    return len(data)
-
-
-def weight_of_item(item: str | bytes | Piece) -> int:
-    """What it counts in a queue: as much as the Reader has taken of its budget for it."""
-    if isinstance(item, Piece):
-        return weight(payload_size(item.data)) + PIECE_WEIGHT
-    return weight(payload_size(item))
-
-
-class ReceiveQueue:
-    """Messages or pieces in the order they came; full once they weigh `limit`, so that one always fits."""
-
-    __slots__ = ("_items", "_limit", "size")
-
-    def __init__(self, limit: int) -> None:
-        self.size = 0
-        self._limit = limit
-        self._items: deque[str | bytes | Piece] = deque()
-
-    def __len__(self) -> int:
-        return len(self._items)
-
-    def put(self, item: str | bytes | Piece) -> None:
-        """Add what has come."""
-        self._items.append(item)
-        self.size += weight_of_item(item)
-
-    def get(self) -> str | bytes | Piece:
-        """Take what came first; IndexError if there is nothing."""
-        item = self._items.popleft()
-        self.size -= weight_of_item(item)
-        return item
-
-    def clear(self) -> None:
-        """Throw everything away."""
-        self._items.clear()
-        self.size = 0
-
-    @property
-    def budget(self) -> int:
-        """How much more may be put in; the message that uses it up may be larger."""
-        return self._limit - self.size
-
-    @property
-    def is_full(self) -> bool:
-        """Whether reading has to pause."""
-        return self.size >= self._limit
-
-    @property
-    def has_room(self) -> bool:
-        """Whether paused reading may go on: half empty, so that reader and receiver do not take turns by message."""
-        return self.size <= self._limit // 2
+__all__ = ["Inbox", "Joiner", "Pieces"]
 
 
 class Joiner:
@@ -101,7 +38,7 @@ class Joiner:
         if self._buffer is None:
             self._buffer = io.StringIO(newline="") if isinstance(piece.data, str) else io.BytesIO()
         self._buffer.write(piece.data)  # type: ignore[arg-type]
-        self.size += payload_size(piece.data)
+        self.size += size_of(piece.data)
 
     def take(self) -> str | bytes:
         """The message that the pieces make; the next piece begins another."""

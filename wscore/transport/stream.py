@@ -26,10 +26,12 @@ from ..protocol.events import Event
 from ..protocol.extensions import DeflateParameters
 from ..session.logs import of_peer, repeats
 from ..session.options import Options
+from ..session.queue import weight_of as weight_of_item
+from ..session.receiving import TURN_BUDGET
 from .endpoint import STATE
 from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
 from .pings import Pings
-from .receiving import TURN_BUDGET, Inbox, weight_of_item
+from .receiving import Inbox
 from .records import Opening, Statistics
 from .reserve import Reserve
 from .sending import SendLine, weight_of

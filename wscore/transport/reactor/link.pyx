@@ -23,10 +23,10 @@ from trio.lowlevel import Abort, checkpoint, reschedule
 
 from wscore.codec import CLIENT
 from wscore.protocol.connection import State
+from wscore.session.receiving import TURN_BUDGET as _TURN_BUDGET
 from wscore.transport.linger import LINGER_TIME
 from wscore.transport.offering import offer
 from wscore.transport.records import Opening, fold, unfold
-from wscore.transport.receiving import TURN_BUDGET as _TURN_BUDGET
 from wscore.transport.reserve import QUANTUM as _QUANTUM
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
 from wscore.transport.stream import PATIENCE
