@@ -147,11 +147,12 @@ async def test_what_comes_meanwhile_is_kept_however_it_is_cut(aio):
 
 @pytest.mark.parametrize("leave", ["ends", "resets"])
 async def test_a_peer_that_goes_while_the_application_thinks_gives_its_place_back(aio, leave):
-    interrupted = []
+    asked, interrupted = [], []
 
     async def on_request(request):
         if request.path == "/welcome":
             return Accept()
+        asked.append(request.path)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -161,15 +162,14 @@ async def test_a_peer_that_goes_while_the_application_thinks_gives_its_place_bac
     async with aio.serving(on_request=on_request, max_connections=1) as server:
         async with aio.dialled(server) as raw:
             raw.ask("GET /gone HTTP/1.1")
-            await until(lambda: server._everybody)
-            await asyncio.sleep(0.01)
+            await until(lambda: asked)
             if leave == "ends":
                 raw.writer.write_eof()
                 assert await raw.rest() == b""
             else:
                 raw.abort()
             await until(lambda: not server._everybody)
-            assert interrupted == ["/gone"]
+            await until(lambda: interrupted == ["/gone"])
         async with aio.connect(server, "/welcome"):
             pass
 
