@@ -323,6 +323,9 @@ cdef int _write_compressed(Writer self, int first, const uint8_t* data, Py_ssize
     cdef Deflater deflater = self.deflater
     cdef uint8_t key[4]
     cdef Growing output
+    if deflater is None:
+        # Another thread has called `__init__` while the fragment before was on its way.
+        raise LocalProtocolError("this Writer was made anew in the middle of a compressed message")
     # The key first: to get one, other threads may run, which must not write a frame between compressing this one and
     # putting it behind the others.
     if self.masks:
