@@ -784,13 +784,15 @@ async def test_a_handler_may_close_its_server() -> None:
 
 async def test_in_a_handler_or_below_a_drain_waits_for_the_other_connections_only() -> None:
     others_end, done = trio.Event(), []
+    arrived: list[object] = []
 
     async def close(ws: wscore.WebSocket) -> None:
         await server.aclose(drain=100)
         done.append(ws)
 
     async def handler(ws: wscore.WebSocket) -> None:
-        what = await ws.receive()
+        arrived.append(what := await ws.receive())
+        await wait_until(lambda: len(arrived) == 3)  # what comes after a Close is for nobody
         if what == "stay":
             await others_end.wait()
         elif what == "close":
