@@ -34,14 +34,20 @@ class Layer(NamedTuple):
 LAYERS = {
     "codec": Layer(set(), outside={"cython", "cpython", "libc"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS),
     "protocol": Layer({"codec"}, inside_functions={"idna"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
-    "session": Layer({"codec", "protocol"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
+    "session": Layer({"codec", "protocol", "session.site"}, without=INPUT_AND_OUTPUT | CLOCKS_AND_LOGS | {"threading"}),
+    # A part of the same: the operator of a site is told who was refused, through `logging`.
+    "session.site": Layer(
+        {"codec", "protocol", "session"},
+        inside_functions={"jwt"},
+        without=INPUT_AND_OUTPUT | (CLOCKS_AND_LOGS - {"logging"}) | {"threading"},
+    ),
     "transport": Layer(
         {"codec", "protocol", "session"}, outside={"trio", "outcome", "cython", "cpython", "libc"}, without={"asyncio"}
     ),
     "server": Layer(
-        {"codec", "protocol", "session", "transport"},
+        {"codec", "protocol", "session", "session.site", "transport"},
         outside={"trio", "h11"},
-        inside_functions={"jwt", "prometheus_client"},
+        inside_functions={"prometheus_client"},
         without={"asyncio"},
     ),
     "client": Layer({"codec", "protocol", "session", "transport"}, outside={"trio"}, without={"asyncio"}),
@@ -53,7 +59,7 @@ LAYERS = {
     ),
     # Each adapter is a layer of its own: it knows the library that it is for, and no other adapter.
     "adapters": Layer(set()),
-    "adapters.asyncio": Layer({"codec", "protocol", "session"}, outside={"cython", "cpython", "libc"}),
+    "adapters.asyncio": Layer({"codec", "protocol", "session", "session.site"}, outside={"cython", "cpython", "libc"}),
     "adapters.uvicorn": Layer({"codec", "protocol", "session"}, outside={"uvicorn"}),
     # It stands in for its library, and needs h11 for the bodies of refusals only.
     "adapters.wsproto": Layer({"codec", "protocol"}, outside={"h11"}),
@@ -146,9 +152,10 @@ def target_of(an_import: Import) -> str:
 
 
 def layer_of(module: str) -> str:
-    """The key of a module in the table: its folder in wscore, and for adapters their own name, too."""
-    folder = module.split(".")[1]
-    return ".".join(module.split(".")[1:3]) if folder == "adapters" else folder
+    """The key of a module in the table: its folder in wscore, and the one inside of that if it has a row of its own."""
+    folder, *below = module.split(".")[1:]
+    inner = ".".join([folder, *below[:1]])
+    return inner if folder == "adapters" or inner in LAYERS else folder
 
 
 def refused(module: str, layer: Layer, an_import: Import) -> bool:

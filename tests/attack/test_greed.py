@@ -13,7 +13,7 @@ import pytest
 import trio
 import trustme
 
-from wscore.server.limits import RESERVED_DESCRIPTORS
+from wscore.session.site.limits import RESERVED_DESCRIPTORS
 
 from ..wire import BINARY, from_client
 from .attacking import Honest, attacked, crowd, each, has_reasons_for_all, head, honest, opened, request, until_end

@@ -5,8 +5,8 @@ import trio
 import trio.testing
 
 import wscore
-from wscore.server.limits import MAX_TURNED_AWAY, AddressLimits, Limits
 from wscore.session.rates import Rate
+from wscore.session.site.limits import MAX_TURNED_AWAY
 
 from ..raw import Raw, dial, echo, serving, status_of
 from ..wire import CLOSE, TEXT
@@ -201,18 +201,6 @@ async def test_in_the_long_run_the_rate_is_kept(autojump_clock: trio.testing.Moc
 async def test_senseless_limits_are_misuse(name: str, value: object, error: type[Exception]) -> None:
     with pytest.raises(error, match=name):
         await wscore.serve(echo, "127.0.0.1", 0, **{name: value})
-
-
-async def test_a_place_is_held_to_the_limits_of_the_address_that_it_claims() -> None:
-    limits = Limits(10, 10, addresses=AddressLimits(1, Rate(1, 5)), clock=lambda: 100.0)
-    first, second, third = limits.enter(), limits.enter(), limits.enter()
-    assert first.claim(("192.0.2.1", 5)) is None
-    assert second.claim(("192.0.2.1", 6)) == ("address_connections", 10.0, True)
-    assert third.claim("/run/socket") is None
-    first.leave()
-    assert limits.enter().claim(("192.0.2.1", 7)) is None
-    second.leave()
-    third.leave()
 
 
 async def test_a_connection_that_sends_too_fast_is_closed_where_that_is_wanted() -> None:

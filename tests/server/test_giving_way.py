@@ -10,7 +10,7 @@ import trio.testing
 import trustme
 
 import wscore
-from wscore.server.limits import GRACE, Limits
+from wscore.session.site.limits import GRACE
 
 from ..raw import UPGRADE, Raw, dial, serving, status_of, url_of
 
@@ -18,92 +18,6 @@ pytestmark = pytest.mark.usefixtures("each_transport")
 
 SLOW = b"GET / HTTP/1.1\r\n"
 REQUEST = SLOW + b"".join(f"{name}: {value}\r\n".encode() for name, value in UPGRADE.items()) + b"\r\n"
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def test_the_oldest_that_waits_gives_way_after_its_grace() -> None:
-    clock, gone = Clock(), []
-    limits = Limits(10, 3, clock=clock)
-    for name in ("thinks", "first", "second"):
-        place = limits.enter()
-        place.waits(lambda name=name: gone.append(name))
-        if name == "thinks":
-            place.stays()
-        clock.now += 0.1
-    assert limits.until_room() == pytest.approx(GRACE - 0.2)
-    clock.now += GRACE - 0.2 - 0.001
-    assert (limits.until_room() > 0, gone) == (True, [])
-    clock.now += 0.002
-    assert (limits.until_room(), gone) == (0.0, [])
-    assert (limits.enter().is_above, gone, limits.handshakes) == (False, ["first"], 3)
-
-
-def test_whoever_waits_anew_keeps_its_age() -> None:
-    clock, gone = Clock(), []
-    limits = Limits(10, 1, clock=clock)
-    place = limits.enter()
-    place.waits(lambda: gone.append("header"))
-    clock.now += GRACE
-    place.waits(lambda: gone.append("request"))
-    limits.enter()
-    assert gone == ["request"]
-    assert place.has_given_way
-
-
-def test_nobody_gives_way_while_there_is_room_or_after_it_has_opened_or_gone() -> None:
-    clock, gone = Clock(), []
-    limits = Limits(10, 3, clock=clock)
-    places = [limits.enter() for _ in range(3)]
-    for place in places:
-        place.waits(lambda: gone.append("?"))
-    places[0].opened()
-    places[1].leave()
-    clock.now += 2 * GRACE
-    limits.enter()
-    limits.enter()
-    assert gone == []
-    places[2].opened()
-    places[0].waits(lambda: gone.append("again"))
-    limits.enter()
-    assert (limits.until_room(), gone, limits.handshakes) == (GRACE, [], 3)
-
-
-def test_who_has_not_said_yet_how_to_be_told_is_told_then() -> None:
-    clock, gone = Clock(), []
-    limits = Limits(10, 1, clock=clock)
-    place = limits.enter()
-    clock.now += GRACE
-    limits.enter()
-    place.waits(lambda: gone.append("late"))
-    assert gone == ["late"]
-
-
-def test_a_place_is_given_back_once() -> None:
-    limits = Limits(2, 1, clock=Clock())
-    place = limits.enter()
-    place.claim(("192.0.2.1", 7))
-    place.leave()
-    place.leave()
-    place.opened()
-    assert (limits.handshakes, limits._connections.count, len(limits.addresses._counts)) == (0, 0, 0)
-
-
-def test_slow_handshakes_give_way_before_a_server_is_full() -> None:
-    clock, gone = Clock(), []
-    limits = Limits(2, 10, clock=clock)
-    limits.enter().opened()
-    limits.enter().waits(lambda: gone.append("slow"))
-    assert limits.until_room() == GRACE
-    assert limits.enter().is_above
-    clock.now += GRACE
-    assert (limits.enter().is_above, gone) == (False, ["slow"])
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import trio.testing
 import trustme
 
 import wscore
-from wscore.server.limits import MAX_TURNED_AWAY, Limits, default_max_connections
+from wscore.server.limits import limits_of, wait_for_room
+from wscore.session.site.limits import MAX_TURNED_AWAY, default_max_connections
 from wscore.transport.linger import linger
 
 from ..raw import Raw, dial, serving, status_of, url_of
@@ -35,18 +36,18 @@ async def test_senseless_limits_are_misuse(name: str, value: object, error: type
 
 
 async def test_there_is_room_again_when_a_handshake_ends_or_a_connection_does() -> None:
-    limits = Limits(1, 2)
+    limits = limits_of(1, 2)
     first, second = limits.enter(), limits.enter()
     assert (first.is_above, second.is_above) == (False, True)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(limits.wait_for_room)
+        nursery.start_soon(wait_for_room, limits)
         await trio.testing.wait_all_tasks_blocked()
         assert nursery.child_tasks
         first.opened()
     for _ in range(MAX_TURNED_AWAY - 1):
         limits.enter().opened()
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(limits.wait_for_room)
+        nursery.start_soon(wait_for_room, limits)
         await trio.testing.wait_all_tasks_blocked()
         assert nursery.child_tasks
         second.leave()
@@ -54,7 +55,7 @@ async def test_there_is_room_again_when_a_handshake_ends_or_a_connection_does() 
 
 
 async def test_servers_of_one_run_share_the_default() -> None:
-    one, two, own = Limits(None, 1), Limits(None, 1), Limits(5, 1)
+    one, two, own = limits_of(None, 1), limits_of(None, 1), limits_of(5, 1)
     one.enter()
     assert one._connections is two._connections
     assert own._connections is not one._connections

@@ -11,9 +11,10 @@ from collections.abc import Callable, Sequence
 import trio
 
 from wscore.protocol.checks import check_size
-from wscore.server.limits import Limits
+from wscore.server.limits import wait_for_room
 from wscore.server.logs import fields, logger
 from wscore.server.sockets import listener_on, open_all
+from wscore.session.site.limits import Limits
 from wscore.transport import reactor
 from wscore.transport.addresses import limit_unsent
 
@@ -95,7 +96,7 @@ async def accept_from(listener: Listener, limits: Limits, take: Callable[[trio.a
     exhaustion = Exhaustion()
     async with listener:
         while True:
-            await limits.wait_for_room()
+            await wait_for_room(limits)
             try:
                 take(*await _accept(listener))
             except trio.ClosedResourceError:

@@ -23,14 +23,15 @@ from wscore.protocol.handshake import Accept, Page, Received, Refuse, Request, S
 from wscore.protocol.origin import SitePolicy
 from wscore.protocol.request import Client, tell_client
 from wscore.server import pages
-from wscore.server.application import Answer, Application, OnRequest, Refusal, described
-from wscore.server.auth import Authorize
-from wscore.server.forwarded import TrustedProxies
-from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
-from wscore.server.proxy_protocol import ProxyHeader, ProxyHeaderError, is_same_end
-from wscore.server.statistics import Tally
 from wscore.session.options import Options
+from wscore.session.site.application import Answer, Application, OnRequest, Refusal, described
+from wscore.session.site.auth import Authorize
+from wscore.session.site.forwarded import TrustedProxies
+from wscore.session.site.limits import Place
+from wscore.session.site.proxy_protocol import ProxyHeader, ProxyHeaderError, is_same_end
+from wscore.session.site.statistics import Tally
+from wscore.transport.calling import interruptible
 from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
 
@@ -77,7 +78,8 @@ class Admission:
         self.has_hooks = bool(pages) or authorize is not None or on_request is not None
         if on_request is None:
             on_request = _accept if pages is None else _accept_or_page
-        self.application = Application(authorize, on_request, tally)
+        authorize = None if authorize is None else interruptible(authorize)
+        self.application = Application(authorize, interruptible(on_request), tally)
         self.pages = pages or {}
         self.tally = tally
         self.proxies = proxies or None

@@ -13,10 +13,10 @@ import trio
 from wscore.codec import SERVER, CloseCode
 from wscore.server.admission import Visit
 from wscore.server.entrance import Entrance
-from wscore.server.limits import Place
 from wscore.server.logs import escape, fields, logger
-from wscore.server.statistics import Tally
 from wscore.session.options import Options
+from wscore.session.site.limits import Place
+from wscore.session.site.statistics import Tally
 from wscore.transport.calling import interruptible
 from wscore.transport.linger import close_now, linger, reset
 from wscore.transport.records import Opening

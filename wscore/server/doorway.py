@@ -19,11 +19,11 @@ from wscore.codec import SERVER
 from wscore.protocol.handshake import Request
 from wscore.server.accept import Exhaustion
 from wscore.server.admission import CLOSING, CROWDED, Admission
-from wscore.server.application import Answer
 from wscore.server.conversation import Conversations
 from wscore.server.farewell import Farewell
-from wscore.server.limits import Limits, Place, Settled
 from wscore.session.options import Options
+from wscore.session.site.application import Answer
+from wscore.session.site.limits import Limits, Place, Settled
 from wscore.transport.calling import adopt
 from wscore.transport.reactor.arrival import Arrival, Listening
 from wscore.transport.reactor.link import Terms

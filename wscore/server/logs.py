@@ -1,8 +1,5 @@
-"""What the library says to its operator: one logger, and how a record looks on a line.
-
-A record may say in fields, too, what its sentence says: `extra=fields(event="refused", status=403)`. Neither ever holds
-a query, a header or a message: they may be secrets. What a peer can bring about has a `kind`: see `session.logs`, which
-makes its text harmless and counts its repetitions.
+"""What the library says to its operator, on a line: of text, or as JSON. The logger and the fields of its records stand
+in `session.site.logs`.
 
 Refuses to know what is logged, and where to: that is the application's configuration of `logging`.
 """
@@ -12,12 +9,10 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from wscore.session.logs import MAX_LINE, bounded, describe, escape, harmless, of_peer, repeats
+from wscore.session.logs import MAX_LINE, bounded, describe, escape, harmless, repeats
+from wscore.session.site.logs import FIELDS, fields, logger
 
 __all__ = ["EscapingFormatter", "JsonFormatter", "escape", "fields", "logger", "tell_repeats"]
-
-logger = logging.getLogger("wscore")
-logger.addFilter(repeats)
 
 
 def tell_repeats(now: float) -> None:
@@ -43,17 +38,6 @@ class EscapingFormatter(logging.Formatter):
         return "\n".join(f"    {harmless(line)}" for line in bounded(stack_info, 2 * MAX_LINE).split("\n"))
 
 
-_FIELDS = "wscore_fields"
-
-
-def fields(*, kind: str | None = None, **values: object) -> dict[str, object]:
-    """Return what `extra` of a logging call takes; the values are numbers, strings, or are shown as strings.
-
-    `kind` is for a record that a peer can bring about as often as it likes: repetitions are counted by it.
-    """
-    return {_FIELDS: values} | ({} if kind is None else of_peer(kind))
-
-
 class JsonFormatter(logging.Formatter):
     """Formats a record as an object of JSON on one line.
 
@@ -70,7 +54,7 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": harmless(record.getMessage()),
         }
-        entry |= {name: _plain(value) for name, value in getattr(record, _FIELDS, {}).items()}
+        entry |= {name: _plain(value) for name, value in getattr(record, FIELDS, {}).items()}
         if record.exc_info and record.exc_info[0] is not None:
             entry["error"] = harmless(f"{record.exc_info[0].__name__}: {record.exc_info[1]}", MAX_LINE // 4)
             entry["traceback"] = describe(record.exc_info[1], indent="")

@@ -18,8 +18,8 @@ from wscore import codec
 from wscore._extras import require
 from wscore._version import __version__
 from wscore.server.pages import Document
-from wscore.server.statistics import ServerStatistics
 from wscore.server.turns import TurnClock
+from wscore.session.site.statistics import ServerStatistics
 
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family

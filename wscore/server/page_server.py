@@ -19,8 +19,8 @@ from wscore.protocol.origin import SitePolicy
 from wscore.server.admission import Admission, Visit
 from wscore.server.logs import fields, logger
 from wscore.server.pages import Pages
-from wscore.server.statistics import Tally
 from wscore.session.options import Options
+from wscore.session.site.statistics import Tally
 
 __all__ = ["MAX_VISITORS", "PageServer", "only_pages"]
 

@@ -20,9 +20,9 @@ from typing import NamedTuple
 import trio
 
 from wscore.server.admission import TLS_HANDSHAKE
-from wscore.server.limits import Limits
 from wscore.server.logs import fields, logger
-from wscore.server.rates import key_of
+from wscore.session.site.addresses import key_of
+from wscore.session.site.limits import Limits
 from wscore.transport.reserve import Reserve
 from wscore.transport.websocket import WebSocket
 

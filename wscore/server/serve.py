@@ -18,19 +18,20 @@ from wscore.protocol.origin import SitePolicy
 from wscore.protocol.prepared import PreparedMessage, prepare
 from wscore.server.accept import Listener, accept_from, addresses_of, on_the_reactor, open_listeners
 from wscore.server.admission import Admission
-from wscore.server.application import OnRequest
-from wscore.server.auth import Authorize
 from wscore.server.conversation import Connections, Conversations, Handler
 from wscore.server.entrance import Entrance
 from wscore.server.farewell import Farewell
-from wscore.server.forwarded import Proxy, ProxyHeaders, TrustedProxies
-from wscore.server.limits import AddressLimits, Limits, Place, checked_limit
+from wscore.server.limits import limits_of
 from wscore.server.logs import tell_repeats
 from wscore.server.pages import Pages
 from wscore.server.relief import Relief
-from wscore.server.statistics import ServerStatistics, Survey, Tally
 from wscore.session.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.session.rates import Rate, rate_of
+from wscore.session.site.application import OnRequest
+from wscore.session.site.auth import Authorize
+from wscore.session.site.forwarded import Proxy, ProxyHeaders, TrustedProxies
+from wscore.session.site.limits import AddressLimits, Limits, Place, checked_limit
+from wscore.session.site.statistics import ServerStatistics, Survey, Tally
 from wscore.transport.choice import check_transport
 from wscore.transport.linger import close_now
 from wscore.transport.offering import offer_to_all
@@ -201,7 +202,7 @@ async def serve(
     conversations = Conversations(
         options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error, reserve=reserve
     )
-    limits = Limits(
+    limits = limits_of(
         max_connections,
         max_handshakes,
         rate=rate_of("connection_rate", connection_rate),

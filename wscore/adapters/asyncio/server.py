@@ -21,6 +21,7 @@ from wscore.protocol.handshake import Accept, Refuse, Request, ServerHandshake
 from wscore.protocol.origin import SitePolicy, is_loopback
 from wscore.protocol.request import Client, tell_client
 from wscore.session.logs import of_peer
+from wscore.session.site.limits import MAX_TURNED_AWAY, default_max_connections
 
 from .endpoint import log_error
 from .listening import listen
@@ -32,13 +33,6 @@ if TYPE_CHECKING:
     from .endpoint import CloseHook, ErrorHook, MessageHook, OpenHook
 
 __all__ = ["Server", "serve"]
-
-# Descriptors that are left for everything else: files, resolvers, connections of our own.
-RESERVED_DESCRIPTORS = 64
-# Where the system sets no limit.
-WITHOUT_LIMIT = 65_536
-# How many peers above a limit, at most, are told so; the others are cut off.
-MAX_TURNED_AWAY = 32
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 RequestHook: TypeAlias = Callable[[Request], "Accept | Refuse | Awaitable[Accept | Refuse]"]
@@ -319,16 +313,6 @@ async def serve(
         listening.close()
         raise
     return server
-
-
-def default_max_connections() -> int:
-    """The process's limit of open files (the soft one, as it is now) less 64, and at least 1."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return WITHOUT_LIMIT
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return WITHOUT_LIMIT if soft == resource.RLIM_INFINITY else max(1, soft - RESERVED_DESCRIPTORS)
 
 
 def _log_failure(error: Exception) -> None:

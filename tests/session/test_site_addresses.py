@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from wscore.server.rates import AddressBuckets, AddressCounts, key_of
 from wscore.session.rates import Rate
+from wscore.session.site.addresses import AddressBuckets, AddressCounts, key_of
 
 NOW = 10_000.0
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wscore.server.proxy_protocol import MAX_HEADER, Endpoints, ProxyHeader, ProxyHeaderError, is_same_end
+from wscore.session.site.proxy_protocol import MAX_HEADER, Endpoints, ProxyHeader, ProxyHeaderError, is_same_end
 
 SIGNATURE = b"\x0d\x0a\x0d\x0a\x00\x0d\x0a\x51\x55\x49\x54\x0a"
 OWN = Endpoints(None, None)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from wscore.protocol.headers import Headers
 from wscore.protocol.request import Accept, Refuse, Request
-from wscore.server.auth import jwt_auth
+from wscore.session.site.auth import jwt_auth
 
 SECRET = "a secret of 32 bytes, or somewhat more"
 OTHER = "another one, and as long as the first"
@@ -312,16 +312,22 @@ def test_verifying_warns_of_nothing() -> None:
     ],
 )
 def test_what_is_missing_is_named_with_the_extra_that_brings_it(absent: str, statement: str, missing: str) -> None:
-    program = f"import sys; sys.modules[{absent!r}] = None; from wscore.server.auth import jwt_auth; {statement}"
+    program = f"import sys; sys.modules[{absent!r}] = None; from wscore.session.site.auth import jwt_auth; {statement}"
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 1
     last = run.stderr.splitlines()[-1]
     assert last.endswith(f"MissingExtra: {missing} needs PyJWT and cryptography: pip install 'wscore-websockets[auth]'")
 
 
+def test_an_algorithm_for_which_cryptography_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jwt.algorithms.get_default_algorithms", lambda: {"HS256": None, "none": None})
+    with pytest.raises(ImportError, match="the algorithm RS256 needs PyJWT and cryptography"):
+        jwt_auth(pem(RSA), "RS256")
+
+
 def test_neither_passwords_nor_plain_tokens_need_the_extra() -> None:
     program = (
-        "import sys; sys.modules['jwt'] = None; from wscore.server.auth import basic_auth, bearer_auth; "
+        "import sys; sys.modules['jwt'] = None; from wscore.session.site.auth import basic_auth, bearer_auth; "
         "basic_auth({'a': 'b'}); bearer_auth({'a': 'b'})"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

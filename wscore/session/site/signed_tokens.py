@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from wscore._extras import missing, require
-from wscore.server.logs import fields, logger
+from wscore.session.site.logs import fields, logger
 
 __all__ = ["Claims", "SignedTokens"]
 

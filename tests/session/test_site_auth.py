@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from wscore.protocol.headers import Headers
 from wscore.protocol.request import Accept, Refuse, Request
-from wscore.server.auth import Authorize, Verdict, basic_auth, bearer_auth
+from wscore.session.site.auth import Authorize, Verdict, basic_auth, bearer_auth
 
 PASSWORDS = {"ada": "lovelace", "grace": "höpper:1"}
 TOKENS = {"abc.DEF-123": "ada", "other~token+/==": {"name": "grace"}}

@@ -14,9 +14,9 @@ Every call takes the same time, however many addresses there are. Knows neither 
 
 from __future__ import annotations
 
-import socket
 from collections import OrderedDict
 from collections.abc import Hashable
+from ipaddress import IPv4Address, IPv6Address
 
 from wscore.session.rates import Rate
 
@@ -36,9 +36,9 @@ def key_of(address: object) -> bytes | None:
     host = str(address[0])
     try:
         if ":" not in host:
-            return socket.inet_pton(socket.AF_INET, host)
-        packed = socket.inet_pton(socket.AF_INET6, host.partition("%")[0])
-    except OSError:
+            return IPv4Address(host).packed
+        packed = IPv6Address(host.partition("%")[0]).packed
+    except ValueError:
         return None
     return packed[12:] if packed[:12] in _IPV4_INSIDE else packed[:8]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from wscore.protocol.headers import Headers
 from wscore.protocol.request import Client
-from wscore.server.forwarded import TrustedProxies
+from wscore.session.site.forwarded import TrustedProxies
 
 PROXY = ("10.0.0.1", 40000)
 PEER = Client(PROXY, "http")

@@ -12,10 +12,10 @@ from typing import TypeAlias
 from wscore.protocol.handshake import Accept, Page, Refuse, Request
 from wscore.protocol.headers import HeadersLike
 from wscore.protocol.request import tell_user
-from wscore.server.auth import Authorize
-from wscore.server.logs import escape, fields, logger
-from wscore.server.statistics import Tally
-from wscore.transport.calling import interruptible
+from wscore.session.logs import escape
+from wscore.session.site.auth import Authorize
+from wscore.session.site.logs import fields, logger
+from wscore.session.site.statistics import Tally
 
 __all__ = ["Answer", "Application", "OnRequest", "Refusal", "described"]
 
@@ -41,8 +41,8 @@ class Application:
     """The two hooks; None for either that there is not."""
 
     def __init__(self, authorize: Authorize | None, on_request: OnRequest, tally: Tally) -> None:
-        self._authorize = None if authorize is None else interruptible(authorize)
-        self._on_request = interruptible(on_request)
+        self._authorize = authorize
+        self._on_request = on_request
         self._tally = tally
 
     def ask(self, request: Request) -> Answer | Awaitable[Answer]:

@@ -1,0 +1,55 @@
+"""What a server counts, of WebSockets that are open and of those that have ended."""
+
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+
+from wscore.session.site.statistics import Survey, Tally
+
+DEPTHS = {"messages_waiting": 1, "receive_queue": 2, "send_buffer": 3, "senders_waiting": 4}
+TRAFFIC = {
+    "messages_received": 5,
+    "messages_sent": 6,
+    "messages_dropped": 7,
+    "bytes_received": 8,
+    "bytes_sent": 9,
+}
+
+
+@dataclass
+class Ended:
+    """A WebSocket, as far as it is counted."""
+
+    latency: float | None = None
+    close_code: int | None = None
+    _has_reset: bool = False
+    _failed: bool = False
+    _messages_received: int = field(default=5, init=False)
+    _messages_sent: int = field(default=6, init=False)
+    _messages_dropped: int = field(default=7, init=False)
+    _bytes_received: int = field(default=8, init=False)
+    _bytes_sent: int = field(default=9, init=False)
+
+    def statistics(self) -> SimpleNamespace:
+        return SimpleNamespace(latency=self.latency, **TRAFFIC, **DEPTHS)
+
+
+def test_the_open_and_the_ended_count_together():
+    tally = Tally()
+    tally.ended(Ended(close_code=1000))
+    tally.ended(Ended(_has_reset=True, _failed=True))
+    statistics = tally.snapshot([Ended(latency=0.003), Ended()], 3)
+    assert {name: getattr(statistics, name) for name in TRAFFIC} == {name: 4 * value for name, value in TRAFFIC.items()}
+    assert {name: getattr(statistics, name) for name in DEPTHS} == {name: 2 * value for name, value in DEPTHS.items()}
+    assert (statistics.connections, statistics.handshakes) == (2, 3)
+    assert (statistics.resets, statistics.errors, statistics.close_codes) == (1, 1, {1000: 1})
+    assert statistics.latency == 0.003
+    assert {bound: count for bound, count in statistics.latencies.items() if count} == {0.005: 1}
+
+
+def test_a_websocket_that_ends_during_a_survey_counts_once():
+    tally, ws = Tally(), Ended(close_code=1001)
+    survey = Survey(tally, 0)
+    tally.ended(ws)
+    survey.add(ws)
+    assert survey.result().messages_received == 5
+    assert tally.snapshot([], 0).messages_received == 5
