@@ -71,6 +71,11 @@ def commands() -> list[Trial]:
         Trial(("-c", ECHO_ON_ASYNCIO)),
         Trial(("-c", "import wscore; wscore.serve, wscore.WebSocket"), WITH_TRIO, hint("wscore.serve", trio, "trio")),
         Trial(("-c", "import wscore; wscore.connect"), WITH_TRIO, hint("wscore.connect", trio, "trio")),
+        Trial(
+            ("-c", "from wscore.server import metrics"),
+            WITH_TRIO,
+            hint("wscore.server.metrics", trio, "metrics,trio"),
+        ),
         # Nobody listens there: status 1 says that it has tried.
         Trial(("-m", "wscore", "connect", nobody), WITH_TRIO, hint("wscore connect", trio, "server"), 1),
         Trial(("-m", "wscore", "bench", nobody), WITH_TRIO, hint("wscore bench", trio, "server"), 1),

@@ -98,6 +98,12 @@ def test_names_that_need_trio_say_which_extra_brings_it(bare: Path, way: str, na
     assert (status, errors.splitlines()[-1]) == (1, f"wscore._extras.MissingExtra: {sentence}")
 
 
+def test_metrics_say_which_extras_bring_them(bare: Path) -> None:
+    status, _, errors = run(bare, "-c", "from wscore.server import metrics")
+    sentence = "wscore.server.metrics needs Trio and h11: pip install 'wscore-websockets[metrics,trio]'"
+    assert (status, errors.splitlines()[-1]) == (1, f"wscore._extras.MissingExtra: {sentence}")
+
+
 def test_help_shows_what_there_is(bare: Path) -> None:
     """It looks at every name of `dir(wscore)`."""
     status, printed, errors = run(bare, "-c", "import wscore; help(wscore)")

@@ -17,9 +17,13 @@ from typing import TYPE_CHECKING, Any
 from wscore import codec
 from wscore._extras import require
 from wscore._version import __version__
-from wscore.server.pages import Document
-from wscore.server.turns import TurnClock
 from wscore.session.site.statistics import ServerStatistics
+
+# What is counted runs on Trio.
+require("wscore.server.metrics", "metrics,trio", "trio", "h11")
+
+from wscore.server.pages import Document  # noqa: E402
+from wscore.server.turns import TurnClock  # noqa: E402
 
 if TYPE_CHECKING:
     from prometheus_client import Metric as Family
