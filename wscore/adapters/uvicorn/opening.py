@@ -1,6 +1,6 @@
 """The opening handshake, answered by an application: it accepts, refuses, or gives a response of its own.
 
-Decides what may still be answered. Moves no bytes: `data_to_send` has what is to be written after each call.
+Decides what may still be answered, and which headers an answer has. Knows no events, nor when a transport is closed.
 """
 
 from __future__ import annotations
@@ -13,19 +13,22 @@ from weakref import WeakKeyDictionary
 from ...codec import DeflatePool
 from ...protocol.handshake import Accept, Refuse, Request, ServerHandshake
 from ...protocol.refusal import StreamedRefusal
+from .asgi import headers_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from uvicorn.server import ServerState
 
     from ...protocol.extensions import DeflateParameters
+
+    Pairs = Iterable[tuple[bytes, bytes]]
 
 __all__ = ["Opening", "pool_of"]
 
 # More than uvicorn's HTTP protocols let through: they hold the limits of a head.
 MAX_HEAD_SIZE = 1 << 20
 MAX_HEADERS = 1 << 16
-
-Pairs = list[tuple[str, str]]
 
 _pools: WeakKeyDictionary[ServerState, DeflatePool] = WeakKeyDictionary()
 
@@ -42,25 +45,31 @@ _DATE = partial(formatdate, usegmt=True)
 
 
 class Opening:
-    """One request, whose answer is `compression`'s policy on permessage-deflate and else the application's."""
+    """One request, whose answer is `compression`'s policy on permessage-deflate and else the application's. What is to
+    be said goes to `write`, with the headers that every answer of `server` has before those of the application.
+    """
 
-    def __init__(self, compression: str | None) -> None:
+    def __init__(self, compression: str | None, server: ServerState, write: Callable[[bytes], None]) -> None:
         self._handshake = ServerHandshake(
             compression=compression,
             max_head_size=MAX_HEAD_SIZE,
             max_headers=MAX_HEADERS,
             date=_DATE,
         )
+        self._server = server
+        self._write = write
         self._refusal: StreamedRefusal | None = None
         self._early: list[bytes] = []
-        self._output = b""
 
     def receive_data(self, data: bytes) -> Request | Refuse | None:
         """As `ServerHandshake.receive_data`; None also for what comes between the request and its answer."""
         if self._handshake.request is not None:
             self._early.append(data)
             return None
-        return self._handshake.receive_data(data)
+        came = self._handshake.receive_data(data)
+        if isinstance(came, Refuse):
+            self._write(self._handshake.data_to_send())
+        return came
 
     @property
     def early(self) -> bytes:
@@ -69,27 +78,29 @@ class Opening:
 
     def accept(self, subprotocol: str | None, headers: Pairs) -> DeflateParameters | None:
         """Open the WebSocket; what was agreed on compression. Raises LocalProtocolError, as `Accept` does."""
-        self._handshake.answer(Accept(subprotocol, headers))
+        self._answer(Accept(subprotocol, self._headers(headers)))
         return self._handshake.deflate
 
-    def refuse(self, status: int, sentence: str, headers: Pairs) -> None:
+    def refuse(self, status: int, sentence: str) -> None:
         """Answer, unless an answer has begun already: then there is nothing more to say."""
         begun = self._refusal is not None and self._refusal.begun
         if self._handshake.status is None and not begun:
-            self._handshake.answer(Refuse(status, sentence, headers))
+            self._answer(Refuse(status, sentence, self._headers()))
 
     def begin_response(self, status: int, headers: Pairs) -> None:
         """A response of the application's. Raises LocalProtocolError, as `StreamedRefusal` does."""
-        self._refusal = StreamedRefusal(status, headers)
-        self._output = self._refusal.start()
+        self._refusal = StreamedRefusal(status, self._headers(headers))
+        self._write(self._refusal.start())
 
     def continue_response(self, data: bytes, more: bool) -> bool:
         """Its next piece; whether it was the last. Raises LocalProtocolError, as `StreamedRefusal.body` does."""
         assert self._refusal is not None
-        self._output += self._refusal.body(data, more=more)
+        self._write(self._refusal.body(data, more=more))
         return self._refusal.complete
 
-    def data_to_send(self) -> bytes:
-        """What is to be written now."""
-        output, self._output = self._output, b""
-        return output + self._handshake.data_to_send()
+    def _answer(self, answer: Accept | Refuse) -> None:
+        self._handshake.answer(answer)
+        self._write(self._handshake.data_to_send())
+
+    def _headers(self, own: Pairs = ()) -> list[tuple[str, str]]:
+        return headers_of(self._server.default_headers, own)

@@ -21,15 +21,13 @@ from ...codec import SERVER, CloseCode, weight
 from ...protocol.connection import Connection
 from ...protocol.events import Close, Event, Ping, Pong
 from ...protocol.handshake import Request
-from .asgi import Phase, complaint_about, disconnect, expect, headers_of, line_of, no_message, scope_of, trace
+from .asgi import Phase, complaint_about, disconnect, expect, line_of, no_message, scope_of, trace
 from .keepalive import Keepalive
 from .leaving import Leaving
 from .opening import Opening, pool_of
 from .sockets import limit_unsent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from uvicorn._types import ASGIReceiveEvent, ASGISendEvent, WebSocketScope
     from uvicorn.config import Config
     from uvicorn.server import ServerState
@@ -72,7 +70,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.app_state = app_state
         self.transport: asyncio.Transport
         self.scope: WebSocketScope
-        self._opening = Opening(self.compression if config.ws_per_message_deflate else None)
+        self._opening: Opening
         self._phase = Phase.CONNECTING
         self._connection: Connection | None = None
         self._is_open = False  # the application may send messages
@@ -104,6 +102,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self.transport = cast("asyncio.Transport", transport)
         limit_unsent(self.transport)
         self._leaving = Leaving(self.loop, self.transport)
+        compression = self.compression if self.config.ws_per_message_deflate else None
+        self._opening = Opening(compression, self.server_state, self.transport.write)
         self.server_state.connections.add(self)  # type: ignore[arg-type,unused-ignore]
         trace(self.logger, self.transport, "WebSocket connection made")
 
@@ -163,11 +163,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._start(came)
         else:
             self._phase = Phase.ENDED
-            self._write_answer()
             self._close_transport()
-
-    def _write_answer(self) -> None:
-        self.transport.write(self._opening.data_to_send())
 
     def _start(self, request: Request) -> None:
         self.scope = scope_of(request, self.transport, self.config, self.app_state)
@@ -177,9 +173,8 @@ class WebSocketProtocol(asyncio.Protocol):
         task.add_done_callback(self.server_state.tasks.discard)
 
     def _accept(self, event: Any) -> None:
-        deflate = self._opening.accept(event.get("subprotocol") or None, self._headers(event.get("headers", ())))
+        deflate = self._opening.accept(event.get("subprotocol") or None, event.get("headers", ()))
         self._log("[accepted]")
-        self._write_answer()
         self._phase = Phase.OPEN
         self._is_open = True
         self._connection = Connection(
@@ -196,26 +191,19 @@ class WebSocketProtocol(asyncio.Protocol):
             self._read_on(True)
             self.data_received(early)
 
-    def _headers(self, own: Iterable[tuple[bytes, bytes]] = ()) -> list[tuple[str, str]]:
-        return headers_of(self.server_state.default_headers, own)
-
     def _refuse(self, status: int, sentence: str) -> None:
         """Answer with a response of our own, unless the application has begun one; the application may go."""
         if not self._is_lost:
-            self._opening.refuse(status, sentence, self._headers())
-            self._write_answer()
+            self._opening.refuse(status, sentence)
         self._phase = Phase.ENDED
 
     def _begin_response(self, event: Any) -> None:
-        self._opening.begin_response(event["status"], self._headers(event.get("headers", ())))
+        self._opening.begin_response(event["status"], event.get("headers", ()))
         self._log(str(event["status"]))
         self._phase = Phase.REFUSING
-        self._write_answer()
 
     def _continue_response(self, event: Any) -> None:
-        is_complete = self._opening.continue_response(event.get("body", b""), event.get("more_body", False))
-        self._write_answer()
-        if is_complete:
+        if self._opening.continue_response(event.get("body", b""), event.get("more_body", False)):
             self._phase = Phase.ENDED
             self._tell_end(disconnect(CloseCode.ABNORMAL.value))
             self._close_transport()

@@ -1,6 +1,6 @@
-"""Building frames (RFC 6455 section 5.2), in pure Python.
+"""Building frames (RFC 6455 section 5.2), and the rules that a header can break, in pure Python.
 
-Decides how a header is written: lengths in the fewest bytes. Knows nothing of messages.
+Decides how a header is written, lengths in the fewest bytes, and whether one is well formed. Knows nothing of messages.
 """
 
 from __future__ import annotations
@@ -8,6 +8,8 @@ from __future__ import annotations
 from operator import index
 from struct import Struct
 
+from .. import errors
+from ..errors import DefectError
 from ..opcodes import Opcode
 from .masking import flat_view, mask
 
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["encode_frame"]
 
 MAX_CONTROL_PAYLOAD = 125
+CONTROL_BIT = 0x08
 
 _OPCODES = frozenset(Opcode)
 _TEXT = (Opcode.TEXT, Opcode.CONTINUATION)
+# Members of an enumeration are slow to find by name.
+_CONTINUATION, _BINARY, _PONG = map(int, (Opcode.CONTINUATION, Opcode.BINARY, Opcode.PONG))
 _pack_2 = Struct("!BB").pack
 _pack_4 = Struct("!BBH").pack
 _pack_10 = Struct("!BBQ").pack
@@ -60,3 +65,41 @@ def encode_frame(
         return frame_header(first, len(view), 0) + view
     masked = mask(view, key)
     return b"".join((frame_header(first, len(view), 0x80), key, masked))
+
+
+# The rules that a header can break (sections 5.2, 5.4 and 5.5).
+
+
+def check_first_bytes(first: int, second: int, masked: bool, deflates: bool, in_message: bool) -> None:
+    """Raise DefectError for the first rule that the first two bytes break: `masked` says whether the peer's frames must
+    be, `deflates` whether RSV1 has a meaning.
+    """
+    opcode = first & 0x0F
+    control = opcode & CONTROL_BIT
+    reserved = first & 0x70
+    if reserved:
+        if not deflates or reserved != 0x40 or control:
+            raise DefectError(errors.RESERVED_BITS)
+        if opcode == _CONTINUATION:
+            raise DefectError(errors.COMPRESSED_CONTINUATION)
+    if opcode > (_PONG if control else _BINARY):
+        raise DefectError(errors.UNKNOWN_OPCODE)
+    if bool(second & 0x80) is not masked:
+        raise DefectError(errors.MASK_MISSING if masked else errors.MASK_UNEXPECTED)
+    if control:
+        if not first & 0x80:
+            raise DefectError(errors.CONTROL_FRAGMENTED)
+        if second & 0x7F > MAX_CONTROL_PAYLOAD:
+            raise DefectError(errors.CONTROL_TOO_LONG)
+    elif (opcode == _CONTINUATION) is not in_message:
+        raise DefectError(errors.MESSAGE_INTERRUPTED if in_message else errors.CONTINUATION_WITHOUT_START)
+
+
+def extended_length(field: bytes | memoryview) -> int:
+    """The length in 2 or 8 bytes behind the first two. Raises DefectError if it breaks a rule."""
+    length = int.from_bytes(field, "big")
+    if length < (126 if len(field) == 2 else 1 << 16):
+        raise DefectError(errors.LENGTH_NOT_MINIMAL)
+    if length >> 63:
+        raise DefectError(errors.LENGTH_TOP_BIT)
+    return length

@@ -22,7 +22,7 @@ from .. import errors
 from ..errors import Defect, DefectError
 from ..messages import PIECE_WEIGHT, PINGS_KEPT, Piece, Stop, weight
 from ..opcodes import SERVER, Opcode, Role
-from .frames import MAX_CONTROL_PAYLOAD
+from .frames import CONTROL_BIT, MAX_CONTROL_PAYLOAD, check_first_bytes, extended_length
 from .masking import flat_view, xor
 from .utf8 import TextDecoder
 
@@ -45,7 +45,6 @@ PIECE_SIZE = 1 << 16
 WORTH_A_VIEW = 1 << 17
 
 _MAX_HEADER = 14
-_CONTROL_BIT = 0x08
 # Members of an enumeration are slow to find by name.
 _CONTINUATION, _TEXT, _BINARY = map(int, (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
 _CLOSE, _PING, _PONG = map(int, (Opcode.CLOSE, Opcode.PING, Opcode.PONG))
@@ -309,20 +308,20 @@ class Reader:
         first = buffer[at]
         second = buffer[at + 1]
         opcode = first & 0x0F
-        self._check_first_bytes(first, second, opcode)
+        check_first_bytes(first, second, self._expect_mask, self._inflater is not None, self.in_message)
         length = second & 0x7F
         size = 2
         if length >= 126:
             size = 4 if length == 126 else 10
             if available < size:
                 return 0
-            length = _extended_length(buffer[at + 2 : at + size])
+            length = extended_length(buffer[at + 2 : at + size])
         if self._expect_mask:
             size += 4
             if available < size:
                 return 0
             self._key = bytes(buffer[at + size - 4 : at + size])
-        if opcode & _CONTROL_BIT:
+        if opcode & CONTROL_BIT:
             self.controls += opcode != _CLOSE
             self.spent += weight(length)
         else:
@@ -330,26 +329,6 @@ class Reader:
         self._opcode = opcode
         self._left = length
         return size
-
-    def _check_first_bytes(self, first: int, second: int, opcode: int) -> None:
-        control = opcode & _CONTROL_BIT
-        reserved = first & 0x70
-        if reserved:
-            if self._inflater is None or reserved != 0x40 or control:
-                raise DefectError(errors.RESERVED_BITS)
-            if opcode == _CONTINUATION:
-                raise DefectError(errors.COMPRESSED_CONTINUATION)
-        if opcode > (_PONG if control else _BINARY):
-            raise DefectError(errors.UNKNOWN_OPCODE)
-        if bool(second & 0x80) is not self._expect_mask:
-            raise DefectError(errors.MASK_MISSING if self._expect_mask else errors.MASK_UNEXPECTED)
-        if control:
-            if not first & 0x80:
-                raise DefectError(errors.CONTROL_FRAGMENTED)
-            if second & 0x7F > MAX_CONTROL_PAYLOAD:
-                raise DefectError(errors.CONTROL_TOO_LONG)
-        elif (opcode == _CONTINUATION) is not self.in_message:
-            raise DefectError(errors.MESSAGE_INTERRUPTED if self.in_message else errors.CONTINUATION_WITHOUT_START)
 
     def _start_fragment(self, first: int, opcode: int, length: int) -> None:
         """The header of a data frame is whole: check the limits before any payload is kept."""
@@ -377,7 +356,7 @@ class Reader:
 
     def _read_payload(self, view: bytes | memoryview, start: int, stop: int, out: list[str | bytes | Piece]) -> int:
         """Read the payload from `start` to `stop`, or less of it, and return where it stopped."""
-        if self._opcode & _CONTROL_BIT:
+        if self._opcode & CONTROL_BIT:
             self._receive_control(self._unmask(view[start:stop]))
         elif self._discards:
             self._discard(stop - start)
@@ -509,12 +488,3 @@ def _text(payload: bytes | bytearray) -> str:
         return payload.decode()
     except UnicodeDecodeError:
         raise DefectError(errors.TEXT_NOT_UTF8) from None
-
-
-def _extended_length(field: bytes | memoryview) -> int:
-    length = int.from_bytes(field, "big")
-    if length < (126 if len(field) == 2 else 1 << 16):
-        raise DefectError(errors.LENGTH_NOT_MINIMAL)
-    if length >> 63:
-        raise DefectError(errors.LENGTH_TOP_BIT)
-    return length
