@@ -216,6 +216,16 @@ async def test_a_peer_that_vanishes_in_its_request_leaves_no_trace(caplog: pytes
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
+async def test_a_refusal_in_the_log_names_the_peer_as_in_a_url(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "wscore")
+    async with serving() as server, dial(server) as raw:
+        host, port = raw.stream.socket.getsockname()
+        await raw.ask(Sec_WebSocket_Version="12")
+        assert status_of(await raw.rest()) == 426
+    (record,) = [record for record in caplog.records if "refused" in record.message]
+    assert record.message == f"refused with 426: GET / from {host}:{port}"
+
+
 # What on_request says
 
 

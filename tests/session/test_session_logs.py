@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from wscore.session.logs import MAX_LINE, Repeats, bounded, describe, harmless, of_peer
+from wscore.session.logs import MAX_LINE, Repeats, bounded, describe, harmless, of_peer, place_of
 
 
 class Written(logging.Handler):
@@ -180,3 +180,20 @@ def test_threads_may_log_while_others_ask_what_is_overdue(log: logging.Logger) -
     finally:
         sys.setswitchinterval(interval)
     assert errors == []
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [
+        (("127.0.0.1", 8765), "127.0.0.1:8765"),
+        (("::1", 8765, 0, 0), "[::1]:8765"),
+        (("fe80::1%eth0", 8765, 0, 2), "[fe80::1%eth0]:8765"),
+        (("2001:db8::7", 0), "[2001:db8::7]"),
+        (("192.0.2.7", 0), "192.0.2.7"),
+        ("/run/\x1b[2J", r"/run/\x1b[2J"),
+        (b"\0abstract", r"b'\x00abstract'"),
+        (None, "None"),
+    ],
+)
+def test_an_address_reads_as_in_a_url(address: object, place: str) -> None:
+    assert place_of(address) == place

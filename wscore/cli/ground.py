@@ -21,6 +21,7 @@ from wscore.server.logs import fields, logger
 from wscore.server.metrics import require_prometheus
 from wscore.server.notify import Notifier
 from wscore.server.sockets import inherited_sockets, open_sockets
+from wscore.session.logs import place_of
 
 __all__ = ["Ground"]
 
@@ -120,5 +121,4 @@ def _url(sock: socket.socket, scheme: str) -> str:
     address = sock.getsockname()
     if not isinstance(address, tuple):
         return f"{scheme}+unix:{address}"
-    host, port = address[:2]
-    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+    return f"{scheme}://{place_of(address)}"

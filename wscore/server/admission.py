@@ -24,6 +24,7 @@ from wscore.protocol.origin import SitePolicy
 from wscore.protocol.request import Client, tell_client
 from wscore.server import pages
 from wscore.server.logs import escape, fields, logger
+from wscore.session.logs import place_of
 from wscore.session.options import Options
 from wscore.session.site.application import Answer, Application, OnRequest, Refusal, described
 from wscore.session.site.auth import Authorize
@@ -226,7 +227,7 @@ class Visit:
                 return None
             endpoints = self.header.receive_data(data)
         except ProxyHeaderError as error:
-            peer = escape(str(self._remote))
+            peer = place_of(self._remote)
             facts = fields(kind="dropped: proxy_header", event="dropped", reason="proxy_header", remote=peer)
             logger.warning("dropped: %s It came from %s", error, peer, extra=facts)
             self.drop("proxy_header")
@@ -364,7 +365,7 @@ class Visit:
         tally = self._admission.tally
         tally.refusals[status] += 1
         tally.reasons[reason] += 1
-        request, peer = self._handshake.request, escape(str(self._remote))
+        request, peer = self._handshake.request, place_of(self._remote)
         path = request and request.path
         facts = fields(
             kind=f"refused: {status} {reason}", event="refused", status=status, reason=reason, path=path, remote=peer

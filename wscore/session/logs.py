@@ -15,7 +15,7 @@ import re
 import traceback
 from typing import Any
 
-__all__ = ["MAX_LINE", "Repeats", "bounded", "describe", "escape", "harmless", "of_peer"]
+__all__ = ["MAX_LINE", "Repeats", "bounded", "describe", "escape", "harmless", "of_peer", "place_of"]
 
 MAX_LINE = 4096
 """How long a line of a log may be, in characters."""
@@ -60,6 +60,17 @@ def describe(error: BaseException, indent: str = "    ") -> str:
     """Return the traceback of an exception as indented lines, escaped, and at most `2 * MAX_LINE` characters in all."""
     lines = "".join(traceback.format_exception(error)).rstrip("\n").split("\n")
     return bounded("\n".join(indent + harmless(line, MAX_LINE // 4) for line in lines), 2 * MAX_LINE)
+
+
+def place_of(address: object) -> str:
+    """Return how an address, as `getpeername` has it, reads: `127.0.0.1:8765`, `[::1]:8765`, and without a port that
+    nobody told (0). What is none of IP's, such as the name of a Unix socket, is escaped.
+    """
+    if not isinstance(address, tuple) or len(address) < 2:
+        return escape(str(address))
+    host, port = str(address[0]), address[1]
+    name = f"[{host}]" if ":" in host else host
+    return escape(f"{name}:{port}" if port else name)
 
 
 _KIND = "wscore_kind"
