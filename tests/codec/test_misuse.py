@@ -151,6 +151,24 @@ def test_text_is_what_it_holds_whatever_its_class_says(protocol):
     assert connection.data_to_send() == b"\x88\x06\x03\xe8word"
 
 
+def test_a_writer_made_anew_within_a_compressed_fragment_takes_no_other_of_that_message():
+    """As another thread may do, which has its turn while the pure twin compresses; the compiled one does as well."""
+    from wscore.codec.pure.deflate import Deflater
+    from wscore.codec.pure.writer import Writer
+
+    class Interrupting(Deflater):
+        def deflate(self, data, fin=True):
+            writer.__init__(SERVER)
+            return super().deflate(data, fin)
+
+    writer = Writer(SERVER, deflater=Interrupting())
+    writer.write_fragment("one", False)
+    writer.take()
+    with pytest.raises(LocalProtocolError, match="made anew"):
+        writer.write_fragment("two", True)
+    assert writer.take() == b""
+
+
 @pytest.mark.parametrize("initialised_in", ["header", "payload", "message"])
 def test_a_reader_that_is_initialised_again_begins_anew(codec, initialised_in):
     message = from_client(2, b"abc", fin=False) + from_client(0, b"def")

@@ -32,7 +32,7 @@ LARGE_PAYLOAD = 1 << 14
 _FIN = 0x80
 _RSV1 = 0x40
 # Members of an enumeration are slow to find by name.
-_CONTINUATION, _TEXT, _BINARY = map(int, (Opcode.CONTINUATION, Opcode.TEXT, Opcode.BINARY))
+_TEXT, _BINARY = int(Opcode.TEXT), int(Opcode.BINARY)
 
 
 class Writer:
@@ -80,8 +80,7 @@ class Writer:
         # What exports the buffer may have begun a fragmented message meanwhile (PEP 688).
         self._check_between_messages()
         if self.compresses(len(payload), compress):
-            assert self._deflater is not None
-            self._frame(_FIN | _RSV1 | opcode, self._deflater.deflate(payload))
+            self._frame(_FIN | _RSV1 | opcode, self._compress(payload))
         else:
             self._frame(_FIN | opcode, payload)
 
@@ -95,20 +94,18 @@ class Writer:
         wanted = compress is None or bool(compress)
         fin = bool(fin)
         opcode, payload = _encode(data)
-        first = 0
-        if self.in_message:
-            if self._text is not (opcode == _TEXT):
-                raise LocalProtocolError("the fragments of a message are all text or all binary")
-            opcode = _CONTINUATION
-        else:
-            self._text = opcode == _TEXT
-            self._compressed = self._deflater is not None and wanted
-            first = _RSV1 if self._compressed else 0
-        if self._compressed:
-            assert self._deflater is not None
-            payload = self._deflater.deflate(payload, fin)
+        text = opcode == _TEXT
+        compressed = self._compressed
+        first = _FIN if fin else 0
+        if not self.in_message:
+            compressed = self._deflater is not None and wanted
+            first |= opcode | (_RSV1 if compressed else 0)
+        elif self._text is not text:
+            raise LocalProtocolError("the fragments of a message are all text or all binary")
+        self._frame(first, self._compress(payload, fin) if compressed else payload)
         self.in_message = not fin
-        self._frame(fin << 7 | first | opcode, payload)
+        self._text = text
+        self._compressed = compressed
 
     def write_control(self, opcode: int, payload: Buffer = b"") -> None:
         """Frame a Close, Ping or Pong; it may stand between fragments (section 5.5).
@@ -135,10 +132,8 @@ class Writer:
     def write_prepared(self, message: Prepared, compress: bool | None = None) -> None:
         """As `write`, for a message that was framed once for many writers. Raises LocalProtocolError as `write`."""
         self._check_between_messages()
-        window_bits = None
-        if self.compresses(message.size, compress):
-            assert self._deflater is not None
-            window_bits = self._deflater.window_bits
+        deflater = self._deflater if self.compresses(message.size, compress) else None
+        window_bits = None if deflater is None else deflater.window_bits
         masks = self._mask
         frame = message.masked_frame(window_bits, new_mask_key()) if masks else message.frame(window_bits)
         if type(frame) is not bytes:
@@ -146,10 +141,9 @@ class Writer:
         self._check_between_messages()  # as it was not while the message was being framed
         self._chunks.append(frame)
         self.pending += len(frame)
-        if window_bits is not None:
+        if deflater is not None:
             # The peer's window now holds this message and our compressor's does not.
-            assert self._deflater is not None
-            self._deflater.drop()
+            deflater.drop()
 
     def take(self) -> bytes:
         """All frames not taken yet, as one bytes object; nothing is left."""
@@ -180,6 +174,13 @@ class Writer:
     def _clear(self) -> None:
         self._chunks.clear()
         self.pending = 0
+
+    def _compress(self, payload: bytes, fin: bool = True) -> bytes:
+        deflater = self._deflater
+        if deflater is None:
+            # Another thread has called `__init__` while the fragment before was on its way.
+            raise LocalProtocolError("this Writer was made anew in the middle of a compressed message")
+        return deflater.deflate(payload, fin)
 
     def _frame(self, first: int, payload: bytes) -> None:
         if self._mask:
