@@ -1,11 +1,16 @@
 """A program that listens, in a process of its own: on which port, from when, and that nothing of it stays behind."""
 
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
+
+import wscore
 
 HANGING = 60
 
@@ -50,3 +55,32 @@ async def until_listening(port: int, process: trio.Process) -> None:
             await stream.aclose()
             return
     raise AssertionError(f"it has ended with status {process.returncode}")
+
+
+async def ends_by_ctrl_c(program: str) -> None:
+    """Run a server that listens on port 8765, on another one, and see that Ctrl-C ends it: with 1001 for its peers, and
+    without a word.
+    """
+    port = free_port()
+    command = [sys.executable, "-c", program.replace("8765", str(port))]
+    process = await trio.lowlevel.open_process(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        with trio.fail_after(HANGING):
+            await until_listening(port, process)
+            async with (
+                wscore.connect(f"ws://127.0.0.1:{port}/") as idle,
+                wscore.connect(f"ws://127.0.0.1:{port}/") as ws,
+            ):
+                await ws.send("hello")
+                assert await ws.receive() == "hello"
+                process.send_signal(signal.SIGINT)
+                for each in (idle, ws):
+                    with pytest.raises(wscore.ConnectionClosed) as closed:
+                        await each.receive()
+                    assert closed.value.code == 1001
+            assert process.stderr is not None
+            async with process.stderr:
+                assert b"".join([data async for data in process.stderr]) == b""
+            assert await process.wait() == 0
+    finally:
+        process.kill()

@@ -1,7 +1,6 @@
 """What the README shows runs as it is pasted, and what it points to is there."""
 
 import re
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,9 +8,7 @@ from pathlib import Path
 import pytest
 import trio
 
-import wscore
-
-from .listening import HANGING, free_port, listening, until_listening
+from .listening import ends_by_ctrl_c, free_port, listening
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -40,29 +37,7 @@ async def test_the_client_talks_to_the_server(server: str) -> None:
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to another process")
 @pytest.mark.parametrize("server", ["server", "asyncio"])
 async def test_the_servers_end_by_ctrl_c_without_a_traceback_and_say_so_to_their_peers(server: str) -> None:
-    port = free_port()
-    program = block(server).replace("8765", str(port))
-    process = await trio.lowlevel.open_process([sys.executable, "-c", program], stderr=subprocess.PIPE)
-    try:
-        with trio.fail_after(HANGING):
-            await until_listening(port, process)
-            async with (
-                wscore.connect(f"ws://127.0.0.1:{port}/") as idle,
-                wscore.connect(f"ws://127.0.0.1:{port}/") as ws,
-            ):
-                await ws.send("hello")
-                assert await ws.receive() == "hello"
-                process.send_signal(signal.SIGINT)
-                for each in (idle, ws):
-                    with pytest.raises(wscore.ConnectionClosed) as closed:
-                        await each.receive()
-                    assert closed.value.code == 1001
-            assert process.stderr is not None
-            async with process.stderr:
-                assert b"".join([data async for data in process.stderr]) == b""
-            assert await process.wait() == 0
-    finally:
-        process.kill()
+    await ends_by_ctrl_c(block(server))
 
 
 def test_the_codec_echoes() -> None:

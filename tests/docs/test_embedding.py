@@ -19,6 +19,7 @@ import pytest
 import wscore
 from wscore import CLIENT, Connection
 
+from ..listening import ends_by_ctrl_c
 from ..wire import BINARY, CLOSE, PING, PONG, TEXT, Frame, decode, from_client
 from .pages import DOCS, marked
 from .test_programs import started as started_code
@@ -144,6 +145,12 @@ async def test_the_servers_on_asyncio_echo(mark: str) -> None:
     async with started_code(marked("embedding/asyncio.md", mark)) as url, wscore.connect(url) as ws:
         await ws.send("hello")
         assert await ws.receive() == "hello"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to another process")
+@pytest.mark.parametrize("mark", ["server: asyncio", "server: asyncio callbacks"])
+async def test_the_servers_on_asyncio_end_by_ctrl_c_without_a_traceback_and_say_so_to_their_peers(mark: str) -> None:
+    await ends_by_ctrl_c(marked("embedding/asyncio.md", mark))
 
 
 # HTTP/2
