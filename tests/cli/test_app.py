@@ -139,7 +139,7 @@ async def test_an_app_has_its_health_check_and_no_page_of_ours(running: Callable
         ),
     ],
 )
-async def test_what_cannot_be_served_is_one_sentence_and_status_1(
+async def test_what_cannot_be_served_is_one_sentence_and_status_2(
     running: Callable[..., Any], tmp_path: Path, files: dict[str, str], arguments: list[str], complaint: str
 ) -> None:
     for name, text in {"chat.py": MODULE, **files}.items():
@@ -147,7 +147,7 @@ async def test_what_cannot_be_served_is_one_sentence_and_status_1(
     env = {"PYTHONPATH": str(ROOT)}
     async with running("serve", "--port", 0, *arguments, cwd=tmp_path, env=env) as program:
         status, output, errors = await program.finish()
-    assert (status, output) == (1, "")
+    assert (status, output) == (2, "")
     pattern = complaint.replace("(", r"\(").replace(")", r"\)")
     assert re.fullmatch(f"wscore: {pattern}\n", errors), errors
 
@@ -172,7 +172,7 @@ async def test_a_function_that_takes_other_arguments_is_not_served(
     env = {"PYTHONPATH": str(ROOT)}
     async with running("serve", "--port", 0, *options, "odd:function", cwd=tmp_path, env=env) as program:
         status, output, errors = await program.finish()
-    assert (status, output) == (1, "")
+    assert (status, output) == (2, "")
     assert errors == f"wscore: cannot use odd:function: it cannot be called with {what}\n"
 
 

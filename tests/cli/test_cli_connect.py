@@ -278,7 +278,7 @@ async def test_certificates_are_checked(
 async def test_a_file_of_certificates_that_cannot_be_read_is_one_sentence(run: Callable[..., Any]) -> None:
     status, _, errors = await run("connect", "wss://127.0.0.1:1/", "--ca-file", "/nowhere/ca.pem")
     assert (status, errors) == (
-        1,
+        2,
         "wscore: cannot read the certificates in /nowhere/ca.pem: No such file or directory\n",
     )
 

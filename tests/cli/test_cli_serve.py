@@ -19,6 +19,8 @@ import trustme
 
 import wscore
 
+from .operating import passing
+
 LISTENING = re.compile(
     rf"wscore {re.escape(wscore.__version__)} \((native|pure)\) listening on (https?)://127\.0\.0\.1:(\d+)"
 )
@@ -230,7 +232,7 @@ async def test_an_address_that_is_not_ours_is_one_sentence_and_status_1(run: Cal
     assert re.fullmatch("wscore: cannot listen on 192.0.2.1 port 8000: .*\n", errors)
 
 
-async def test_certificates_that_cannot_be_read_are_one_sentence_and_status_1(
+async def test_certificates_that_cannot_be_read_are_one_sentence_and_status_2(
     run: Callable[..., Any], authority: trustme.CA, tmp_path: Path
 ) -> None:
     chain, key, _ = write_certificate(authority, tmp_path)
@@ -245,7 +247,7 @@ async def test_certificates_that_cannot_be_read_are_one_sentence_and_status_1(
         [tmp_path, "--tls-key", key],
     ):
         status, output, errors = await run("serve", "--tls-cert", *files)
-        assert (status, output) == (1, "")
+        assert (status, output) == (2, "")
         assert re.fullmatch("wscore: cannot read the certificate or its key from .*: .*\n", errors)
 
 
@@ -266,6 +268,22 @@ async def test_a_host_that_does_not_exist_is_one_sentence_and_status_1(run: Call
     status, _, errors = await run("serve", "--host", "256.256.256.256")
     assert status == 1
     assert re.fullmatch("wscore: cannot listen on 256.256.256.256 port 8000: .+\n", errors)
+
+
+async def test_a_host_that_can_be_no_name_is_one_sentence_and_status_2(run: Callable[..., Any]) -> None:
+    status, _, errors = await run("serve", "--host", f"{'a' * 64}.example")
+    assert (status, errors.count("\n")) == (2, 1)
+    assert errors.startswith(f"wscore: cannot listen on {'a' * 64}.example port 8000: ")
+
+
+async def test_what_is_passed_and_does_not_listen_is_one_sentence_and_status_2(running: Callable[..., Any]) -> None:
+    pair = dict(zip(("one", "other"), socket.socketpair(), strict=True))
+    async with running("serve", **passing(pair)) as program:
+        status, output, errors = await program.finish()
+    for sock in pair.values():
+        sock.close()
+    sentence = "wscore: descriptor 3 was passed, but is no socket that listens for streams\n"
+    assert (status, output, errors) == (2, "", sentence)
 
 
 async def test_a_key_without_a_certificate_is_a_wrong_command_line(run: Callable[..., Any]) -> None:

@@ -83,7 +83,7 @@ def test_what_makes_no_sense_names_the_key_and_what_is_allowed(tmp_path: Path, t
     assert str(caught.value).startswith(f"{tmp_path}/wscore.toml: {complaint}")
 
 
-@pytest.mark.parametrize("text", ["port", "port = 1\nport = 2", b"host = '\xff'"])
+@pytest.mark.parametrize("text", ["port", "port = 1\nport = 2", b"host = '\xff'", f"port = {'[' * 9999}"])
 def test_what_is_no_toml_is_one_sentence(tmp_path: Path, text: str | bytes) -> None:
     with pytest.raises(ValueError, match=f"^{tmp_path}/wscore.toml is not TOML: ."):
         read(tmp_path, text)

@@ -159,7 +159,7 @@ async def test_a_key_with_a_password_is_refused_instead_of_asked_for(run: Callab
     encrypted = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.BestAvailableEncryption(b"password"))
     site.key.write_bytes(encrypted)
     status, _, errors = await run("serve", "--port", 0, *site.arguments)
-    assert status == 1
+    assert status == 2
     assert errors.endswith("the key is encrypted; store it without a password\n")
 
 

@@ -10,7 +10,7 @@ from wscore.server.logs import escape
 
 
 class Failure(Exception):
-    """Ends the program: one sentence for standard error, and an exit status (1, or 2 for a wrong command line)."""
+    """Ends the program: one sentence for standard error, and an exit status, 2 if what was asked for is wrong."""
 
     def __init__(self, sentence: str, status: int = 1) -> None:
         super().__init__(sentence)

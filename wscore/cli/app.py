@@ -31,15 +31,15 @@ def _load(keyword: str, reference: Reference) -> Any:
     found: Any = _imported(reference)
     for part in reference.name.split("."):
         if not hasattr(found, part):
-            raise Failure(f"cannot use {reference}: there is no {part!r} in {reference.module}")
+            raise Failure(f"cannot use {reference}: there is no {part!r} in {reference.module}", 2)
         found = getattr(found, part)
     if not callable(found):
-        raise Failure(f"cannot use {reference}: it cannot be called")
+        raise Failure(f"cannot use {reference}: it cannot be called", 2)
     if keyword in _MISTAKES and (mistake := _MISTAKES[keyword](found)):
-        raise Failure(f"cannot use {reference}: {mistake}")
+        raise Failure(f"cannot use {reference}: {mistake}", 2)
     arguments = _ARGUMENTS.get(keyword)
     if arguments and not _takes(found, arguments):
-        raise Failure(f"cannot use {reference}: it cannot be called with {' and '.join(arguments)}")
+        raise Failure(f"cannot use {reference}: it cannot be called with {' and '.join(arguments)}", 2)
     return found
 
 
@@ -51,7 +51,7 @@ def _imported(reference: Reference) -> object:
     except MissingExtra as error:
         raise Failure(f"cannot import {reference.module}: {error}", 2) from None
     except (Exception, SystemExit) as error:
-        raise Failure(f"cannot import {reference.module}: {_described(error)}") from None
+        raise Failure(f"cannot import {reference.module}: {_described(error)}", 2) from None
 
 
 def _described(error: BaseException) -> str:

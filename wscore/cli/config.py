@@ -31,7 +31,7 @@ def _parsed(path: str) -> Mapping[str, Any]:
             return tomllib.load(file)
     except OSError as error:
         raise ValueError(f"cannot read {path}: {reason(error)}") from None
-    except ValueError as error:  # what tomllib raises, and text that is not UTF-8
+    except (ValueError, RecursionError) as error:  # what tomllib raises, and text that is not UTF-8
         raise ValueError(f"{path} is not TOML: {reason(error)}") from None
 
 

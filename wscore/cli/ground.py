@@ -100,14 +100,15 @@ def _passed() -> list[tuple[str, socket.socket]]:
     try:
         return inherited_sockets(os.environ)
     except ValueError as error:
-        raise Failure(str(error)) from None
+        raise Failure(str(error), 2) from None
 
 
 def _listen(host: str, port: int) -> list[socket.socket]:
     try:
         return open_sockets(host, port)
     except (OSError, UnicodeError) as error:
-        raise Failure(f"cannot listen on {host} port {port}: {reason(error)}") from None
+        status = 2 if isinstance(error, UnicodeError) else 1  # no such name can be; or the system has other reasons
+        raise Failure(f"cannot listen on {host} port {port}: {reason(error)}", status) from None
 
 
 def _require(check: Callable[[], None]) -> None:

@@ -1,7 +1,8 @@
 """Where the program starts: which command, and which exit status.
 
-Decides what is printed when something cannot be done: one sentence on standard error, status 1, or 2 if the command
-line was wrong or what it asks for is not installed; never a traceback for what a user or a peer did.
+Decides what is printed when something cannot be done: one sentence on standard error, status 2 if what was asked for is
+wrong, whatever is told by the command line, the environment and files that they name, or if it needs something that is
+not installed, 1 if it met something else; never a traceback for what a user or a peer did.
 
 Refuses to know the commands: each is imported when it is called, so that `--help` and `--version` start fast.
 """

@@ -23,7 +23,7 @@ def tls_of(settings: Settings) -> ssl.SSLContext | None:
     try:
         context = ssl.create_default_context(cafile=settings["ca_file"])
     except OSError as error:
-        raise Failure(f"cannot read the certificates in {settings['ca_file']}: {reason(error)}") from None
+        raise Failure(f"cannot read the certificates in {settings['ca_file']}: {reason(error)}", 2) from None
     if settings["insecure"]:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

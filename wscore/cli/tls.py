@@ -45,7 +45,7 @@ class Certificate:
             context.load_cert_chain(self._chain, self._key, _no_password)
         except (OSError, ValueError) as error:
             names = self._chain if self._key is None else f"{self._chain} and {self._key}"
-            raise Failure(f"cannot read the certificate or its key from {names}: {reason(error)}") from None
+            raise Failure(f"cannot read the certificate or its key from {names}: {reason(error)}", 2) from None
         return context
 
 

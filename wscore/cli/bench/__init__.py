@@ -41,7 +41,7 @@ def run(url: str, settings: Settings) -> int:
     """
     settings = _completed(settings)
     if not hasattr(selectors.DefaultSelector, "fileno"):
-        raise Failure("wscore bench needs epoll or kqueue, which this system does not have")
+        raise Failure("wscore bench needs epoll or kqueue, which this system does not have", 2)
     try:
         opener = Opener(url, settings, tls_of(settings))
     except (ValueError, LocalProtocolError) as error:
