@@ -9,17 +9,10 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-from wscore.session.logs import MAX_LINE, bounded, describe, escape, harmless, repeats
-from wscore.session.site.logs import FIELDS, fields, logger
+from wscore.session.logs import MAX_LINE, bounded, describe, escape, harmless
+from wscore.session.site.logs import FIELDS, fields, logger, tell_repeats
 
 __all__ = ["EscapingFormatter", "JsonFormatter", "escape", "fields", "logger", "tell_repeats"]
-
-
-def tell_repeats(now: float) -> None:
-    """Say of which kinds of records some were left out in the minute that is over by `now`, as `time.time` has it."""
-    for kind, left_out in repeats.overdue(now):
-        facts = fields(event="repeated", what=kind, count=left_out)
-        logger.info("%d more in the last minute: %s", left_out, escape(kind), extra=facts)
 
 
 class EscapingFormatter(logging.Formatter):

@@ -126,6 +126,11 @@ class Repeats:
         counts = [(kind, self._counts.pop(kind, (now, 0))[1]) for kind in sorted(over)]
         return [(kind, left_out) for kind, left_out in counts if left_out]
 
+    @property
+    def is_counting(self) -> bool:
+        """Whether the minute of some kind is not over, or was not asked for."""
+        return bool(self._counts)
+
     def clear(self) -> None:
         """Forget everything."""
         self._counts.clear()

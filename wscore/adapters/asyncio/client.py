@@ -13,7 +13,7 @@ from wscore.codec import CLIENT, CloseCode, DeflatePool
 from wscore.protocol.handshake import ClientHandshake
 
 from .addresses import reach
-from .endpoint import log_error
+from .logs import log_error
 from .opening import ClientOpening
 from .options import Options
 from .websocket import WebSocket

@@ -11,7 +11,6 @@ from within a call of the user's: what that ends is told to `on_close` in the ne
 from __future__ import annotations
 
 import asyncio
-import logging
 from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,10 @@ from typing import TYPE_CHECKING, Any
 from wscore.codec import CLIENT, CloseCode
 from wscore.protocol.connection import State
 from wscore.protocol.events import Close, Pong
-from wscore.session.logs import of_peer, repeats
 
 from .deadlines import TURN_BUDGET, Deadlines
 from .errors import ConnectionClosed, ConnectionLost
+from .logs import log_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +41,7 @@ if TYPE_CHECKING:
     CloseHook: TypeAlias = Callable[[WebSocket, int, str], object]
     ErrorHook: TypeAlias = Callable[[WebSocket, Exception], object]
 
-__all__ = ["CloseHook", "Endpoint", "ErrorHook", "MessageHook", "OpenHook", "log_error"]
+__all__ = ["CloseHook", "Endpoint", "ErrorHook", "MessageHook", "OpenHook"]
 
 # uvloop counts what waits in its transports with an `int` of C.
 _MOST_IN_TRANSPORT = (1 << 31) - 1
@@ -57,16 +56,6 @@ _PLAIN = {
     *(("uvloop.loop", "TCPTransport"), ("uvloop.loop", "UnixTransport")),
     ("asyncio.selector_events", "_SelectorSocketTransport"),
 }
-
-logger = logging.getLogger("wscore")
-logger.addFilter(repeats)
-
-
-def log_error(ws: WebSocket, error: Exception) -> None:
-    """What becomes of the exception of a handler or hook if nobody says otherwise."""
-    logger.error(
-        "the handler of a connection failed; it is closed with 1011", exc_info=error, extra=of_peer("handler_failed")
-    )
 
 
 class Endpoint(Deadlines, asyncio.BufferedProtocol):

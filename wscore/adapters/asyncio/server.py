@@ -20,11 +20,10 @@ from wscore.protocol.checks import check_size
 from wscore.protocol.handshake import Accept, Refuse, Request, ServerHandshake
 from wscore.protocol.origin import SitePolicy, is_loopback
 from wscore.protocol.request import Client, tell_client
-from wscore.session.logs import of_peer
 from wscore.session.site.limits import MAX_TURNED_AWAY, default_max_connections
 
-from .endpoint import log_error
 from .listening import listen
+from .logs import log, log_error
 from .opening import ServerOpening
 from .options import Options
 from .websocket import WebSocket
@@ -36,8 +35,6 @@ __all__ = ["Server", "serve"]
 
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 RequestHook: TypeAlias = Callable[[Request], "Accept | Refuse | Awaitable[Accept | Refuse]"]
-
-logger = logging.getLogger("wscore")
 
 _DATE = partial(formatdate, usegmt=True)
 
@@ -231,8 +228,7 @@ class Server:
         tell_client(request, Client(ws.remote_address, "https" if is_encrypted else "http"))
         objection = self._policy_for(ws).objection_to(request)
         if objection is not None:
-            extra = of_peer(f"objection: {objection.reason}")
-            logger.warning("refused with 403: %s", objection.log, extra=extra)
+            log(logging.WARNING, f"objection: {objection.reason}", "refused with 403: %s", objection.log)
             return Refuse(403, objection.sentence)
         return Accept() if self._on_request is None or not request.is_upgrade else self._on_request(request)
 
@@ -316,6 +312,5 @@ async def serve(
 
 
 def _log_failure(error: Exception) -> None:
-    logger.error(
-        "on_request failed; the request is refused with 500", exc_info=error, extra=of_peer("hook_failed: on_request")
-    )
+    sentence = "on_request failed; the request is refused with 500"
+    log(logging.ERROR, "hook_failed: on_request", sentence, error=error)

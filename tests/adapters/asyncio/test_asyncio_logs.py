@@ -1,0 +1,74 @@
+"""What a peer brings about again and again is written once, and told once a minute as so many more."""
+
+import asyncio
+import contextvars
+import logging
+
+from wscore.session.logs import repeats
+
+WHO = contextvars.ContextVar("who", default="nobody")
+
+
+async def until(condition):
+    while not condition():  # noqa: ASYNC110 - what is waited for has no event
+        await asyncio.sleep(0.001)
+
+
+async def refused(aio, server, times):
+    for _ in range(times):
+        async with aio.dialled(server) as raw:
+            raw.ask(Origin="https://evil.example")
+            assert await raw.status() == 403
+
+
+def let_a_minute_pass():
+    """For whoever asks from now on what was left out."""
+    repeats._counts = {kind: (since - 61, count) for kind, (since, count) in repeats._counts.items()}
+
+
+async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, monkeypatch):
+    monkeypatch.setattr(aio.logs, "AFTER", 0.01)
+    caplog.set_level(logging.INFO, "wscore")
+    async with aio.serving() as server:
+        await refused(aio, server, 3)
+        assert len(caplog.records) == 1
+        let_a_minute_pass()
+        await until(lambda: len(caplog.records) > 1)
+        assert caplog.records[1].message == "2 more in the last minute: objection: origin"
+        await until(lambda: not repeats.is_counting and asyncio.get_running_loop() not in aio.logs._loops)
+        # The next one is the first again.
+        await refused(aio, server, 2)
+        let_a_minute_pass()
+        await until(lambda: len(caplog.records) == 4)
+    assert [record.message.startswith("1 more") for record in caplog.records[2:]] == [False, True]
+
+
+async def test_nothing_is_told_where_nothing_was_left_out(aio, caplog, monkeypatch):
+    monkeypatch.setattr(aio.logs, "AFTER", 0.01)
+    caplog.set_level(logging.INFO, "wscore")
+    async with aio.serving() as server:
+        await refused(aio, server, 1)
+        let_a_minute_pass()
+        await until(lambda: asyncio.get_running_loop() not in aio.logs._loops)
+    assert len(caplog.records) == 1
+
+
+async def test_it_is_told_in_the_context_of_no_connection(aio, caplog, monkeypatch):
+    monkeypatch.setattr(aio.logs, "AFTER", 0.01)
+    seen = []
+    caplog.set_level(logging.INFO, "wscore")
+    caplog.handler.addFilter(lambda record: seen.append((record.getMessage().partition(" ")[0], WHO.get())) is None)
+
+    def on_message(ws, message):
+        WHO.set(message)
+        raise ZeroDivisionError
+
+    async with aio.serving(on_message=on_message) as server:
+        for name in ("ada", "bob"):
+            async with aio.dialled(server) as raw:
+                await raw.upgrade()
+                raw.say(1, name.encode())
+                await raw.rest()
+        let_a_minute_pass()
+        await until(lambda: len(seen) == 2)
+    assert seen == [("the", "ada"), ("1", "nobody")]
