@@ -92,16 +92,20 @@ async def echo(ws: wscore.WebSocket) -> None:
 transport_in_use = "auto"
 
 
+async def serve(*arguments: Any, **options: Any) -> None:
+    """`wscore.serve`, on what the fixture `each_transport` says."""
+    await wscore.serve(*arguments, **{"transport": transport_in_use} | options)
+
+
 @asynccontextmanager
 async def serving(
     handler: Callable[[wscore.WebSocket], Awaitable[object]] | None = echo, **options: Any
 ) -> AsyncIterator[wscore.Server]:
     """A server on 127.0.0.1, for the time of the block; on what the fixture `each_transport` says."""
-    options = {"transport": transport_in_use} | options
     if "listeners" not in options:
         options = {"host": "127.0.0.1", "port": 0} | options
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(partial(wscore.serve, handler, **options))
+        yield await nursery.start(partial(serve, handler, **options))
         nursery.cancel_scope.cancel()
 
 

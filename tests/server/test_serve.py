@@ -25,7 +25,7 @@ from wscore.session.options import Options
 from wscore.transport import reactor
 
 from ..listening import listens_on
-from ..raw import Raw, dial, echo, serving, status_of, url_of
+from ..raw import Raw, dial, echo, serve, serving, status_of, url_of
 from ..steps import cancelled_at
 from ..wire import BINARY, CLOSE, KEY, TEXT, Frame, from_client, header
 
@@ -172,7 +172,7 @@ async def test_listeners_may_be_brought_along(tmp_path: Path) -> None:
 )
 async def test_senseless_arguments_are_misuse(options: dict, error: type[Exception], sentence: str) -> None:
     with pytest.raises(error, match=sentence):
-        await wscore.serve(**({"handler": echo, "host": "127.0.0.1", "port": 0} | options))
+        await serve(**({"handler": echo, "host": "127.0.0.1", "port": 0} | options))
 
 
 @pytest.mark.native
@@ -197,7 +197,7 @@ async def test_the_reactor_is_refused_where_there_is_none(monkeypatch: pytest.Mo
 async def test_an_address_that_is_taken_is_an_os_error_as_it_is() -> None:
     async with serving() as server:
         with pytest.raises(OSError):
-            await wscore.serve(echo, *server.addresses[0])
+            await serve(echo, *server.addresses[0])
 
 
 async def test_gc_freeze_exempts_what_is_there_at_the_start() -> None:
@@ -506,7 +506,7 @@ async def test_what_is_no_exception_ends_the_server_and_is_raised_as_it_is(mode:
     raw = Raw(await trio.testing.open_stream_to_socket_listener(listener))
     await raw.ask(rest=from_client(TEXT, b"go"))
     with pytest.raises(type(error)) as caught:
-        await wscore.serve(**hooks, listeners=[listener])
+        await serve(**hooks, listeners=[listener])
     assert caught.value is error
     await raw.head()
     assert await raw.rest() == b""
@@ -529,7 +529,7 @@ async def test_cancelling_serve_closes_everything_at_once() -> None:
             raise
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with dial(server) as opened, dial(server) as half_way:
             await opened.upgrade()
             await half_way.send(b"GET / HTTP/1.1\r\n")
@@ -546,15 +546,15 @@ async def test_cancelling_serve_closes_everything_at_once() -> None:
 async def test_cancelled_is_raised_as_it_is() -> None:
     outcome = []
 
-    async def serve() -> None:
+    async def run() -> None:
         try:
-            await wscore.serve(echo, "127.0.0.1", 0)
+            await serve(echo, "127.0.0.1", 0)
         except BaseException as error:
             outcome.append(error)
             raise
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve)
+        nursery.start_soon(run)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert [type(error) for error in outcome] == [trio.Cancelled]
@@ -603,8 +603,8 @@ async def test_serve_cancelled_at_every_await_leaves_nothing_behind() -> None:
     step, again = 1, True
     while again:
         async with trio.open_nursery() as nursery:
-            serve = partial(wscore.serve, echo, "127.0.0.1", 0, task_status=Status())
-            again = await cancelled_at(step, partial(plainly, serve))
+            start = partial(serve, echo, "127.0.0.1", 0, task_status=Status())
+            again = await cancelled_at(step, partial(plainly, start))
         await trio.testing.wait_all_tasks_blocked()  # until the reactor has gone
         assert len(os.listdir("/dev/fd")) == before
         step += 1
@@ -624,7 +624,7 @@ async def test_an_error_while_a_handler_is_cancelled_is_logged(caplog: pytest.Lo
             await trio.sleep_forever()
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with dial(server) as raw:
             await raw.upgrade()
             nursery.cancel_scope.cancel()
@@ -644,7 +644,7 @@ async def test_draining_closes_with_1001_and_lets_serve_return() -> None:
         done.append((caught.value.code, caught.value.by_peer))
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with wscore.connect(url_of(server)) as ws:
             nursery.start_soon(partial(server.aclose, drain=5))
             with pytest.raises(wscore.ConnectionClosed) as caught:
@@ -665,7 +665,7 @@ async def test_draining_serves_what_has_come_already() -> None:
 
     received: list[str | bytes] = []
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with wscore.connect(url_of(server)) as ws:
             await ws.send("before")
             await wait_until(lambda: server.statistics().messages_received == 1)
@@ -741,7 +741,7 @@ async def test_a_handler_with_a_nursery_that_is_cut_off_ends_nothing_else() -> N
             nursery.start_soon(trio.sleep_forever)
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with dial(server) as raw:
             await raw.upgrade()
             await wait_until(lambda: len(server.connections) == 1)
@@ -775,7 +775,7 @@ async def test_a_handler_may_close_its_server() -> None:
         await server.aclose(drain=0.05)
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with wscore.connect(url_of(server)) as ws:
             await ws.send("stop")
             with pytest.raises(wscore.ConnectionClosed):
@@ -803,7 +803,7 @@ async def test_in_a_handler_or_below_a_drain_waits_for_the_other_connections_onl
                 tasks.start_soon(close, ws)
 
     async with trio.open_nursery() as nursery:
-        server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+        server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with wscore.connect(url_of(server)) as a, wscore.connect(url_of(server)) as b:
             async with wscore.connect(url_of(server)) as other:
                 await other.send("stay")
@@ -834,21 +834,22 @@ async def test_a_drain_in_a_handler_that_takes_too_long_cancels_that_handler_too
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            server = await nursery.start(wscore.serve, handler, "127.0.0.1", 0)
+            server = await nursery.start(serve, handler, "127.0.0.1", 0)
             async with wscore.connect(url_of(server)) as other, wscore.connect(url_of(server)) as ws:
                 await other.send("stay")
                 await ws.send("close")
                 await wait_until(lambda: len(cancelled) == 2)
 
 
-async def test_a_hook_may_close_its_server() -> None:
+@pytest.mark.parametrize("drain", [100, 0])
+async def test_a_hook_may_close_its_server_and_what_it_accepts_then_is_refused(drain: float) -> None:
     async def on_request(request: wscore.Request) -> wscore.Accept:
-        await server.aclose(drain=100)
+        await server.aclose(drain=drain)
         return wscore.Accept()
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            server = await nursery.start(partial(wscore.serve, echo, "127.0.0.1", 0, on_request=on_request))
+            server = await nursery.start(partial(serve, echo, "127.0.0.1", 0, on_request=on_request))
             with pytest.raises(wscore.HandshakeError) as error:
                 async with wscore.connect(url_of(server)):
                     pass
@@ -863,7 +864,7 @@ async def test_who_serves_in_its_own_task_may_close_from_a_task_beside() -> None
 
     with trio.fail_after(10):
         async with trio.open_nursery() as nursery:
-            await wscore.serve(echo, "127.0.0.1", 0, task_status=Status())
+            await serve(echo, "127.0.0.1", 0, task_status=Status())
 
 
 # Broadcasting
