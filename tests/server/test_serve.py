@@ -517,9 +517,10 @@ async def test_what_is_no_exception_ends_the_server_and_is_raised_as_it_is(mode:
 
 
 async def test_cancelling_serve_closes_everything_at_once() -> None:
-    ended = []
+    begun, ended = trio.Event(), []
 
     async def handler(ws: wscore.WebSocket) -> None:
+        begun.set()
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(trio.sleep_forever)
@@ -533,6 +534,7 @@ async def test_cancelling_serve_closes_everything_at_once() -> None:
         async with dial(server) as opened, dial(server) as half_way:
             await opened.upgrade()
             await half_way.send(b"GET / HTTP/1.1\r\n")
+            await begun.wait()
             await wait_until(lambda: server.statistics().handshakes == 1)
             nursery.cancel_scope.cancel()
             with trio.CancelScope(shield=True):
@@ -612,8 +614,11 @@ async def test_serve_cancelled_at_every_await_leaves_nothing_behind() -> None:
 
 
 async def test_an_error_while_a_handler_is_cancelled_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    failing = trio.Event()
+
     async def handler(ws: wscore.WebSocket) -> None:
         async def fail() -> None:
+            failing.set()
             try:
                 await trio.sleep_forever()
             finally:
@@ -627,6 +632,7 @@ async def test_an_error_while_a_handler_is_cancelled_is_logged(caplog: pytest.Lo
         server = await nursery.start(serve, handler, "127.0.0.1", 0)
         async with dial(server) as raw:
             await raw.upgrade()
+            await failing.wait()
             nursery.cancel_scope.cancel()
     assert "on the way out" in caplog.text
     assert server.statistics().errors == 1
