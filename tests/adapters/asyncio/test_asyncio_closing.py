@@ -380,11 +380,12 @@ async def test_a_handler_may_close_its_server(aio):
 
 async def test_handlers_that_all_close_their_server_do_not_wait_for_each_other(aio):
     async def handler(ws):
-        await ws.receive()
+        arrived.append(await ws.receive())
+        await until(lambda: len(arrived) == 2)  # what comes after a Close is for nobody
         await server.aclose(timeout=HANGING)
         closed.append(ws)
 
-    closed = []
+    arrived, closed = [], []
     async with aio.serving(handler) as server, aio.connect(server) as one, aio.connect(server) as other:
         await one.send("close it")
         await other.send("close it")
