@@ -129,7 +129,7 @@ async def cancel_aclose(face: Face) -> Any:
     """A cancelled aclose has closed all the same, at once"""
     async with face.opened(close_timeout=10) as (ws, peer):
         outcome = await cancelled(face, ws.aclose, 4001, "why")
-        assert await face.within(1, ws.wait_closed)
+        assert await face.within(5, ws.wait_closed)
         seen = await peer.sees_until_end(answer_close=False)
         return {"aclose": outcome, "end": ws.close_code, "peer": seen}
 

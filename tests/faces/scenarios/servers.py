@@ -128,7 +128,7 @@ async def drain_in_a_handler(face: Face) -> Any:
     async def handler(ws: Any) -> None:
         await ws.receive()
         try:
-            await face.drain(servers[0], 3)
+            await face.drain(servers[0], 30)
         finally:
             ended.set()
 
@@ -137,7 +137,7 @@ async def drain_in_a_handler(face: Face) -> Any:
         peer = await face.open(server)
         await peer.say(TEXT, b"close")
         seen = await peer.sees_until_end()
-        return {"ended": await face.within(1, ended.wait), "peer": seen}
+        return {"ended": await face.within(10, ended.wait), "peer": seen}
 
 
 @scenario(
