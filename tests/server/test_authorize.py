@@ -192,7 +192,7 @@ async def test_one_that_never_answers_is_given_up_and_cancelled() -> None:
             cancelled.append(request.path)
             raise
 
-    async with serving(authorize=think, handshake_timeout=0.05) as server:
+    async with serving(authorize=think, handshake_timeout=0.3) as server:
         assert status_of(await answer_to(server)) == 503
         assert server.statistics().reasons == {"slow_answer": 1}
     assert cancelled == ["/"]

@@ -67,7 +67,7 @@ async def test_slow_answers_of_the_application_have_a_reason_of_their_own() -> N
     async def think(request: wscore.Request) -> wscore.Accept:
         await trio.sleep_forever()
 
-    async with serving(handshake_timeout=0.05, on_request=think) as server:
+    async with serving(handshake_timeout=0.3, on_request=think) as server:
         assert await ask(server) == 503
         assert server.statistics().reasons == {"slow_answer": 1}
 

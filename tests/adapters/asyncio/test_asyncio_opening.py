@@ -178,7 +178,7 @@ async def test_an_application_that_takes_too_long_is_answered_for(aio):
     async def on_request(request):
         await asyncio.Event().wait()
 
-    async with aio.serving(on_request=on_request, handshake_timeout=0.1) as server, aio.dialled(server) as raw:
+    async with aio.serving(on_request=on_request, handshake_timeout=0.3) as server, aio.dialled(server) as raw:
         raw.ask()
         assert await raw.status() == 503
 
