@@ -40,9 +40,13 @@ def upgrade(method: str = "GET", version: str = "1.1", **fields: str | None) -> 
     return Request(method, "/chat?room=1", Headers(pairs), version)
 
 
+def key_of(request: Request) -> str:
+    return check_upgrade(request.method, request.http_version, request.headers)
+
+
 def status_of(request: Request) -> int:
     with pytest.raises(HeadError) as error:
-        check_upgrade(request)
+        key_of(request)
     return error.value.status
 
 
@@ -110,7 +114,7 @@ def test_subprotocols_stand_in_the_order_of_the_client() -> None:
 
 
 def test_key_of_a_good_request_is_returned() -> None:
-    assert check_upgrade(upgrade()) == KEY
+    assert key_of(upgrade()) == KEY
 
 
 @pytest.mark.parametrize("method", ["POST", "HEAD", "OPTIONS", "get"])
@@ -125,7 +129,7 @@ def test_other_versions_of_http_are_refused() -> None:
 def test_body_is_refused() -> None:
     assert status_of(upgrade(Content_Length="1")) == 413
     assert status_of(upgrade(Transfer_Encoding="chunked")) == 413
-    assert check_upgrade(upgrade(Content_Length="000")) == KEY
+    assert key_of(upgrade(Content_Length="000")) == KEY
 
 
 @pytest.mark.parametrize("value", [None, "", "close", "notupgrade", "up grade", "keep-alive"])
@@ -137,7 +141,7 @@ def test_connection_that_does_not_name_upgrade_is_refused(value: str | None) -> 
 @pytest.mark.parametrize("value", ["keep-alive, Upgrade", "upgrade,keep-alive", "UPGRADE"])
 def test_connection_is_a_list(value: str) -> None:
     """Security case 49: Firefox sends `keep-alive, Upgrade`."""
-    assert check_upgrade(upgrade(Connection=value)) == KEY
+    assert key_of(upgrade(Connection=value)) == KEY
 
 
 @pytest.mark.parametrize(
@@ -175,7 +179,7 @@ def test_key_that_is_not_16_bytes_in_base64_is_refused(value: str | None) -> Non
 @pytest.mark.parametrize("key", ["AQIDBAUGBwgJCgsMDQ4PEC==", "dGhlIHNhbXBsZSBub25jZf=="])
 def test_key_whose_padding_is_not_zero_passes(key: str) -> None:
     """The first is the RFC's own example in section 4.1."""
-    assert check_upgrade(upgrade(Sec_WebSocket_Key=key)) == key
+    assert key_of(upgrade(Sec_WebSocket_Key=key)) == key
 
 
 def test_key_given_twice_is_refused() -> None:
@@ -184,18 +188,18 @@ def test_key_given_twice_is_refused() -> None:
 
 
 def test_offers_are_negotiated() -> None:
-    assert check_offers(upgrade(), "takeover") is None
-    assert check_offers(upgrade(Sec_WebSocket_Extensions="permessage-deflate"), None) is None
-    accepted = check_offers(upgrade(Sec_WebSocket_Extensions="permessage-deflate"), "dedicated")
+    assert check_offers(upgrade().headers, "takeover") is None
+    assert check_offers(upgrade(Sec_WebSocket_Extensions="permessage-deflate").headers, None) is None
+    accepted = check_offers(upgrade(Sec_WebSocket_Extensions="permessage-deflate").headers, "dedicated")
     assert accepted is not None
     assert accepted[0] == "permessage-deflate"
-    assert check_offers(upgrade(Sec_WebSocket_Protocol="a, b"), None) is None
+    assert check_offers(upgrade(Sec_WebSocket_Protocol="a, b").headers, None) is None
 
 
 @pytest.mark.parametrize("value", ["", " ", ",", " , ,"])
 def test_empty_lists_are_as_none(value: str) -> None:
     request = upgrade(Sec_WebSocket_Protocol=value, Sec_WebSocket_Extensions=value)
-    assert check_offers(request, "takeover") is None
+    assert check_offers(request.headers, "takeover") is None
     assert request.subprotocols == []
 
 
@@ -203,7 +207,7 @@ def test_empty_lists_are_as_none(value: str) -> None:
 def test_malformed_lists_are_refused(policy: str | None) -> None:
     for request in (upgrade(Sec_WebSocket_Extensions="a, b c"), upgrade(Sec_WebSocket_Protocol="a, a")):
         with pytest.raises(HeadError) as error:
-            check_offers(request, policy)
+            check_offers(request.headers, policy)
         assert error.value.status == 400
 
 

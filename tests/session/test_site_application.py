@@ -8,7 +8,8 @@ import pytest
 
 from wscore.protocol.request import Accept, Page, Refuse, Request
 from wscore.session.logs import repeats
-from wscore.session.site.application import Application, Refusal, described
+from wscore.session.site.application import Application, described
+from wscore.session.site.refusals import Refusal
 from wscore.session.site.statistics import Tally
 
 UPGRADE = Request("GET", "/chat?token=secret", {"upgrade": "websocket"}, "1.1")

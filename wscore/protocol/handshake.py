@@ -26,6 +26,7 @@ from .head import (
     DEFAULT_MAX_HEADERS,
     HeadError,
     HeadReader,
+    RequestHead,
     ResponseHead,
     parse_request_head,
     parse_response_head,
@@ -36,10 +37,12 @@ from .request import (
     Page,
     Refuse,
     Request,
+    asks_for_websocket,
     check_offers,
     check_upgrade,
     encode_accept,
     encode_refuse,
+    offered_subprotocols,
     select_subprotocol,
 )
 from .response import (
@@ -139,6 +142,11 @@ class Handshake:
         return self._reader.rest
 
     @property
+    def raw_head(self) -> bytes:
+        """The head as it came, without the empty line that ends it."""
+        return self._reader.head
+
+    @property
     def received(self) -> bytes:
         """All bytes so far from the first line of the head on, for another HTTP parser to begin with."""
         return bytes(self._reader.received)
@@ -152,11 +160,11 @@ class ServerHandshake(Handshake):
     `ValueError` for an unknown policy and for subprotocols that are no distinct tokens. `date` is asked for the header
     Date of each refusal, in the form of RFC 9110 section 5.6.7: a server that has a clock must send it (section 6.6.1).
 
-    `request` is what came, once its head could be read; `accepted` says that the WebSocket is open; `status` is the
-    HTTP status of the answer.
+    `head` is what came, once it could be read, and `request` the same for the application; `accepted` says that the
+    WebSocket is open; `status` is the HTTP status of the answer.
     """
 
-    __slots__ = ("_agreed", "_date", "_key", "_subprotocols", "request", "status")
+    __slots__ = ("_agreed", "_date", "_key", "_request", "_subprotocols", "head", "status")
 
     def __init__(
         self,
@@ -173,8 +181,22 @@ class ServerHandshake(Handshake):
         self._subprotocols = own_subprotocols(subprotocols)
         self._agreed: tuple[str, DeflateParameters] | None = None
         self._key = ""  # stays empty unless the request asks for a WebSocket
-        self.request: Request | None = None
+        self.head: RequestHead | None = None
+        self._request: Request | None = None
         self.status: int | None = None
+
+    @property
+    def request(self) -> Request | None:
+        """What came, made when it is first asked for; None as long as there is no whole head that could be read."""
+        if self._request is None and self.head is not None:
+            method, target, version, _ = self.head
+            self._request = Request(method, target, self.head.headers, version)
+        return self._request
+
+    @property
+    def is_upgrade(self) -> bool:
+        """Whether the request asks for a WebSocket, and keeps the rules."""
+        return bool(self._key)
 
     @property
     def accepted(self) -> bool:
@@ -188,17 +210,22 @@ class ServerHandshake(Handshake):
         WebSocket or not; or a `Refuse` where it breaks a rule, whose response is in `data_to_send` already. Raises
         `LocalProtocolError` when called again after that.
         """
-        if self.request is not None or self.status is not None:
+        received = self.receive_head(data)
+        return self.request if isinstance(received, RequestHead) else received
+
+    def receive_head(self, data: Received) -> RequestHead | Refuse | None:
+        """The same, for whoever may not need a `Request`."""
+        if self.head is not None or self.status is not None:
             raise LocalProtocolError("The request is complete: give what follows it to whoever reads on.")
         try:
-            head = self._reader.feed(data)
-            return None if head is None else self._parse(head)
+            raw = self._reader.feed(data)
+            return None if raw is None else self._parse(raw)
         except HeadError as error:
             return self._refuse(Refuse(error.status, error.sentence))
 
     def receive_eof(self) -> Refuse | None:
         """The peer sends no more: within a head that is refused with 400; else `None`, and there is nothing to do."""
-        if self.request is not None or self.status is not None or not self._reader.received:
+        if self.head is not None or self.status is not None or not self._reader.received:
             return None
         return self._refuse(Refuse(400, "The connection ended within the head of the request."))
 
@@ -212,26 +239,27 @@ class ServerHandshake(Handshake):
             raise LocalProtocolError("This request has been answered already.")
         if isinstance(answer, Refuse):
             self._refuse(answer)
-        elif self.request is None:
+        elif self.head is None:
             raise LocalProtocolError("There is no request yet that could be accepted.")
         elif not self._key:
             self._refuse(Refuse(426, "Only WebSocket is spoken at this address."))
         else:
-            self._accept(self.request, answer)
+            self._accept(self.head, answer)
 
-    def _parse(self, head: bytearray) -> Request:
-        method, target, version, headers = parse_request_head(head, self._max_headers)
-        self.request = request = Request(method, target, headers, version)
-        if request.is_upgrade:
-            self._key = check_upgrade(request)
-            self._agreed = check_offers(request, self._compression)
-        return request
+    def _parse(self, raw: bytearray) -> RequestHead:
+        self.head = head = parse_request_head(raw, self._max_headers)
+        method, _, version, fields = head
+        if asks_for_websocket(fields):
+            self._key = check_upgrade(method, version, fields)
+            self._agreed = check_offers(fields, self._compression)
+        return head
 
-    def _accept(self, request: Request, answer: Accept) -> None:
+    def _accept(self, head: RequestHead, answer: Accept) -> None:
         subprotocol = answer.subprotocol
         if subprotocol is None:
-            subprotocol = select_subprotocol(request.subprotocols, self._subprotocols) if self._subprotocols else None
-        elif subprotocol not in request.subprotocols:
+            if self._subprotocols:
+                subprotocol = select_subprotocol(offered_subprotocols(head.fields), self._subprotocols)
+        elif subprotocol not in offered_subprotocols(head.fields):
             raise LocalProtocolError("Accept a subprotocol that the request offers (request.subprotocols), or none.")
         extensions, self.deflate = self._agreed or (None, None)
         self.subprotocol = subprotocol
@@ -240,7 +268,7 @@ class ServerHandshake(Handshake):
 
     def _refuse(self, refuse: Refuse) -> Refuse:
         self.status = refuse.status
-        method = "GET" if self.request is None else self.request.method
+        method = "GET" if self.head is None else self.head.method
         self._output = encode_refuse(refuse, method, None if self._date is None else self._date())
         return refuse
 

@@ -15,7 +15,7 @@ of passes that run in C: this is why the parser splits and deletes characters an
 import re
 from typing import NamedTuple
 
-from .headers import TOKEN_BYTES, Headers, is_token
+from .headers import TOKEN_BYTES, Fields, Headers, is_token
 from .uri import authority_of, split_host_port
 
 DEFAULT_MAX_HEAD_SIZE = 16 * 1024  # bytes; node allows 16 KiB, Apache 8 KiB a line
@@ -45,7 +45,20 @@ class RequestHead(NamedTuple):
     method: str
     target: str
     http_version: str
-    headers: Headers
+    fields: Fields | Headers
+    """Where to look for a field, by its name in lower case."""
+
+    @property
+    def headers(self) -> Headers:
+        """The fields as a collection, made when it is asked for."""
+        return self.fields if isinstance(self.fields, Headers) else Headers.from_distinct(self.fields)
+
+    @property
+    def host(self) -> str | None:
+        """The `host[:port]` that is asked for: of an absolute target, its own, in lower case and without the default
+        port of its scheme; the Host header is ignored then (RFC 9112 section 3.2.2). None where neither is there.
+        """
+        return self.fields.get("host") if self.target[0] == "/" else authority_of(self.target)
 
 
 class ResponseHead(NamedTuple):
@@ -116,6 +129,11 @@ class HeadReader:
             raise self._too_large()
 
     @property
+    def head(self) -> bytes:
+        """The head without the empty line that ends it, as `feed` has returned it; empty until there is one."""
+        return bytes(self.received[: self._end - 4]) if self._end else b""
+
+    @property
     def rest(self) -> bytes:
         """The bytes behind the head."""
         return bytes(self.received[self._end :]) if self._end else b""
@@ -141,10 +159,10 @@ def parse_request_head(head: bytes | bytearray, max_headers: int = DEFAULT_MAX_H
         raise HeadError(400, "The method or the target of the request has characters that it cannot have.")
     if target[0] != "/":
         _check_absolute(target)
-    headers = _parse_fields(lines)
-    _check_host(headers, version)
-    _check_framing(headers, version)
-    return RequestHead(method, target, version, headers)
+    fields = _parse_fields(lines)
+    _check_host(fields, version)
+    _check_framing(fields, version)
+    return RequestHead(method, target, version, fields)
 
 
 def parse_response_head(head: bytes | bytearray, max_headers: int = DEFAULT_MAX_HEADERS) -> ResponseHead:
@@ -158,7 +176,8 @@ def parse_response_head(head: bytes | bytearray, max_headers: int = DEFAULT_MAX_
     status, _, reason = rest.partition(" ")
     if len(status) != 3 or not (status.isascii() and status.isdigit()) or status < "100":
         raise HeadError(400, "The status line has no status of three digits.")
-    headers = _parse_fields(lines)
+    fields = _parse_fields(lines)
+    headers = fields if isinstance(fields, Headers) else Headers.from_distinct(fields)
     return ResponseHead(int(status), reason, version, headers)
 
 
@@ -176,9 +195,9 @@ def _bad_lines() -> HeadError:
     return HeadError(400, "The head contains control characters, or lines that do not end with CRLF.")
 
 
-def _parse_fields(lines: list[str]) -> Headers:
+def _parse_fields(lines: list[str]) -> Fields | Headers:
     """The fields behind the first line; their names are checked all at once."""
-    fields = {}
+    fields = Fields()
     try:
         for line in lines[1:]:
             name, value = line.split(":", 1)
@@ -189,7 +208,7 @@ def _parse_fields(lines: list[str]) -> Headers:
     if "" in fields or "".join(fields).encode("latin-1").translate(None, TOKEN_BYTES):
         raise HeadError(400, "The name of a header field is no token.")
     if len(fields) == len(lines) - 1:
-        return Headers.from_distinct(fields)
+        return fields
     split = [line.split(":", 1) for line in lines[1:]]
     return Headers((name.lower(), value.strip(" \t")) for name, value in split)
 
@@ -211,9 +230,9 @@ def _check_absolute(target: str) -> None:
         raise HeadError(400, "The target of the request is neither a path nor a URL of HTTP or WebSocket.") from None
 
 
-def _check_host(headers: Headers, version: str) -> None:
+def _check_host(fields: Fields | Headers, version: str) -> None:
     """One well-formed Host (RFC 9112 section 3.2), even where the target says which host is meant."""
-    hosts = headers.get_all("host")
+    hosts = fields.get_all("host")
     if len(hosts) != 1:
         if hosts or version == "1.1":
             raise HeadError(400, "A request has exactly one Host header.")
@@ -224,14 +243,14 @@ def _check_host(headers: Headers, version: str) -> None:
         raise HeadError(400, "The Host header is no host with an optional port.") from None
 
 
-def _check_framing(headers: Headers, version: str) -> None:
+def _check_framing(fields: Fields | Headers, version: str) -> None:
     """No two readers may find the end of the body at different places (RFC 9112 section 6.3)."""
-    length = headers.get("content-length")
-    if "transfer-encoding" in headers:
-        chunked = [coding.lower() for coding in headers.get_all("transfer-encoding")] == ["chunked"]
+    length = fields.get("content-length")
+    if "transfer-encoding" in fields:
+        chunked = [coding.lower() for coding in fields.get_all("transfer-encoding")] == ["chunked"]
         if not chunked or version == "1.0" or length is not None:
             raise HeadError(400, "The end of the body is not told by chunks alone, or not by HTTP/1.1.")
-    elif length is not None and not _is_single_number(headers.get_all("content-length")):
+    elif length is not None and not _is_single_number(fields.get_all("content-length")):
         raise HeadError(400, "Content-Length is no single number.")
 
 

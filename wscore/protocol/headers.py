@@ -87,6 +87,27 @@ class Headers:
         return f"Headers({list(self._pairs)!r})"
 
 
+class Fields(dict[str, str]):
+    """Fields whose names are distinct and in lower case, as the parser of heads finds them: what the handshake itself
+    asks, so that `Headers` are made when somebody wants them. Names are asked for in lower case.
+    """
+
+    __slots__ = ()
+
+    def get_all(self, name: str) -> list[str]:
+        """As `Headers.get_all`."""
+        value = self.get(name)
+        return [] if value is None else [value]
+
+    def has_token(self, name: str, token: str) -> bool:
+        """As `Headers.has_token`."""
+        value = self.get(name)
+        if value is None:
+            return False
+        lower = value.lower()
+        return lower == token or token in split_list([lower])
+
+
 def is_token(text: str) -> bool:
     """Whether the text is a token (RFC 9110 section 5.6.2)."""
     return _TOKEN.fullmatch(text) is not None

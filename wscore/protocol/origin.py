@@ -82,16 +82,24 @@ class SitePolicy:
 
     def objection_to(self, request: Request) -> Objection | None:
         """Return what is wrong with Host or Origin of `request`, or None. A page's Origin does not matter."""
-        host = request.host
-        if not self._host_is_allowed(host):
-            log = f"the Host {_quoted(host)} is none of this server's: allowed_hosts may name it"
+        origins = request.headers.get_all("origin") if request.is_upgrade else ()
+        client = request.client
+        if client is None:
+            return self.objection(request.host, origins)
+        return self.objection(request.host, origins, over_tls=client.scheme == "https", used_host=client.host)
+
+    def objection(
+        self, asked: str | None, origins: Sequence[str] = (), *, over_tls: bool = False, used_host: str | None = None
+    ) -> Objection | None:
+        """The same, of a request for the host `asked` by pages of `origins`, none if they do not matter.
+
+        `used_host` is what the browser used, where a trusted proxy has told.
+        """
+        if not self._host_is_allowed(asked):
+            log = f"the Host {_quoted(asked)} is none of this server's: allowed_hosts may name it"
             return Objection("host", "This host is not served here.", log)
-        over_tls = False
-        if request.client is not None:
-            over_tls = request.client.scheme == "https"
-            host = request.client.host or host
-        origins = request.headers.get_all("origin")
-        if origins and request.is_upgrade and not self._origin_is_allowed(origins, host, over_tls):
+        host = used_host or asked
+        if origins and not self._origin_is_allowed(origins, host, over_tls):
             origin = ", ".join(origins)
             log = f"the Origin {_quoted(origin)} is not that of the Host {_quoted(host)}: allowed_origins may name it"
             return Objection("origin", "Pages of this origin may not connect here.", log)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ..codec.errors import LocalProtocolError
 from .extensions import DeflateParameters, accept_deflate
 from .head import HeadError
-from .headers import Headers, HeadersLike, encode_headers, sendable_headers, unique_tokens
+from .headers import Fields, Headers, HeadersLike, encode_headers, sendable_headers, unique_tokens
 from .uri import authority_of
 
 ACCEPT_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -105,7 +105,7 @@ class Request:
     @property
     def is_upgrade(self) -> bool:
         """Whether the client asks for WebSocket: the Upgrade header names it (RFC 6455 section 4.2.1)."""
-        return self.headers.has_token("upgrade", "websocket")
+        return asks_for_websocket(self.headers)
 
     @property
     def subprotocols(self) -> list[str]:
@@ -114,12 +114,7 @@ class Request:
         Empty where the list is malformed, which can be seen only on requests that are no upgrade: of the others, the
         handshake refuses it.
         """
-        if "sec-websocket-protocol" not in self.headers:
-            return []
-        try:
-            return unique_tokens(self.headers.get_all("sec-websocket-protocol"))
-        except ValueError:
-            return []
+        return offered_subprotocols(self.headers)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -175,42 +170,57 @@ def tell_user(request: Request, user: object) -> None:
     _set(request, "user", user)
 
 
-def check_upgrade(request: Request) -> str:
+def check_upgrade(method: str, version: str, fields: Fields | Headers) -> str:
     """Hold a request that asks for WebSocket to RFC 6455 section 4.2.1; returns its key.
 
     Raises `HeadError`, which says how it is refused.
 
     That the Host header is there once and well-formed has been seen to with the head.
     """
-    headers = request.headers
-    if request.method != "GET":
+    if method != "GET":
         raise HeadError(405, "A WebSocket is opened with the method GET.")
-    if request.http_version != "1.1":
+    if version != "1.1":
         raise HeadError(505, "A WebSocket is opened with HTTP/1.1.")
-    if "transfer-encoding" in headers or int(headers.get("content-length") or 0):
+    if "transfer-encoding" in fields or int(fields.get("content-length") or 0):
         raise HeadError(413, "A request that opens a WebSocket has no body.")
-    if not headers.has_token("connection", "upgrade"):
+    if not fields.has_token("connection", "upgrade"):
         raise HeadError(400, "The Connection header does not name Upgrade.")
-    if headers.get_all("sec-websocket-version") != ["13"]:
+    if fields.get_all("sec-websocket-version") != ["13"]:
         raise HeadError(426, "The WebSocket version spoken here is 13.")
-    keys = headers.get_all("sec-websocket-key")
+    keys = fields.get_all("sec-websocket-key")
     if len(keys) != 1 or not _KEY.fullmatch(keys[0]):
         raise HeadError(400, "Sec-WebSocket-Key is not 16 bytes in base64, given once.")
     return keys[0]
 
 
-def check_offers(request: Request, policy: str | None) -> tuple[str, DeflateParameters] | None:
+def check_offers(fields: Fields | Headers, policy: str | None) -> tuple[str, DeflateParameters] | None:
     """Hold the lists of subprotocols and extensions to their grammar, and negotiate compression under our policy.
 
     Returns what `accept_deflate` does; raises `HeadError` for a malformed list (RFC 6455 section 9.1 has it fail).
     """
-    headers = request.headers
     try:
-        if "sec-websocket-protocol" in headers:
-            unique_tokens(headers.get_all("sec-websocket-protocol"))
-        return accept_deflate(headers.get_all("sec-websocket-extensions"), policy)
+        if "sec-websocket-protocol" in fields:
+            unique_tokens(fields.get_all("sec-websocket-protocol"))
+        if "sec-websocket-extensions" not in fields:
+            return None
+        return accept_deflate(fields.get_all("sec-websocket-extensions"), policy)
     except ValueError as error:
         raise HeadError(400, str(error)) from None
+
+
+def asks_for_websocket(fields: Fields | Headers) -> bool:
+    """Whether the Upgrade header names WebSocket (RFC 6455 section 4.2.1)."""
+    return fields.has_token("upgrade", "websocket")
+
+
+def offered_subprotocols(fields: Fields | Headers) -> list[str]:
+    """The subprotocols that a client offers, its favourite first; empty where the list is malformed."""
+    if "sec-websocket-protocol" not in fields:
+        return []
+    try:
+        return unique_tokens(fields.get_all("sec-websocket-protocol"))
+    except ValueError:
+        return []
 
 
 def select_subprotocol(offered: Sequence[str], supported: Sequence[str]) -> str | None:

@@ -26,11 +26,12 @@ from wscore.server import pages
 from wscore.server.logs import escape, fields, logger
 from wscore.session.logs import place_of
 from wscore.session.options import Options
-from wscore.session.site.application import Answer, Application, OnRequest, Refusal, described
+from wscore.session.site.application import Answer, Application, OnRequest, described
 from wscore.session.site.auth import Authorize
 from wscore.session.site.forwarded import TrustedProxies
 from wscore.session.site.limits import Place
 from wscore.session.site.proxy_protocol import ProxyHeader, ProxyHeaderError, is_same_end
+from wscore.session.site.refusals import Refusal
 from wscore.session.site.statistics import Tally
 from wscore.transport.calling import interruptible
 from wscore.transport.records import Opening

@@ -14,8 +14,9 @@ import trio
 from wscore.protocol.handshake import Refuse, Request
 from wscore.server.admission import CLOSING, CROWDED, Admission, Visit
 from wscore.session.options import Options
-from wscore.session.site.application import Answer, Refusal
+from wscore.session.site.application import Answer
 from wscore.session.site.limits import Place
+from wscore.session.site.refusals import Refusal
 from wscore.transport.addresses import addresses_of
 from wscore.transport.tls import start_tls
 from wscore.transport.trio_glue import unwrapped

@@ -21,7 +21,6 @@ from wscore.protocol.head import (
     parse_response_head,
 )
 from wscore.protocol.headers import encode_headers, sendable_headers
-from wscore.protocol.request import Request as UpgradeRequest
 from wscore.protocol.request import check_upgrade, encode_accept
 from wscore.protocol.response import check_switch
 
@@ -146,7 +145,7 @@ class H11Handshake:
         _check_request(head)
         try:
             # What RFC 6455 section 4.2.1 asks for besides.
-            check_upgrade(UpgradeRequest(head.method, head.target, headers, head.http_version))
+            check_upgrade(head.method, head.http_version, headers)
         except HeadError as error:
             raise _broken(error.sentence, error.status) from None
         try:

@@ -6,35 +6,20 @@ what else is asked of a request, and how an answer looks on the wire.
 """
 
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from typing import TypeAlias
 
 from wscore.protocol.handshake import Accept, Page, Refuse, Request
-from wscore.protocol.headers import HeadersLike
 from wscore.protocol.request import tell_user
 from wscore.session.logs import escape
 from wscore.session.site.auth import Authorize
 from wscore.session.site.logs import fields, logger
+from wscore.session.site.refusals import FAILED, Refusal
 from wscore.session.site.statistics import Tally
 
-__all__ = ["Answer", "Application", "OnRequest", "Refusal", "described"]
+__all__ = ["Answer", "Application", "OnRequest", "described"]
 
 Answer: TypeAlias = Accept | Refuse | Page
 OnRequest: TypeAlias = Callable[[Request], Answer | Awaitable[Answer]]
-
-
-class Refusal(Refuse):
-    """A refusal of the server's own; `reason` is the word that it is counted under."""
-
-    __slots__ = ("reason",)
-    reason: str
-
-    def __init__(self, status: int, sentence: str | bytes, reason: str, headers: HeadersLike = ()) -> None:
-        super().__init__(status, sentence, headers)
-        object.__setattr__(self, "reason", reason)
-
-
-_FAILED = Refusal(HTTPStatus.INTERNAL_SERVER_ERROR, "The server failed to answer this request.", "error")
 
 
 class Application:
@@ -67,7 +52,7 @@ class Application:
         self._tally.errors += 1
         facts = fields(kind=f"hook_failed: {what}", event="hook_failed", hook=what, path=request and request.path)
         logger.exception("%s to %s failed; it is answered with 500", what, described(request), extra=facts)
-        return _FAILED
+        return FAILED
 
     async def _wait_for_verdict(self, request: Request, thinking: Awaitable[Accept | Refuse]) -> Answer:
         try:
