@@ -52,7 +52,7 @@ LAYERS = {
     ),
     "client": Layer({"codec", "protocol", "session", "transport"}, outside={"trio"}, without={"asyncio"}),
     "cli": Layer(
-        {"codec", "protocol", "session", "transport", "server", "client"},
+        {"codec", "protocol", "session", "session.site", "transport", "server", "client"},
         outside={"trio"},
         inside_functions={"rich", "msgspec"},
         without={"asyncio"},

@@ -13,9 +13,9 @@ import trustme
 
 import wscore
 from wscore.codec import CLIENT, Deflater, Writer
-from wscore.server.admission import TLS_HANDSHAKE
 from wscore.server.pages import plain
 from wscore.server.relief import FIRST_SECONDS, SURVEY_INTERVAL
+from wscore.session.opening.server import TLS_HANDSHAKE
 from wscore.transport.reserve import QUANTUM
 
 from ..raw import Raw, dial, echo, serving, status_of

@@ -8,7 +8,8 @@ import pytest
 from wscore.protocol.headers import Headers
 from wscore.protocol.request import Client, Request, tell_user
 from wscore.protocol.response import Response
-from wscore.transport.records import Opening, fold, unfold
+from wscore.session.opening.facts import KeptRequest, Opening
+from wscore.transport.records import fold, unfold
 
 DISTINCT = Headers.from_distinct({"host": "example.org", "x-name": "J\xe9r\xf4me"})
 REPEATED = Headers([("host", "a"), ("cookie", "one=1"), ("cookie", "two=2")])
@@ -41,6 +42,19 @@ def test_the_user_is_the_same_object_and_the_rest_is_left_out() -> None:
     after = unfold(fold(opening(request, user=user, rest=b"abc")))  # type: ignore[arg-type]
     assert after.request is not None
     assert (after.user, after.request.user, after.rest) == (user, user, b"")
+
+
+@pytest.mark.parametrize("user", [None, "ada"])
+def test_a_request_that_nobody_has_asked_for_is_folded_as_it_came(user: object) -> None:
+    kept = KeptRequest(b"GET /chat?token=x HTTP/1.1\r\nHost: a\r\nCookie: one=1\r\nCookie: two=2", "https", "b")
+    before = Opening(request=kept, subprotocol="chat", user=user, remote_address=("192.0.2.1", 1), rest=b"abc")
+    after = unfold(fold(before))  # type: ignore[arg-type]
+    assert after.kept is not None
+    assert after == before.without_rest()
+    assert before.request is not None
+    assert before.request.client == Client(("192.0.2.1", 1), "https", "b")
+    assert before.request.headers.get_all("cookie") == ["one=1", "two=2"]
+    assert before.request.user == user
 
 
 def test_it_takes_little_more_than_the_text() -> None:

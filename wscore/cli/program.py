@@ -21,7 +21,6 @@ from wscore.cli.ground import Ground
 from wscore.cli.options import Settings, keywords_of
 from wscore.protocol.handshake import Request
 from wscore.server import metrics
-from wscore.server.admission import Answer
 from wscore.server.logs import fields, logger
 from wscore.server.page_server import MAX_VISITORS, only_pages
 from wscore.server.pages import Document, Pages, plain
@@ -29,6 +28,7 @@ from wscore.server.serve import Server, serve
 from wscore.server.sockets import listener_on
 from wscore.server.turns import TurnClock
 from wscore.server.worker_link import Command, report
+from wscore.session.site.application import Answer
 from wscore.transport.websocket import WebSocket
 
 __all__ = ["Alone", "Worker"]

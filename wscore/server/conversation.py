@@ -11,15 +11,14 @@ from typing import TypeAlias
 import trio
 
 from wscore.codec import SERVER, CloseCode
-from wscore.server.admission import Visit
 from wscore.server.entrance import Entrance
 from wscore.server.logs import escape, fields, logger
+from wscore.session.opening import ServerOpening, Stage
 from wscore.session.options import Options
 from wscore.session.site.limits import Place
 from wscore.session.site.statistics import Tally
 from wscore.transport.calling import interruptible
 from wscore.transport.linger import close_now, linger, reset
-from wscore.transport.records import Opening
 from wscore.transport.reserve import Reserve
 from wscore.transport.stream import new_connection, run_websocket
 from wscore.transport.websocket import ErrorHook, MessageHook, WebSocket
@@ -66,17 +65,14 @@ class Conversations:
         """Serve one connection, and close its stream; `place` is what it occupies, `remote` whom `accept` has named."""
         self._streams.add(stream)
         try:
-            top, visit = await self._entrance.admit(stream, place, remote)
-            if place is not None:
-                place.opened()
-            if visit.is_dropped:
+            newcomer = await self._entrance.admit(stream, place, remote)
+            stage = newcomer.opening.stage
+            if stage is Stage.OPEN:
+                await self._run(newcomer.stream, newcomer.opening)
+            elif stage is Stage.LINGER:
+                await linger(newcomer.stream)
+            elif stage is Stage.RESET:
                 reset(stream)
-            elif place is not None and place.has_given_way:
-                pass  # patience would keep what others need
-            elif top is None or visit.opening is None:
-                await linger(top or stream)
-            else:
-                await self._run(top, visit, visit.opening)
         except BaseException as error:
             self.contain(error)
         finally:
@@ -152,8 +148,10 @@ class Conversations:
         self.websockets.pop(ws, None)
         self._tally.ended(ws)
 
-    async def _run(self, stream: trio.abc.Stream, visit: Visit, opening: Opening) -> None:
+    async def _run(self, stream: trio.abc.Stream, opening: ServerOpening) -> None:
         ws: WebSocket | None = None
+        settled = opening.opened
+        assert settled is not None
 
         async def handle(opened: WebSocket) -> None:
             nonlocal ws
@@ -161,13 +159,13 @@ class Conversations:
             self.enter(ws)
             await (WebSocket.wait_closed if self._handler is None else self._handler)(ws)
 
-        connection = new_connection(SERVER, self._options, visit.deflate)
+        connection = new_connection(SERVER, self._options, opening.deflate)
         try:
             await run_websocket(
                 stream,
                 connection,
                 self._options,
-                opening,
+                settled,
                 handle,
                 on_message=self.on_message,
                 on_error=self.report,

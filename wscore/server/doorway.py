@@ -1,27 +1,26 @@
 """The way in on the reactor, and the life of its connections: what `entrance` and `conversation` are for streams.
 
-Decides when a step of `admission` is taken, and when a task begins: for a handler, once there is a WebSocket, and for
-an `on_request` that is awaited; never otherwise. All of it together takes at most `handshake_timeout`, TLS included.
+Decides when a task begins: for a handler, once there is a WebSocket, and for a hook that is awaited; never otherwise.
+What happens in which order, what is said and how long it may take stands in `session.opening`.
 """
 
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from contextvars import Context, copy_context
 from math import inf
 from socket import socket
-from ssl import SSLContext
-from typing import TypeVar
 
 import trio
 
 from wscore.codec import SERVER
-from wscore.protocol.handshake import Request
 from wscore.server.accept import Exhaustion
-from wscore.server.admission import CLOSING, CROWDED, Admission
 from wscore.server.conversation import Conversations
 from wscore.server.farewell import Farewell
+from wscore.session.opening import ServerOpening, Stage
 from wscore.session.options import Options
+from wscore.session.site.admission import Admission
 from wscore.session.site.application import Answer
 from wscore.session.site.limits import Limits, Place, Settled
 from wscore.transport.calling import adopt
@@ -30,14 +29,10 @@ from wscore.transport.reactor.link import Terms
 from wscore.transport.reactor.running import reactor_of_this_run
 from wscore.transport.reactor.websocket import ReactorWebSocket
 from wscore.transport.reactor.wire import Tls
-from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection
 from wscore.transport.trio_glue import unwrapped
 
 __all__ = ["Doorway"]
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 class Doorway:
@@ -50,7 +45,7 @@ class Doorway:
         conversations: Conversations,
         limits: Limits,
         farewell: Farewell,
-        ssl_context: SSLContext | None,
+        ssl_context: ssl.SSLContext | None,
         fail: Callable[[BaseException], object],
     ) -> None:
         self.options = options
@@ -123,14 +118,13 @@ class Doorway:
     def close(self) -> None:
         """Tell those whose request has not come that we are closing."""
         for guest in tuple(self.guests):
-            if guest.waits_for_request:
-                guest.turn_away()
+            guest.turn_away()
 
     def reset(self) -> None:
         """Reset all connections: the peers had their time."""
         for guest in tuple(self.guests):
             self.admission.tally.resets += 1
-            guest.visit.ended("closing")
+            guest.opening.closed("closing")
             guest.arrival.cut()
         for ws in tuple(self.conversations.websockets):
             ws._give_up()
@@ -160,7 +154,7 @@ class Doorway:
 
     def _cut(self) -> None:
         for guest in tuple(self.guests):
-            guest.visit.ended("closing")
+            guest.opening.closed("closing")
             guest.arrival.close()
         for ws in tuple(self.conversations.websockets):
             ws.abort()
@@ -188,33 +182,35 @@ class Doorway:
 
     def arrive(self, guest: "Guest", sock: socket) -> Arrival:
         """Let the reactor have the socket of a guest."""
-        tls = None if guest.visit.header is not None else self.new_tls()
+        tls = self.new_tls() if guest.opening.stage is Stage.TLS else None
         arrival = Arrival(self._running.reactor, sock.fileno(), tls, guest)
         sock.detach()
         self.guests.add(guest)
         return arrival
 
-    def new_tls(self) -> Tls | None:
-        """Our end of TLS, if that is spoken."""
-        return None if self.ssl_context is None else Tls(self.ssl_context, True)
+    def new_tls(self) -> Tls:
+        """Our end of TLS."""
+        assert self.ssl_context is not None
+        return Tls(self.ssl_context, True)
 
     def leave(self, guest: "Guest") -> None:
         """This guest is gone, or has become a WebSocket."""
         self.guests.discard(guest)
         self.farewell.somebody_left()
 
-    def welcome(self, guest: "Guest", opening: Opening) -> None:
+    def welcome(self, guest: "Guest") -> None:
         """The opening handshake has succeeded: let the conversation begin."""
-        conversations = self.conversations
-        connection = new_connection(SERVER, self.options, guest.visit.deflate)
+        conversations, opening = self.conversations, guest.opening
+        assert opening.opened is not None
+        connection = new_connection(SERVER, self.options, opening.deflate)
         hooks = conversations.on_message, conversations.report, conversations.reserve
-        ws = ReactorWebSocket(connection, self._terms, self.options, opening, *hooks)
-        ws.start(guest.arrival, guest.place.settled(), guest.context)
+        ws = ReactorWebSocket(connection, self._terms, self.options, opening.opened, *hooks)
+        ws.start(guest.arrival, guest.place.settled(), opening.context)
         conversations.enter(ws)
         self.leave(guest)
         if conversations.has_handler:
-            self.start_task(self._converse, ws, guest.context)
-        ws.begin(opening.rest)
+            self.start_task(self._converse, ws, opening.context)
+        ws.begin(opening.opened.rest)
 
     def _leave(self, ws: ReactorWebSocket, place: Settled) -> None:
         """It is closed."""
@@ -253,22 +249,27 @@ class Doorway:
 
 
 class Guest:
-    """One connection on its way in."""
+    """One connection on its way in: the driver of a `ServerOpening` on the reactor."""
 
-    __slots__ = ("_doorway", "_thinking", "arrival", "context", "place", "visit", "waits_for_request")
+    __slots__ = ("_doorway", "_thinking", "arrival", "opening", "place")
 
     def __init__(self, doorway: Doorway, sock: socket, place: Place, remote: object) -> None:
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
-        self.context = doorway.new_context()
         self.place = place
-        is_encrypted = doorway.ssl_context is not None
-        self.visit = doorway.admission.visit(sock.getsockname(), remote, is_encrypted=is_encrypted, place=place)
-        self.waits_for_request = True
+        self.opening = ServerOpening(
+            doorway.admission,
+            sock.getsockname(),
+            remote,
+            trio.current_time(),
+            speaks_tls=doorway.ssl_context is not None,
+            place=place,
+            context=doorway.new_context(),
+        )
         try:
             self.arrival = doorway.arrive(self, sock)
         except BaseException:
-            self.visit.ended("error")  # nobody else will
+            self.opening.closed("error")  # nobody else will
             raise
 
     def attempt(self, step: Callable[..., object], *arguments: object) -> None:
@@ -281,147 +282,105 @@ class Guest:
 
     def begin(self) -> None:
         """Start the clock, and say what is to be said without listening."""
-        self.arrival.call_at(trio.current_time() + self._doorway.options.handshake_timeout)
+        self.arrival.call_at(self.opening.deadline)
         self.place.waits(self.give_way)
-        if self.visit.header is None and self.arrival.is_encrypted is None:
-            self._say_at_once()
-        elif self.visit.is_dropped:
-            self.arrival.cut()
+        self.act()
 
-    def received(self, data: bytes) -> None:
-        """Go on with the PROXY protocol header, if there is one, then with the request."""
-        if self.visit.header is not None:
-            rest = self.visit.receive_header(data)
-            if self.visit.is_dropped:
-                self.arrival.cut()
-            elif rest is not None:
-                self._go_on_with(rest)
-            return
-        if self._thinking is not None:
-            self._receive_meanwhile(data)
-            return
-        result = self.visit.refusal or self.visit.receive(data)
-        if self.visit.is_dropped:
-            self.arrival.cut()
-            return
-        if result is None:
-            if not data:
-                self.arrival.close()
-            return
-        self.waits_for_request = False
-        self.place.stays()
-        answer = self._in_context(self._doorway.admission.ask, result) if isinstance(result, Request) else result
-        if isinstance(answer, Awaitable):
+    def act(self) -> None:
+        """Do what the opening asks for."""
+        opening, arrival = self.opening, self.arrival
+        stage = opening.stage
+        if stage is Stage.OPEN:
+            arrival.say(opening.output())
+            if arrival.fd >= 0:
+                self._doorway.welcome(self)
+        elif stage is Stage.LINGER:
+            arrival.say_last(opening.output())
+        elif stage is Stage.CLOSE:
+            arrival.say(opening.output())
+            arrival.close()
+        elif stage is Stage.RESET:
+            arrival.cut()
+        elif stage is Stage.TLS and arrival.is_encrypted is None:
+            arrival.start_tls(self._doorway.new_tls(), opening.rest)
+        elif stage is Stage.HOOK:
+            self._think()
+        if stage >= Stage.OPEN and self._thinking is not None:
+            self._thinking.cancel()
+
+    def _think(self) -> None:
+        """Let the application think, in a task; who sends much meanwhile, unasked, is read no more."""
+        thinking = self.opening.thinking
+        if self._thinking is None and thinking is not None:
             self._thinking = trio.CancelScope()
-            self._doorway.start_task(self._think, answer, self._thinking)
-        else:
-            self.respond(answer)
-
-    def _receive_meanwhile(self, data: bytes) -> None:
-        """The application thinks. Who goes now gives its place back; who sends much, unasked, is read no more."""
-        if not self.visit.receive_meanwhile(data):
-            self.arrival.close()
-        elif self.visit.has_enough:
+            self._doorway.start_task(self._answer, thinking, self._thinking)
+        if not self.opening.wants_read:
             self.arrival.pause()
 
-    def _go_on_with(self, rest: bytes) -> None:
-        """The header is complete, and this came behind it."""
-        tls = self._doorway.new_tls()
-        if tls is not None:
-            self.arrival.start_tls(tls, rest)
-        elif not self._say_at_once() and rest:
-            self.received(rest)
+    async def _answer(self, thinking: Awaitable[Answer], scope: trio.CancelScope) -> None:
+        with scope:
+            answer = await self._await_in_context(thinking)
+            if not scope.cancel_called:
+                self._thinking = None
+                self.attempt(self._tell, self.opening.answered, answer)
 
-    def _say_at_once(self) -> bool:
-        """What is to be said without listening; whether there is anything."""
-        if self.visit.is_dropped:
-            self.arrival.cut()
-        elif self.visit.refusal is not None:
-            self.waits_for_request = False
-            self.respond(self.visit.refusal)
-        return self.visit.is_dropped or self.visit.refusal is not None
-
-    async def _think(self, answer: Awaitable[Answer], thinking: trio.CancelScope) -> None:
-        with thinking:
-            said = await self._await_in_context(answer)
-            if not thinking.cancel_called:
-                self.attempt(self.respond, said)
-
-    async def _await_in_context(self, answer: Awaitable[Answer]) -> Answer:
-        assert self.context is not None  # somebody thinks: there are hooks
+    async def _await_in_context(self, thinking: Awaitable[Answer]) -> Answer:
+        assert self.opening.context is not None  # somebody thinks: there are hooks
         between = trio.lowlevel.current_task().context
-        await adopt(self.context)
-        said = await answer
+        await adopt(self.opening.context)
+        answer = await thinking
         # What comes now may call hooks, for which the context is entered.
         await adopt(between)
-        return said
+        return answer
 
-    def _in_context(self, function: Callable[[T], R], argument: T) -> R:
-        """Call what may call the application's hooks."""
-        return function(argument) if self.context is None else self.context.run(function, argument)
+    def _tell(self, what: Callable[..., object], *arguments: object) -> None:
+        before = self.opening.stage
+        what(*arguments)
+        if self.opening.stage is not before or before is Stage.HOOK:
+            self.act()
 
-    def respond(self, answer: Answer) -> None:
-        """Say what there is to say, and become a WebSocket or leave."""
-        output = self._in_context(self.visit.respond, answer)
-        if self.visit.opening is None:
-            self.place.opened()
-            self.arrival.say_last(output)
-        else:
-            self.arrival.say(output)
-            if self.arrival.fd >= 0:
-                self._doorway.welcome(self, self.visit.opening)
+    # What others want
 
     def turn_away(self) -> None:
-        """The server closes, and waits for no request."""
-        if self.visit.header is not None:
-            self._drop("closing")
-        elif self.arrival.is_encrypted is False:
-            self.visit.ended("closing")
-            self.arrival.close()
-        else:
-            self.waits_for_request = False
-            self.respond(CLOSING)
-
-    def expired(self) -> None:
-        """The time is over: say so, if something can be said."""
-        if self.visit.header is not None:
-            self._drop("proxy_header")
-        elif self.arrival.is_encrypted is False:
-            self.visit.tls_failed()
-            self.arrival.close()
-        elif not self.visit.answered:
-            if self._thinking is not None:
-                self._thinking.cancel()
-            self.respond(self.visit.overdue())
+        """The server closes."""
+        self._tell(self.opening.turn_away)
 
     def give_way(self) -> None:
-        """Others need the place: it has had its time. What can be said in one go is said."""
-        if self.visit.header is not None or self.arrival.is_encrypted is False:
-            self._drop(CROWDED.reason)
-        elif not self.visit.answered:
-            self.arrival.say(self.visit.respond(CROWDED))
-            self.arrival.close()
+        """Others need the place."""
+        self._tell(self.opening.give_way)
 
-    def _drop(self, reason: str) -> None:
-        self.visit.drop(reason)
-        self.arrival.cut()
+    # What the reactor tells
+
+    def received(self, data: bytes) -> None:
+        """Bytes have come; b"" for their end."""
+        if data:
+            self._tell(self.opening.received, data)
+        else:
+            self._tell(self.opening.received_eof)
+
+    def tls_is_up(self) -> None:
+        """TLS has come about."""
+        self._tell(self.opening.tls_is_up)
 
     def tls_failed(self, error: OSError) -> None:
-        """There is no way to say anything."""
-        self.place.opened()
-        self.visit.tls_failed(error)
+        """There is no way to say anything; the arrival lingers."""
+        self.opening.tls_failed(error, at_end=isinstance(error, ConnectionError | ssl.SSLEOFError))
+
+    def expired(self) -> None:
+        """The deadline has come."""
+        self._tell(self.opening.time_is, trio.current_time())
 
     def closed(self) -> None:
         """The socket is closed, and has not become a WebSocket."""
         if self._thinking is not None:
             self._thinking.cancel()
-        self.visit.ended()
+        self.opening.closed()
         self.place.leave()
         self._doorway.leave(self)
 
     def failed(self, error: BaseException) -> None:
         """One of these steps has raised."""
-        self.visit.ended("error")
+        self.opening.closed("error")
         self._doorway.crashed(error)
 
 

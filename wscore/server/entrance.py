@@ -1,173 +1,154 @@
-"""The way in over streams: which bytes are read and written before there is a WebSocket, and for how long.
+"""The way in over streams: the driver of `ServerOpening` where bytes come and go by a `trio.abc.Stream`.
 
-Decides that the PROXY protocol header, TLS, the request and the answer together take at most `handshake_timeout`, that
-a closing server waits for nobody's request, and what is still said to those who took too long. What is said stands in
-`admission`.
+Decides how what the opening asks for is waited for, and what interrupts that. What happens in which order, what is said
+and how long it may take stands in `session.opening`.
 """
 
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager, suppress
-from ssl import SSLContext
+import ssl
+from collections.abc import Awaitable
+from contextlib import suppress
 
 import trio
 
-from wscore.protocol.handshake import Refuse, Request
-from wscore.server.admission import CLOSING, CROWDED, Admission, Visit
-from wscore.session.options import Options
+from wscore.session.opening import ServerOpening, Stage
+from wscore.session.site.admission import Admission
 from wscore.session.site.application import Answer
 from wscore.session.site.limits import Place
-from wscore.session.site.refusals import Refusal
 from wscore.transport.addresses import addresses_of
+from wscore.transport.linger import LINGER_TIME
 from wscore.transport.tls import start_tls
 from wscore.transport.trio_glue import unwrapped
 
-__all__ = ["Entrance"]
+__all__ = ["Entrance", "Newcomer"]
 
-_RECEIVE_SIZE = 1 << 14
-# How long a peer has to take a refusal, whatever is left of the handshake's time.
-_FAREWELL_TIME = 2.0
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
 
 class Entrance:
     """Where the streams of one server come in."""
 
-    def __init__(self, options: Options, admission: Admission, ssl_context: SSLContext | None) -> None:
-        self._timeout = options.handshake_timeout
-        self._admission = admission
-        self._ssl_context = ssl_context
-        self._interruptible: set[trio.CancelScope] = set()
+    def __init__(self, admission: Admission, ssl_context: ssl.SSLContext | None) -> None:
+        self.admission = admission
+        self.ssl_context = ssl_context
+        self._newcomers: set[Newcomer] = set()
 
     def close(self) -> None:
         """Everybody gets 503, those at once whose request has not come yet."""
-        self._admission.close()
-        for scope in self._interruptible:
-            scope.cancel()
+        self.admission.close()
+        for newcomer in tuple(self._newcomers):
+            newcomer.turn_away()
 
-    async def admit(
-        self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None
-    ) -> tuple[trio.abc.Stream | None, Visit]:
-        """Lead one connection in, or tell it why not; the stream to go on with, TLS included, if `visit.opening` says
-        that it is a WebSocket now. Else it is to be closed: at once if `visit.is_dropped`, otherwise with patience;
-        None if TLS did not come about. `place` is what it occupies, `remote` the peer's address, if that is known.
+    async def admit(self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None) -> "Newcomer":
+        """Lead one connection in, or tell it why not; what is to be done with its stream then, its opening says.
 
-        Raises only what is no Exception; closes nothing. Cancelled, it is left as it is.
+        `place` is what it occupies, `remote` the peer's address, if that is known. Raises only what is no Exception;
+        closes nothing. Cancelled, it is left as it is.
         """
-        is_encrypted = self._ssl_context is not None or isinstance(stream, trio.SSLStream)
-        local, peer = addresses_of(stream)
-        visit = self._admission.visit(local, remote or peer, is_encrypted=is_encrypted, place=place)
-        top = None
+        newcomer = Newcomer(self, stream, place, remote)
+        self._newcomers.add(newcomer)
         try:
-            with trio.fail_after(self._timeout):
-                await self._read_header(stream, visit, place)
-                top = None if visit.is_dropped else await self._encrypt(stream, visit, place)
-                if top is not None:
-                    await self._respond(top, visit, visit.refusal or await self._receive(top, visit, place))
-        except trio.TooSlowError:
-            visit.opening = None
-            await self._give_up(top, visit)
-        except _GONE:
-            visit.opening = None
+            await newcomer.come_in()
         except Exception:
-            visit.ended("error")
+            newcomer.opening.closed("error")
             raise
-        if visit.opening is None:
-            visit.ended()
-        return top, visit
+        finally:
+            self._newcomers.discard(newcomer)
+        return newcomer
 
-    @contextmanager
-    def _waiting(self, place: Place | None) -> Iterator[None]:
-        """Leave the block when `close` is called, or others need the place."""
-        with trio.CancelScope() as scope:
-            self._interruptible.add(scope)
-            if place is not None:
-                place.waits(scope.cancel)
-            if self._admission.is_closing:
-                scope.cancel()
-            try:
-                yield
-            finally:
-                self._interruptible.discard(scope)
 
-    async def _read_header(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> None:
-        """Read the PROXY protocol header, where there is one, and not a byte more: what follows may be TLS."""
-        with self._waiting(place):
-            while visit.header is not None and not visit.is_dropped:
-                visit.receive_header(await stream.receive_some(visit.header.wanted))
-        if visit.header is not None:
-            visit.drop(_why_interrupted(place).reason)
+class Newcomer:
+    """One connection on its way in; `stream` is what to go on with, TLS included."""
 
-    async def _encrypt(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> trio.abc.Stream | None:
-        """Shake hands on TLS, if that is spoken; None if that failed, or we do not wait. Nothing can be said then."""
-        if self._ssl_context is None:
-            return stream
+    def __init__(self, entrance: Entrance, stream: trio.abc.Stream, place: Place | None, remote: object) -> None:
+        local, peer = addresses_of(stream)
+        self.stream = stream
+        self._ssl_context = entrance.ssl_context
+        self._waits = trio.CancelScope()
+        self.opening = ServerOpening(
+            entrance.admission,
+            local,
+            remote or peer,
+            trio.current_time(),
+            speaks_tls=self._ssl_context is not None,
+            is_encrypted=isinstance(stream, trio.SSLStream),
+            place=place,
+        )
+        if place is not None:
+            place.waits(self.give_way)
+
+    async def come_in(self) -> None:
+        """Take one step after the other until the way has ended. Cancelled, it has not."""
+        opening, deadline = self.opening, self.opening.deadline
+        while opening.stage < Stage.OPEN:
+            with trio.CancelScope(deadline=opening.deadline) as self._waits:
+                await self._take_step()
+            opening.time_is(trio.current_time())
+        if output := opening.output():
+            await self._say(output, max(deadline, trio.current_time() + LINGER_TIME))
+
+    async def _say(self, output: bytes, deadline: float) -> None:
+        """Say what there is to say, to whoever takes it in time."""
+        with trio.move_on_at(deadline), suppress(*_GONE):
+            await self.stream.send_all(output)
+            return
+        self.opening.closed()
+
+    async def _take_step(self) -> None:
+        if self.opening.stage is Stage.TLS:
+            await self._encrypt()
+        elif self.opening.thinking is not None:
+            await self._think(self.opening.thinking)
+        else:
+            await self._read()
+
+    async def _encrypt(self) -> None:
+        assert self._ssl_context is not None
         try:
-            with self._waiting(place):
-                return await start_tls(stream, self._ssl_context, server_side=True)
-            visit.ended(_why_interrupted(place).reason)
+            self.stream = await start_tls(self.stream, self._ssl_context, server_side=True)
         except OSError as error:
-            visit.tls_failed(error)
-        return None
+            self.opening.tls_failed(error, at_end=isinstance(error, ConnectionError | ssl.SSLEOFError))
+        else:
+            self.opening.tls_is_up()
 
-    async def _receive(self, stream: trio.abc.Stream, visit: Visit, place: Place | None) -> Request | Refuse | None:
-        """The request; or what is to be said instead; or None, if the peer has gone without a word."""
-        with self._waiting(place):
-            while data := await stream.receive_some(_RECEIVE_SIZE):
-                result = visit.receive(data)
-                if result is not None:
-                    if place is not None:
-                        place.stays()
-                    return result
-            return visit.receive(b"")
-        return _why_interrupted(place)
+    async def _read(self) -> None:
+        try:
+            data = await self.stream.receive_some(self.opening.most)
+        except _GONE:
+            self.opening.closed()
+        else:
+            self.opening.received(data) if data else self.opening.received_eof()
 
-    async def _respond(self, stream: trio.abc.Stream, visit: Visit, received: Request | Refuse | None) -> None:
-        if received is not None and not visit.is_dropped:
-            answer = await self._ask(stream, visit, received) if isinstance(received, Request) else received
-            await stream.send_all(visit.respond(answer))
-
-    async def _ask(self, stream: trio.abc.Stream, visit: Visit, request: Request) -> Answer:
-        answer = self._admission.ask(request)
-        return await self._wait(stream, visit, answer) if isinstance(answer, Awaitable) else answer
-
-    async def _wait(self, stream: trio.abc.Stream, visit: Visit, thinking: Awaitable[Answer]) -> Answer:
-        """The answer of an application that thinks. If the peer goes meanwhile, it is interrupted, and that is raised:
-        its place is given back.
-        """
+    async def _think(self, thinking: Awaitable[Answer]) -> None:
+        """Wait for an application. If the peer goes meanwhile, it is interrupted: its place is given back."""
         answer: Answer | None = None
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(_listen_meanwhile, stream, visit, nursery.cancel_scope)
+                nursery.start_soon(self._listen, nursery.cancel_scope)
                 answer = await thinking
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
-        if answer is None:
-            raise trio.BrokenResourceError("the peer has gone")
-        return answer
+        if answer is not None:
+            self.opening.answered(answer)
 
-    async def _give_up(self, stream: trio.abc.Stream | None, visit: Visit) -> None:
-        """The time is over: say so, if something can be said."""
-        if visit.header is not None:
-            visit.drop("proxy_header")
-        elif stream is None:
-            visit.tls_failed()
-        elif not visit.answered:
-            with trio.move_on_after(_FAREWELL_TIME), suppress(*_GONE):
-                await self._respond(stream, visit, visit.overdue())
-
-
-async def _listen_meanwhile(stream: trio.abc.Stream, visit: Visit, thinking: trio.CancelScope) -> None:
-    """Take what comes until the end: who sends much, unasked, is read no more."""
-    data: bytes | bytearray = b"more"
-    while data and not visit.has_enough:
-        try:
-            data = await stream.receive_some(_RECEIVE_SIZE)
-        except _GONE:
-            data = b""
-        if not visit.receive_meanwhile(data):
+    async def _listen(self, thinking: trio.CancelScope) -> None:
+        while self.opening.wants_read:
+            await self._read()
+        if self.opening.stage is not Stage.HOOK:
             thinking.cancel()
 
+    # What others want
 
-def _why_interrupted(place: Place | None) -> Refusal:
-    return CROWDED if place is not None and place.has_given_way else CLOSING
+    def turn_away(self) -> None:
+        """The server closes."""
+        self.opening.turn_away()
+        self._stop_waiting()
+
+    def give_way(self) -> None:
+        """Others need the place."""
+        self.opening.give_way()
+        self._stop_waiting()
+
+    def _stop_waiting(self) -> None:
+        if self.opening.stage >= Stage.OPEN:
+            self._waits.cancel()

@@ -1,7 +1,8 @@
 """Pages for operators, from a process in which Trio must not run: the supervisor of workers, which goes on forking.
 
-Decides what moves bytes on such a connection: a selector that the process waits on anyway. Requests, their limits and
-what is refused are `Admission`'s, answers `pages`', as on every server here. A page may have to be gathered first.
+Decides what moves bytes on such a connection: a selector that the process waits on anyway. It is one more driver of
+`ServerOpening`, with a hook that waits until what a page says has been gathered; answers are `pages`', as on every
+server here.
 
 Bounded: so many visitors at once, each with so much time to ask, to take the answer, and to go. If there is no room,
 the one that has kept us waiting longest gives way to the next, without a word: silent visitors must not hide the health
@@ -10,16 +11,19 @@ of a server from whoever looks after it.
 
 import selectors
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
+from math import inf
 from time import monotonic
 
 from wscore.protocol.handshake import Accept, Page, Refuse, Request
 from wscore.protocol.origin import SitePolicy
-from wscore.server.admission import Admission, Visit
+from wscore.server.admission import admission_for
 from wscore.server.logs import fields, logger
 from wscore.server.pages import Pages
+from wscore.session.opening import ServerOpening, Stage
 from wscore.session.options import Options
+from wscore.session.site.application import Answer
 from wscore.session.site.statistics import Tally
 
 __all__ = ["MAX_VISITORS", "PageServer", "only_pages"]
@@ -41,14 +45,29 @@ def only_pages(request: Request) -> Accept | Refuse | Page:
     return Refuse(404, "There is no WebSocket here.") if request.is_upgrade else Page()
 
 
+class _Gathering:
+    """To be awaited once: whoever runs what awaits it goes on when all is gathered."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        yield
+
+
+async def _once_gathered(request: Request) -> Accept | Refuse | Page:
+    answer = only_pages(request)
+    if isinstance(answer, Page):
+        await _Gathering()
+    return answer
+
+
 class _Visitor:
     """One connection: it asks, waits for what is gathered, takes its answer and goes."""
 
-    __slots__ = ("answer", "deadline", "since", "sock", "step", "visit")
+    __slots__ = ("answer", "deadline", "opening", "since", "sock", "step", "thinking")
 
-    def __init__(self, sock: socket.socket, visit: Visit, step: Callable[["_Visitor"], None]) -> None:
+    def __init__(self, sock: socket.socket, opening: ServerOpening, step: Callable[["_Visitor"], None]) -> None:
         self.sock = sock
-        self.visit = visit
+        self.opening = opening
+        self.thinking: Generator[None, None, Answer] | None = None
         self.answer = b""
         self.take(step, TIME_TO_ASK)
 
@@ -81,9 +100,14 @@ class PageServer:
         self._paused_until: float | None = None
         sites = SitePolicy()
         sites.bind([sock.getsockname() for sock in sockets])
-        tally = Tally()
-        self._admission = Admission(
-            Options(), subprotocols=(), sites=sites, on_request=only_pages, pages=pages, tally=tally
+        self._admission = admission_for(
+            Options(),
+            subprotocols=(),
+            sites=sites,
+            authorize=None,
+            on_request=_once_gathered,
+            documents=pages,
+            tally=Tally(),
         )
         for sock in sockets:
             sock.setblocking(False)
@@ -100,7 +124,8 @@ class PageServer:
         """Look after whoever has taken too long."""
         for visitor in [each for each in self._visitors if each.deadline <= now]:
             if visitor.step == self._listen:
-                self._respond(visitor, visitor.visit.overdue())
+                visitor.opening.time_is(inf)
+                self._act(visitor)
             else:
                 self._close(visitor)
         if self._paused_until is not None and self._paused_until <= now:
@@ -113,6 +138,7 @@ class PageServer:
     def close(self) -> None:
         """Close every socket, without a word: of the process alone, if there are others that have them."""
         for visitor in self._visitors:
+            self._forget_question(visitor)
             visitor.sock.close()
         for sock in self._sockets:
             sock.close()
@@ -144,7 +170,8 @@ class PageServer:
             self._stop_accepting()
             return
         sock.setblocking(False)
-        visitor = _Visitor(sock, self._admission.visit(listening.getsockname(), remote), self._listen)
+        opening = ServerOpening(self._admission, listening.getsockname(), remote, monotonic())
+        visitor = _Visitor(sock, opening, self._listen)
         self._visitors.add(visitor)
         self._selector.register(sock, selectors.EVENT_READ, lambda: self._go_on(visitor))
         if len(self._visitors) >= MAX_VISITORS:
@@ -173,34 +200,47 @@ class PageServer:
 
     def _listen(self, visitor: _Visitor) -> None:
         data = visitor.sock.recv(_RECEIVE_SIZE)
-        received = visitor.visit.receive(data)
-        if isinstance(received, Request):
-            self._decide(visitor, received)
-        elif received is not None:
-            self._respond(visitor, received)
-        elif not data:
+        if data:
+            visitor.opening.received(data)
+        else:
+            visitor.opening.received_eof()
+        self._act(visitor)
+
+    def _act(self, visitor: _Visitor) -> None:
+        """Do what the opening asks for."""
+        opening = visitor.opening
+        if opening.thinking is not None:
+            visitor.thinking = opening.thinking.__await__()
+            self._selector.unregister(visitor.sock)
+            self._go_on_thinking(visitor)
+        elif opening.stage is Stage.LINGER:
+            self._say(visitor, opening.output())
+        elif opening.stage >= Stage.OPEN:  # nothing is opened here
             self._close(visitor)
 
-    def _decide(self, visitor: _Visitor, request: Request) -> None:
-        answer = self._admission.ask(request)
-        assert isinstance(answer, Page | Refuse)  # `only_pages` says nothing else
-        if isinstance(answer, Refuse):
-            self._respond(visitor, answer)
-            return
-        self._selector.unregister(visitor.sock)
-        visitor.take(self._wait, TIME_TO_TAKE)
-        self._gather(lambda: self._gathered(visitor))
+    def _go_on_thinking(self, visitor: _Visitor) -> None:
+        """Until all is gathered, or to the answer."""
+        assert visitor.thinking is not None
+        try:
+            next(visitor.thinking)
+        except StopIteration as end:
+            visitor.thinking = None
+            visitor.opening.answered(end.value)
+            self._selector.register(visitor.sock, selectors.EVENT_WRITE, lambda: self._go_on(visitor))
+            self._act(visitor)
+        else:
+            visitor.take(self._wait, TIME_TO_TAKE)
+            self._gather(lambda: self._gathered(visitor))
 
     def _wait(self, visitor: _Visitor) -> None:
         """Nothing is read meanwhile."""
 
     def _gathered(self, visitor: _Visitor) -> None:
         if visitor in self._visitors:
-            self._selector.register(visitor.sock, selectors.EVENT_WRITE, lambda: self._go_on(visitor))
-            self._respond(visitor, Page())
+            self._go_on_thinking(visitor)
 
-    def _respond(self, visitor: _Visitor, answer: Page | Refuse) -> None:
-        visitor.answer = visitor.visit.respond(answer)
+    def _say(self, visitor: _Visitor, answer: bytes) -> None:
+        visitor.answer = answer
         visitor.take(self._speak, TIME_TO_TAKE)
         self._selector.modify(visitor.sock, selectors.EVENT_WRITE, lambda: self._go_on(visitor))
 
@@ -218,8 +258,14 @@ class PageServer:
         if not visitor.sock.recv(_RECEIVE_SIZE):
             self._close(visitor)
 
+    @staticmethod
+    def _forget_question(visitor: _Visitor) -> None:
+        if visitor.thinking is not None:
+            visitor.thinking.close()
+
     def _close(self, visitor: _Visitor) -> None:
         self._visitors.discard(visitor)
+        self._forget_question(visitor)
         with suppress(KeyError, ValueError):  # it is not registered while it waits
             self._selector.unregister(visitor.sock)
         visitor.sock.close()

@@ -19,8 +19,8 @@ from typing import NamedTuple
 
 import trio
 
-from wscore.server.admission import TLS_HANDSHAKE
 from wscore.server.logs import fields, logger
+from wscore.session.opening.server import TLS_HANDSHAKE
 from wscore.session.site.addresses import key_of
 from wscore.session.site.limits import Limits
 from wscore.transport.reserve import Reserve

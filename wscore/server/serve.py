@@ -17,7 +17,7 @@ from wscore.protocol.checks import check_rate
 from wscore.protocol.origin import SitePolicy
 from wscore.protocol.prepared import PreparedMessage, prepare
 from wscore.server.accept import Listener, accept_from, addresses_of, on_the_reactor, open_listeners
-from wscore.server.admission import Admission
+from wscore.server.admission import admission_for
 from wscore.server.conversation import Connections, Conversations, Handler
 from wscore.server.entrance import Entrance
 from wscore.server.farewell import Farewell
@@ -27,6 +27,7 @@ from wscore.server.pages import Pages
 from wscore.server.relief import Relief
 from wscore.session.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.session.rates import Rate, rate_of
+from wscore.session.site.admission import Admission
 from wscore.session.site.application import OnRequest
 from wscore.session.site.auth import Authorize
 from wscore.session.site.forwarded import Proxy, ProxyHeaders, TrustedProxies
@@ -186,19 +187,19 @@ async def serve(
     reserve = Reserve(checked_limit("max_total_buffers", max_total_buffers))
     check_rate("min_message_rate", min_message_rate)
     sites = SitePolicy(allowed_origins, allowed_hosts)
-    admission = Admission(
+    admission = admission_for(
         options,
         subprotocols=subprotocols,
         sites=sites,
         on_request=on_request,
-        pages=pages,
+        documents=pages,
         tally=tally,
         authorize=authorize,
         proxies=TrustedProxies(trusted_proxies, proxy_headers, proxy_protocol=proxy_protocol),
         proxy_protocol=proxy_protocol,
-        reserve=reserve,
+        buffers=reserve,
     )
-    entrance = Entrance(options, admission, ssl_context)
+    entrance = Entrance(admission, ssl_context)
     conversations = Conversations(
         options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error, reserve=reserve
     )
@@ -287,18 +288,18 @@ async def serve_stream(
         strict_checkpoints=strict_checkpoints,
     )
     tally = Tally()
-    admission = Admission(
+    admission = admission_for(
         options,
         subprotocols=subprotocols,
         sites=SitePolicy(allowed_origins, allowed_hosts),
         on_request=on_request,
-        pages=pages,
+        documents=pages,
         tally=tally,
         authorize=authorize,
         proxies=TrustedProxies(trusted_proxies, proxy_headers, proxy_protocol=proxy_protocol),
         proxy_protocol=proxy_protocol,
     )
-    entrance = Entrance(options, admission, ssl_context)
+    entrance = Entrance(admission, ssl_context)
     conversations = Conversations(options, entrance, tally, handler=handler, on_message=on_message, on_error=on_error)
     await conversations.hold(stream)
 

@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import marshal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from ..protocol.handshake import Request
-
-if TYPE_CHECKING:
-    from ..protocol.handshake import Response
+from ..session.opening.facts import KeptRequest, Opening
 
 __all__ = ["Folded", "Opening", "Statistics", "fold", "unfold"]
-
-
-@dataclass(slots=True, kw_only=True)
-class Opening:
-    """What the opening handshake has settled, as far as it is known."""
-
-    request: Request | None = None
-    response: Response | None = None
-    subprotocol: str | None = None
-    user: object = None
-    local_address: object = None
-    remote_address: object = None
-    rest: bytes = b""
-    """What the peer has sent after its head."""
 
 
 Folded: TypeAlias = bytes | tuple[bytes, Any]
@@ -35,12 +19,17 @@ def fold(opening: Opening) -> Opening | Folded:
     """What takes a fifth of the memory, for a server's connection that nobody may ever ask about its request; or
     `opening`, if it has what cannot be folded. `rest` is left out.
     """
-    request = opening.request
-    if request is None or opening.response is not None or request.user is not opening.user:
-        return opening
     settled: tuple[Any, ...] = opening.subprotocol, opening.local_address, opening.remote_address
+    kept = opening.kept
+    if kept is not None:
+        settled = (*settled, kept.scheme, kept.host, kept.head)
+    else:
+        request = opening.request
+        if request is None or opening.response is not None or request.user is not opening.user:
+            return opening
+        settled = (*settled, request.to_plain())
     try:
-        folded = marshal.dumps((*settled, *request.to_plain()))
+        folded = marshal.dumps(settled)
     except ValueError:
         return opening
     return folded if opening.user is None else (folded, opening.user)
@@ -49,14 +38,13 @@ def fold(opening: Opening) -> Opening | Folded:
 def unfold(folded: Folded) -> Opening:
     """What was folded, anew."""
     facts, user = folded if isinstance(folded, tuple) else (folded, None)
-    subprotocol, local, remote, *request = marshal.loads(facts)
-    return Opening(
-        request=Request.from_plain(request, user),
-        subprotocol=subprotocol,
-        user=user,
-        local_address=local,
-        remote_address=remote,
-    )
+    subprotocol, local, remote, *asked = marshal.loads(facts)
+    if len(asked) == 1:
+        request: Request | KeptRequest = Request.from_plain(asked[0], user)
+    else:
+        scheme, host, head = asked
+        request = KeptRequest(head, scheme, host)
+    return Opening(request=request, subprotocol=subprotocol, user=user, local_address=local, remote_address=remote)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

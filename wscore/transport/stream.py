@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import trio
@@ -258,7 +257,7 @@ class StreamWebSocket(WebSocket):
 
     def _take_rest(self) -> bytes:
         rest = self._opening.rest
-        self._opening = replace(self._opening, rest=b"")  # it would be kept as long as the connection
+        self._opening = self._opening.without_rest()
         return rest
 
     async def _read_until_end(self) -> None:

@@ -46,7 +46,7 @@ from ...protocol.extensions import DeflateParameters
 from ...protocol.handshake import Accept, Page, Received, Refuse, Request, ServerHandshake
 from ...protocol.head import RequestHead
 from ...protocol.request import Client, tell_client
-from ..logs import escape
+from ..logs import escape, place_of
 from ..site.admission import Admission
 from ..site.application import Answer, described
 from ..site.limits import Place
@@ -84,6 +84,7 @@ class ServerOpening:
 
     __slots__ = (
         "_admission",
+        "_at_eof",
         "_early",
         "_handshake",
         "_has_reason",
@@ -136,6 +137,7 @@ class ServerOpening:
         self._has_reason = False  # that is counted
         self._held = 0
         self._early = b""
+        self._at_eof = False
         self._output = b""
         self.rest = b""
         self.context = context
@@ -162,7 +164,9 @@ class ServerOpening:
     @property
     def wants_read(self) -> bool:
         """Whether bytes are to be read. Who sends much before it has its answer is read no more for so long."""
-        return self.stage <= HEAD or (self.stage is HOOK and len(self._early) < self._admission.max_early)
+        if self.stage is HOOK:
+            return not self._at_eof and len(self._early) < self._admission.max_early
+        return self.stage <= HEAD
 
     @property
     def most(self) -> int:
@@ -188,6 +192,7 @@ class ServerOpening:
 
     def received_eof(self) -> None:
         """The peer sends no more."""
+        self._at_eof = True
         if self.stage is HEADER:
             self._end_header()
         elif self.stage is HEAD:
@@ -291,7 +296,7 @@ class ServerOpening:
             self._end(RESET)
 
     def _bad_header(self, error: ProxyHeaderError) -> None:
-        peer = escape(str(self._remote))
+        peer = place_of(self._remote)
         facts = fields(kind="dropped: proxy_header", event="dropped", reason="proxy_header", remote=peer)
         logger.warning("dropped: %s It came from %s", error, peer, extra=facts)
         self._drop("proxy_header")
@@ -398,8 +403,6 @@ class ServerOpening:
         self.stage, self.thinking = LINGER, None  # pages may close the server meanwhile
         handshake = self._started()
         self._output = self._encode(handshake, answer)
-        if self._place is not None:
-            self._place.opened()
         if handshake.accepted:
             assert isinstance(answer, Accept)
             self._open(handshake, answer.user)
@@ -424,7 +427,7 @@ class ServerOpening:
         return handshake.data_to_send()
 
     def _open(self, handshake: ServerHandshake, user: object) -> None:
-        self._release()
+        self._leave_the_handshakes()
         # With hooks the request has been made; without them it may never be asked for.
         has_request = self._admission.has_hooks
         self.opened = Opening(
@@ -435,15 +438,14 @@ class ServerOpening:
             remote_address=self._remote,
             rest=handshake.rest + self._early if self._early else handshake.rest,
         )
-        self.deadline = inf
-        self.stage = OPEN
+        self.stage, self.deadline = OPEN, inf
 
     def _count_refusal(self, status: int, reason: str) -> None:
         self._has_reason = True
         tally = self._admission.tally
         tally.refusals[status] += 1
         tally.reasons[reason] += 1
-        request, peer = self.request, escape(str(self._remote))
+        request, peer = self.request, place_of(self._remote)
         path = request and request.path
         facts = fields(
             kind=f"refused: {status} {reason}", event="refused", status=status, reason=reason, path=path, remote=peer
@@ -458,7 +460,7 @@ class ServerOpening:
 
     def _end(self, stage: Stage, reason: str = "gone") -> None:
         self.stage, self.thinking, self.deadline = stage, None, inf
-        self._release()
+        self._leave_the_handshakes()
         if not self._has_reason:
             self._has_reason = True
             self._admission.tally.dropped[reason] += not self._is_probe
@@ -467,8 +469,10 @@ class ServerOpening:
         self._has_reason = True
         self._admission.tally.tls_failures += 1
 
-    def _release(self) -> None:
-        """The handshake is over, or about to be."""
+    def _leave_the_handshakes(self) -> None:
+        """It is none any more: it has ended, or is about to."""
+        if self._place is not None:
+            self._place.opened()
         if self._held:
             self._admission.hold(-self._held)
             self._held = 0

@@ -15,6 +15,8 @@ class Guest(Protocol):
 
     def received(self, data: bytes) -> None:
         """Bytes have come; b"" for their end."""
+    def tls_is_up(self) -> None:
+        """TLS has come about."""
     def tls_failed(self, error: OSError) -> None:
         """TLS did not come about; what OpenSSL has to say about that is said, and the connection is closed."""
     def expired(self) -> None:

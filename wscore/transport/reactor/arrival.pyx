@@ -226,6 +226,10 @@ cdef class Arrival(Wire):
     cdef int cannot_send(self) except -1:
         return self.finish()
 
+    cdef int tls_is_up(self) except -1:
+        self.guest.tls_is_up()
+        return 0
+
     cdef int tls_failed(self, object error) except -1:
         self.guest.tls_failed(error)
         self.set_deadline(current_time() + LINGER_TIME)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from contextvars import copy_context
-from dataclasses import replace
 
 import trio
 
@@ -113,7 +112,7 @@ async def open_websocket(
                 block.cancel()
 
         terms = Terms(pace_of_this_run(), copy_context(), at_over, options)
-        ws = ReactorWebSocket(connection, terms, options, replace(opening, rest=b""), on_message, on_error)
+        ws = ReactorWebSocket(connection, terms, options, opening.without_rest(), on_message, on_error)
         ws.start(arrival)
         try:
             ws.begin(opening.rest)
