@@ -214,10 +214,10 @@ async def test_an_app_that_cannot_be_imported_is_said_once_and_ends_it(run: Call
     (tmp_path / "broken.py").write_text("import nowhere\n")
     env = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
     status, output, errors = await run("serve", "--port", 0, "--workers", 3, "--app", "broken:handler", env=env)
-    assert (status, output) == (1, "")
+    assert (status, output) == (2, "")
     sentence, giving_up = errors.splitlines()
     assert sentence.startswith("wscore: cannot import broken: ModuleNotFoundError: No module named 'nowhere' (")
-    assert giving_up.endswith("has ended with status 1 before it was ready; giving up")
+    assert giving_up.endswith("has ended with status 2 before it was ready; giving up")
 
 
 async def test_a_worker_that_fails_again_and_again_is_started_later_each_time(
