@@ -11,9 +11,10 @@ from typing import TypeAlias
 import trio
 
 from wscore.codec import SERVER, CloseCode
+from wscore.protocol.connection import Connection
 from wscore.server.entrance import Entrance
 from wscore.server.logs import escape, fields, logger
-from wscore.session.opening import ServerOpening, Stage
+from wscore.session.opening import Opening, Stage
 from wscore.session.options import Options
 from wscore.session.site.limits import Place
 from wscore.session.site.statistics import Tally
@@ -65,12 +66,14 @@ class Conversations:
         """Serve one connection, and close its stream; `place` is what it occupies, `remote` whom `accept` has named."""
         self._streams.add(stream)
         try:
-            newcomer = await self._entrance.admit(stream, place, remote)
-            stage = newcomer.opening.stage
-            if stage is Stage.OPEN:
-                await self._run(newcomer.stream, newcomer.opening)
+            top, opening = await self._entrance.admit(stream, place, remote)
+            stage, settled = opening.stage, opening.opened
+            connection = new_connection(SERVER, self._options, opening.deflate) if stage is Stage.OPEN else None
+            del opening  # it would be kept as long as the connection
+            if connection is not None and settled is not None:
+                await self._run(top, connection, settled)
             elif stage is Stage.LINGER:
-                await linger(newcomer.stream)
+                await linger(top)
             elif stage is Stage.RESET:
                 reset(stream)
         except BaseException as error:
@@ -148,10 +151,8 @@ class Conversations:
         self.websockets.pop(ws, None)
         self._tally.ended(ws)
 
-    async def _run(self, stream: trio.abc.Stream, opening: ServerOpening) -> None:
+    async def _run(self, stream: trio.abc.Stream, connection: Connection, settled: Opening) -> None:
         ws: WebSocket | None = None
-        settled = opening.opened
-        assert settled is not None
 
         async def handle(opened: WebSocket) -> None:
             nonlocal ws
@@ -159,7 +160,6 @@ class Conversations:
             self.enter(ws)
             await (WebSocket.wait_closed if self._handler is None else self._handler)(ws)
 
-        connection = new_connection(SERVER, self._options, opening.deflate)
         try:
             await run_websocket(
                 stream,

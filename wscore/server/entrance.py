@@ -19,7 +19,7 @@ from wscore.transport.linger import LINGER_TIME
 from wscore.transport.tls import start_tls
 from wscore.transport.trio_glue import unwrapped
 
-__all__ = ["Entrance", "Newcomer"]
+__all__ = ["Entrance"]
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
@@ -38,8 +38,11 @@ class Entrance:
         for newcomer in tuple(self._newcomers):
             newcomer.turn_away()
 
-    async def admit(self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None) -> "Newcomer":
-        """Lead one connection in, or tell it why not; what is to be done with its stream then, its opening says.
+    async def admit(
+        self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None
+    ) -> tuple[trio.abc.Stream, ServerOpening]:
+        """Lead one connection in, or tell it why not: the stream to go on with, TLS included, and the opening, which
+        says what is to be done with it.
 
         `place` is what it occupies, `remote` the peer's address, if that is known. Raises only what is no Exception;
         closes nothing. Cancelled, it is left as it is.
@@ -53,11 +56,11 @@ class Entrance:
             raise
         finally:
             self._newcomers.discard(newcomer)
-        return newcomer
+        return newcomer.stream, newcomer.opening
 
 
 class Newcomer:
-    """One connection on its way in; `stream` is what to go on with, TLS included."""
+    """One connection on its way in, over `stream`."""
 
     def __init__(self, entrance: Entrance, stream: trio.abc.Stream, place: Place | None, remote: object) -> None:
         local, peer = addresses_of(stream)

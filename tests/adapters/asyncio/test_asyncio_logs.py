@@ -14,11 +14,16 @@ async def until(condition):
         await asyncio.sleep(0.001)
 
 
-async def refused(aio, server, times):
+def fail(ws, message):
+    raise ZeroDivisionError
+
+
+async def failed(aio, server, times):
     for _ in range(times):
         async with aio.dialled(server) as raw:
-            raw.ask(Origin="https://evil.example")
-            assert await raw.status() == 403
+            await raw.upgrade()
+            raw.say(1, b"x")
+            await raw.rest()
 
 
 def let_a_minute_pass():
@@ -29,15 +34,15 @@ def let_a_minute_pass():
 async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, monkeypatch):
     monkeypatch.setattr(aio.logs, "AFTER", 0.01)
     caplog.set_level(logging.INFO, "wscore")
-    async with aio.serving() as server:
-        await refused(aio, server, 3)
+    async with aio.serving(on_message=fail) as server:
+        await failed(aio, server, 3)
         assert len(caplog.records) == 1
         let_a_minute_pass()
         await until(lambda: len(caplog.records) > 1)
-        assert caplog.records[1].message == "2 more in the last minute: objection: origin"
+        assert caplog.records[1].message.startswith("2 more in the last minute: handler_failed, ZeroDivisionError at ")
         await until(lambda: not repeats.is_counting and asyncio.get_running_loop() not in aio.logs._loops)
         # The next one is the first again.
-        await refused(aio, server, 2)
+        await failed(aio, server, 2)
         let_a_minute_pass()
         await until(lambda: len(caplog.records) == 4)
     assert [record.message.startswith("1 more") for record in caplog.records[2:]] == [False, True]
@@ -46,11 +51,26 @@ async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, mo
 async def test_nothing_is_told_where_nothing_was_left_out(aio, caplog, monkeypatch):
     monkeypatch.setattr(aio.logs, "AFTER", 0.01)
     caplog.set_level(logging.INFO, "wscore")
-    async with aio.serving() as server:
-        await refused(aio, server, 1)
+    async with aio.serving(on_message=fail) as server:
+        await failed(aio, server, 1)
         let_a_minute_pass()
         await until(lambda: asyncio.get_running_loop() not in aio.logs._loops)
     assert len(caplog.records) == 1
+
+
+async def test_refusals_are_told_as_well(aio, caplog, monkeypatch):
+    monkeypatch.setattr(aio.logs, "AFTER", 0.01)
+    caplog.set_level(logging.INFO, "wscore")
+    async with aio.serving() as server:
+        for _ in range(2):
+            async with aio.dialled(server) as raw:
+                raw.ask(Origin="https://evil.example")
+                assert await raw.status() == 403
+        assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+        let_a_minute_pass()
+        await until(lambda: len(caplog.records) == 4)
+    told = [record.message for record in caplog.records[2:]]
+    assert told == [f"1 more in the last minute: {kind}" for kind in ("objection: origin", "refused: 403 origin")]
 
 
 async def test_it_is_told_in_the_context_of_no_connection(aio, caplog, monkeypatch):

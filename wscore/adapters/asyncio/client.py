@@ -14,7 +14,7 @@ from wscore.protocol.handshake import ClientHandshake
 
 from .addresses import reach
 from .logs import log_error
-from .opening import ClientOpening
+from .opening import Connecting
 from .options import Options
 from .websocket import WebSocket
 
@@ -73,7 +73,7 @@ async def connect(
     context = _context_for(handshake.uri, ssl)
     loop = asyncio.get_running_loop()
     done: asyncio.Future[WebSocket] = loop.create_future()
-    opening = ClientOpening(chosen, DeflatePool(1), handshake, done)
+    opening = Connecting(chosen, DeflatePool(1), handshake, done)
     hooks = {"on_open": on_open, "on_message": on_message, "on_close": on_close, "on_error": on_error}
     ws = WebSocket(opening, chosen, copy_context(), **hooks)  # type: ignore[arg-type]
     try:

@@ -77,7 +77,6 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
         "_over",
         "_reads_on_soon",
         "_start",
-        "request",
         "response",
         "subprotocol",
         "user",
@@ -100,7 +99,6 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
         self._on_open = on_open
         self._on_close = on_close
         self._on_error = on_error
-        self.request: Request | None = None
         self.response: Response | None = None
         self.subprotocol: str | None = None
         self.user: Any = None
@@ -119,6 +117,11 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
     def _face(self) -> WebSocket:
         """What hooks are given: this connection as users know it."""
         return self  # type: ignore[return-value]
+
+    @property
+    def request(self) -> Request | None:
+        """The peer's opening request, on a server; else None."""
+        return self._opening.request
 
     # What callers may do now
 

@@ -19,7 +19,7 @@ from wscore.session.site.logs import fields, logger, tell_repeats
 if TYPE_CHECKING:
     from .websocket import WebSocket
 
-__all__ = ["log", "log_error"]
+__all__ = ["log", "log_error", "watch_repeats"]
 
 # A little more than the minute, since the clock of a loop is not that of the log.
 AFTER = 60.5
@@ -31,8 +31,13 @@ _loops: WeakSet[asyncio.AbstractEventLoop] = WeakSet()
 def log(level: int, kind: str, sentence: str, *arguments: object, error: Exception | None = None) -> None:
     """Write a record, or count it. To be called in the loop of the connection."""
     logger.log(level, sentence, *arguments, exc_info=error, extra=fields(kind=kind))
+    watch_repeats()
+
+
+def watch_repeats() -> None:
+    """See to it that what the log went without is told, if there is anything. To be called after others have logged."""
     loop = asyncio.get_running_loop()
-    if loop not in _loops:
+    if repeats.is_counting and loop not in _loops:
         _loops.add(loop)
         _tell_later(loop)
 

@@ -1,7 +1,7 @@
 """The opening handshake of one connection, on either side: what a `WebSocket` does before it is one.
 
-Decides when which step of `Handshake` is taken, and what becomes of a connection that is no WebSocket. All rules of the
-handshake are the protocol layer's; who may connect is the server's to say.
+Decides how what an opening asks for is done on a transport of asyncio's. What happens in which order on a server, and
+what is said, stands in `session.opening`; all rules of the handshake are the protocol layer's.
 """
 
 from __future__ import annotations
@@ -9,24 +9,32 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from math import inf
 from typing import TYPE_CHECKING
 
 from wscore.codec import CLIENT, SERVER, DeflatePool
 from wscore.protocol.connection import Connection
-from wscore.protocol.handshake import Accept, ClientHandshake, HandshakeError, Refuse, Request, ServerHandshake
+from wscore.protocol.handshake import ClientHandshake, HandshakeError, Request
+from wscore.session.opening import ServerOpening, Stage
+from wscore.session.site.refusals import FAILED
 
 from .delivery import limit_unsent
+from .logs import watch_repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from wscore.codec import Role
     from wscore.protocol.extensions import DeflateParameters
+    from wscore.session.opening import Opening as Settled
+    from wscore.session.site.admission import Admission
+    from wscore.session.site.application import Answer
+    from wscore.session.site.refusals import Refusal
 
     from .options import Options
     from .websocket import WebSocket
 
-__all__ = ["ClientOpening", "Opening", "ServerOpening"]
+__all__ = ["Accepting", "Connecting", "Opening"]
 
 
 class Opening(ABC):
@@ -36,6 +44,14 @@ class Opening(ABC):
         self._role = role
         self._options = options
         self._pool = pool
+
+    @property
+    def request(self) -> Request | None:
+        """The peer's request, on a server; None before it has come."""
+        return None
+
+    def turn_away(self, ws: WebSocket) -> None:  # noqa: B027 - a client's is nobody's to turn away
+        """The server closes."""
 
     @abstractmethod
     def begin(self, ws: WebSocket) -> None:
@@ -70,153 +86,143 @@ class Opening(ABC):
         )
 
 
-class ServerOpening(Opening):
-    """The server's side.
+class Accepting(Opening):
+    """The server's side: the driver of a `ServerOpening`, of which `admission` says who may connect.
 
-    `came(ws)` is told of the connection, and says if it is refused whatever it asks for; `judge(ws, request)` says who
-    may connect, or is awaited for that, both in the context of the connection; `failed(error)` is told what these
-    raise; `left(ws)` is called when the handshake is over, and `gone(ws)` when the transport is.
+    `came(ws)` is told of the connection, and says what it is refused with, whatever it asks for; `left(ws)` is called
+    when the handshake is over, and `gone(ws)` when the transport is.
     """
 
     def __init__(
         self,
         options: Options,
         pool: DeflatePool,
-        handshake: ServerHandshake,
-        judge: Callable[[WebSocket, Request], Accept | Refuse | Awaitable[Accept | Refuse]],
+        admission: Admission,
         *,
-        came: Callable[[WebSocket], Refuse | None],
-        failed: Callable[[Exception], object],
+        came: Callable[[WebSocket], Refusal | None],
         left: Callable[[WebSocket], object],
         gone: Callable[[WebSocket], object],
     ) -> None:
         super().__init__(SERVER, options, pool)
-        self._handshake = handshake
-        self._judge = judge
-        self._refusal: Refuse | None = None
+        self._admission = admission
         self._came = came
-        self._failed = failed
         self._left = left
         self._gone = gone
-        self._thinking: asyncio.Task[Accept | Refuse] | None = None
-        self._early = b""  # what has come while it thinks
+        self._opening: ServerOpening | None = None  # while it is under way
+        self._settled: Settled | None = None
+        self._thinking: asyncio.Task[Answer] | None = None
+
+    @property
+    def request(self) -> Request | None:
+        """The request, made when it is first asked for."""
+        if self._settled is not None:
+            return self._settled.request
+        return None if self._opening is None else self._opening.request
 
     def begin(self, ws: WebSocket) -> None:
         """Begin to listen. With TLS its handshake is over by now; if it fails, nobody is told."""
-        self._refusal = self._came(ws)
-        if ws.transport is not None:
-            limit_unsent(ws.transport)
+        verdict = self._came(ws)
+        transport = ws.transport
+        if transport is None or transport.is_closing():
+            return
+        limit_unsent(transport)
+        self._opening = ServerOpening(
+            self._admission,
+            ws.local_address,
+            ws.remote_address,
+            0.0,  # the clock is the endpoint's
+            is_encrypted=transport.get_extra_info("ssl_object") is not None,
+            verdict=verdict,
+            context=ws._context,
+        )
+        self._act(ws)
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Go on with the request, and answer it when it is complete."""
-        if self._handshake.status is not None:
-            return
-        if self._thinking is not None:
-            self._receive_meanwhile(ws, data)
-            return
-        result = self._handshake.receive_data(data)
-        if isinstance(result, Refuse):
-            self._respond(ws)
-        elif result is not None:
-            self._ask(ws, result)
-
-    def _receive_meanwhile(self, ws: WebSocket, data: bytes) -> None:
-        """What comes early is for the WebSocket. Who sends something, unasked, is read no more; of all others it shows
-        when they go.
-        """
-        if not self._early:
-            ws.transport.pause_reading()  # type: ignore[union-attr]
-        self._early += data
-
-    def _ask(self, ws: WebSocket, request: Request) -> None:
-        ws.request = request
-        try:
-            answer = self._refusal or ws._context.run(self._judge, ws, request)
-        except Exception as error:
-            self._failed(error)
-            answer = _INTERNAL_ERROR
-        if isinstance(answer, Awaitable):
-            self._thinking = asyncio.get_running_loop().create_task(_outcome_of(answer), context=ws._context)
-            self._thinking.add_done_callback(lambda _: self._decide(ws))
-        else:
-            self._answer(ws, answer)
-
-    def _decide(self, ws: WebSocket) -> None:
-        thinking = self._thinking
-        if thinking is None or self._handshake.status is not None or ws.transport is None:
-            return
-        self._read_on(ws)
-        if thinking.cancelled():
-            self._answer(ws, _INTERNAL_ERROR)
-        elif (error := thinking.exception()) is not None:
-            if isinstance(error, Exception):
-                self._failed(error)
-            self._answer(ws, _INTERNAL_ERROR)
-        else:
-            self._answer(ws, thinking.result())
-
-    def _read_on(self, ws: WebSocket) -> None:
-        if self._early:
-            ws.transport.resume_reading()  # type: ignore[union-attr]
-
-    def _answer(self, ws: WebSocket, answer: Accept | Refuse) -> None:
-        try:
-            self._handshake.answer(answer)
-        except Exception as error:
-            # Such as the choice of a subprotocol that was not offered.
-            self._failed(error)
-            answer = _INTERNAL_ERROR
-            self._handshake.answer(answer)
-        if isinstance(answer, Accept):
-            ws.user = answer.user
-        self._respond(ws)
-
-    def _respond(self, ws: WebSocket) -> None:
-        handshake = self._handshake
-        assert ws.transport is not None
-        ws.transport.write(handshake.data_to_send())
-        self._left(ws)
-        if handshake.accepted:
-            ws.subprotocol = handshake.subprotocol
-            rest = bytes(handshake.rest) + self._early
-            # It would be kept, with all that has come so far, as long as the connection.
-            self._handshake, self._early = _SPENT, b""
-            ws.opened(self._new_connection(handshake.deflate), rest)
-        else:
-            ws.not_opened()
+        if self._opening is not None:
+            self._opening.received(data)
+            self._act(ws)
 
     def eof(self, ws: WebSocket) -> None:
         """Say what is wrong with half a request."""
-        if self._handshake.receive_eof() is not None and ws.transport is not None:
-            ws.transport.write(self._handshake.data_to_send())
+        if self._opening is not None:
+            self._opening.received_eof()
+            self._act(ws)
 
     def expired(self, ws: WebSocket) -> None:
         """Answer in place of whoever is too slow: the peer, or who is to judge it."""
-        if self._thinking is not None:
-            thinking, self._thinking = self._thinking, None
-            thinking.cancel()
-            self._read_on(ws)
-            self._answer(ws, Refuse(503, "This took the server too long."))
-        else:
-            self._answer(ws, Refuse(408, "The request took too long."))
+        if self._opening is not None:
+            self._opening.time_is(inf)
+            self._act(ws)
+
+    def turn_away(self, ws: WebSocket) -> None:
+        """The server closes, and waits for nobody's request."""
+        if self._opening is not None:
+            self._opening.turn_away()
+            self._act(ws)
 
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """Forget it."""
-        if self._thinking is not None:
-            self._thinking.cancel()
+        if self._opening is not None:
+            self._opening.closed()
+            self._act(ws)
         self._left(ws)
         self._gone(ws)
 
+    def _act(self, ws: WebSocket) -> None:
+        """Do what the opening asks for."""
+        opening = self._opening
+        assert opening is not None
+        if opening.stage is Stage.HOOK:
+            self._think(ws, opening)
+        elif opening.stage >= Stage.OPEN:
+            self._opening = None
+            self._stop_thinking(ws)
+            if ws.transport is not None:
+                self._end(ws, opening)
+            watch_repeats()
 
-async def _outcome_of(answer: Awaitable[Accept | Refuse]) -> Accept | Refuse:
+    def _end(self, ws: WebSocket, opening: ServerOpening) -> None:
+        assert ws.transport is not None
+        ws.transport.write(opening.output())
+        self._left(ws)
+        if opening.opened is not None:
+            self._settled = opening.opened.without_rest()
+            ws.user, ws.subprotocol = self._settled.user, self._settled.subprotocol
+            ws.opened(self._new_connection(opening.deflate), opening.opened.rest)
+        elif opening.stage is Stage.LINGER:
+            ws.not_opened()
+        else:
+            ws.abort()
+
+    def _think(self, ws: WebSocket, opening: ServerOpening) -> None:
+        """Let the application think; who sends much meanwhile, unasked, is read no more."""
+        if self._thinking is None and opening.thinking is not None:
+            loop = asyncio.get_running_loop()
+            self._thinking = loop.create_task(_outcome_of(opening.thinking), context=ws._context)
+            self._thinking.add_done_callback(lambda task: self._decide(ws, task))
+        if not opening.wants_read and ws.transport is not None:
+            ws.transport.pause_reading()
+
+    def _decide(self, ws: WebSocket, task: asyncio.Task[Answer]) -> None:
+        is_answer = not task.cancelled() and task.exception() is None
+        if self._opening is not None:
+            self._opening.answered(task.result() if is_answer else FAILED)
+            self._act(ws)
+
+    def _stop_thinking(self, ws: WebSocket) -> None:
+        if self._thinking is not None:
+            self._thinking.cancel()
+            self._thinking = None
+            if ws.transport is not None:
+                ws.transport.resume_reading()
+
+
+async def _outcome_of(answer: Awaitable[Answer]) -> Answer:
     return await answer
 
 
-_SPENT = ServerHandshake()
-_INTERNAL_ERROR = Refuse(500, "The server failed to decide about this request.")
-
-
-class ClientOpening(Opening):
+class Connecting(Opening):
     """The client's side; `done` is a future that gets the open `WebSocket`, or why there is none."""
 
     def __init__(

@@ -8,7 +8,6 @@ limits of one is the bound.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence, Set
 from contextvars import copy_context
 from email.utils import formatdate
@@ -17,18 +16,22 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from wscore.codec import CloseCode, DeflatePool
 from wscore.protocol.checks import check_size
-from wscore.protocol.handshake import Accept, Refuse, Request, ServerHandshake
+from wscore.protocol.handshake import Accept, Refuse, Request
 from wscore.protocol.origin import SitePolicy, is_loopback
-from wscore.protocol.request import Client, tell_client
+from wscore.session.site.admission import Admission
 from wscore.session.site.limits import MAX_TURNED_AWAY, default_max_connections
+from wscore.session.site.refusals import Refusal
+from wscore.session.site.statistics import Tally
 
 from .listening import listen
-from .logs import log, log_error
-from .opening import ServerOpening
+from .logs import log_error
+from .opening import Accepting
 from .options import Options
 from .websocket import WebSocket
 
 if TYPE_CHECKING:
+    from wscore.session.site.application import Answer, OnRequest
+
     from .endpoint import CloseHook, ErrorHook, MessageHook, OpenHook
 
 __all__ = ["Server", "serve"]
@@ -36,9 +39,7 @@ __all__ = ["Server", "serve"]
 Handler: TypeAlias = Callable[[WebSocket], Awaitable[object]]
 RequestHook: TypeAlias = Callable[[Request], "Accept | Refuse | Awaitable[Accept | Refuse]"]
 
-_DATE = partial(formatdate, usegmt=True)
-
-_FULL = Refuse(503, "The server is full.", {"Retry-After": "10"})
+_FULL = Refusal(503, "The server is full.", "full", {"Retry-After": "10"})
 
 
 class Server:
@@ -92,12 +93,18 @@ class Server:
         self._handler = handler
         self._hooks = {"on_open": on_open, "on_message": on_message, "on_close": on_close, "on_error": on_error}
         self._context = copy_context()
-        self._on_request = on_request
-        self._subprotocols = tuple(subprotocols)
         self._new_policy = partial(SitePolicy, allowed_origins, allowed_hosts)
         self._policy = self._new_policy()
+        self._admission = Admission(
+            self._options,
+            subprotocols=tuple(subprotocols),
+            sites=self._policy,
+            sites_at=self._policy_at,
+            on_request=None if on_request is None else _for_websockets(on_request),
+            tally=Tally(),
+            date=partial(formatdate, usegmt=True),
+        )
         self._pool = DeflatePool()
-        self._new_handshake()
         self._listening: asyncio.Server | None = None
         self._everybody: set[WebSocket] = set()
         self._shaking_hands: set[WebSocket] = set()
@@ -108,16 +115,8 @@ class Server:
 
     def __call__(self) -> WebSocket:
         """Make the protocol of one more connection."""
-        opening = ServerOpening(
-            self._options,
-            self._pool,
-            self._new_handshake(),
-            self._judge,
-            came=self._count,
-            failed=_log_failure,
-            left=self._shaking_hands.discard,
-            gone=self._forget,
-        )
+        left, gone = self._shaking_hands.discard, self._forget
+        opening = Accepting(self._options, self._pool, self._admission, came=self._count, left=left, gone=gone)
         return WebSocket(
             opening,
             self._options,
@@ -147,12 +146,13 @@ class Server:
         handler, it does not wait for that handler, nor for others that close the server as well.
         """
         self._closing.set()
+        self._admission.close()
         if self._listening is not None:
             self._listening.close()
         for ws in tuple(self._everybody):
             ws.close_nowait(CloseCode.GOING_AWAY)
         for ws in tuple(self._shaking_hands):
-            ws.abort()
+            ws._opening.turn_away(ws)
         task = asyncio.current_task()
         closers = {each for each in self._tasks if each is task}
         self._closers |= closers
@@ -200,46 +200,25 @@ class Server:
 
     # Connections
 
-    def _new_handshake(self) -> ServerHandshake:
-        return ServerHandshake(
-            subprotocols=self._subprotocols,
-            compression=self._options.compression,
-            max_head_size=self._options.max_head_size,
-            max_headers=self._options.max_headers,
-            date=_DATE,
-        )
-
-    def _count(self, ws: WebSocket) -> Refuse | None:
+    def _count(self, ws: WebSocket) -> Refusal | None:
         """One more has come; why it is refused, whatever it asks for."""
         excess = max(
             len(self._everybody) - self._max_connections + 1, len(self._shaking_hands) - self._max_handshakes + 1
         )
         self._everybody.add(ws)
         self._shaking_hands.add(ws)
-        if self._closing.is_set():
-            # It was under way, in TLS perhaps; nobody waits for it any more.
-            ws.abort()
         if excess > MAX_TURNED_AWAY:
             ws.abort()
         return _FULL if excess > 0 else None
 
-    def _judge(self, ws: WebSocket, request: Request) -> Accept | Refuse | Awaitable[Accept | Refuse]:
-        is_encrypted = ws.transport is not None and ws.transport.get_extra_info("ssl_object") is not None
-        tell_client(request, Client(ws.remote_address, "https" if is_encrypted else "http"))
-        objection = self._policy_for(ws).objection_to(request)
-        if objection is not None:
-            log(logging.WARNING, f"objection: {objection.reason}", "refused with 403: %s", objection.log)
-            return Refuse(403, objection.sentence)
-        return Accept() if self._on_request is None or not request.is_upgrade else self._on_request(request)
-
-    def _policy_for(self, ws: WebSocket) -> SitePolicy:
+    def _policy_at(self, local: object) -> SitePolicy:
         """That of a server that `serve` started knows its addresses. Of others only those are known to which
         connections come.
         """
-        if self._listening is not None or not is_loopback(ws.local_address):
+        if self._listening is not None or not is_loopback(local):
             return self._policy
         policy = self._new_policy()
-        policy.bind([ws.local_address])
+        policy.bind([local])
         return policy
 
     def _start(self, ws: WebSocket) -> None:
@@ -311,6 +290,10 @@ async def serve(
     return server
 
 
-def _log_failure(error: Exception) -> None:
-    sentence = "on_request failed; the request is refused with 500"
-    log(logging.ERROR, "hook_failed: on_request", sentence, error=error)
+def _for_websockets(on_request: RequestHook) -> OnRequest:
+    """A hook that is asked about requests for WebSockets alone: there is nothing else here."""
+
+    def ask(request: Request) -> Answer | Awaitable[Answer]:
+        return on_request(request) if request.is_upgrade else Accept()
+
+    return ask

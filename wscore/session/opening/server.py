@@ -78,8 +78,8 @@ class ServerOpening:
     from OPEN on it closes the connection. Until OPEN it calls `time_is` at the `deadline`.
 
     With `speaks_tls` the driver is to do TLS; `is_encrypted` says that it is done below. `place` is what the connection
-    occupies: the driver has it `leave`. `refusal` is said instead of anything else. The hooks run in `context`; None:
-    where the calls come from. Raises nothing but what is no Exception, as a hook raised it.
+    occupies: the driver has it `leave`. `verdict` is said to any request that could be read. The hooks run in
+    `context`; None: where the calls come from. Raises nothing but what is no Exception, as a hook raised it.
     """
 
     __slots__ = (
@@ -101,6 +101,7 @@ class ServerOpening:
         "_scheme",
         "_speaks_tls",
         "_unclaimed",
+        "_verdict",
         "context",
         "deadline",
         "opened",
@@ -119,7 +120,7 @@ class ServerOpening:
         speaks_tls: bool = False,
         is_encrypted: bool = False,
         place: Place | None = None,
-        refusal: Refusal | None = None,
+        verdict: Refusal | None = None,
         context: Context | None = None,
     ) -> None:
         self._admission = admission
@@ -129,7 +130,8 @@ class ServerOpening:
         self._scheme = "https" if speaks_tls or is_encrypted else "http"
         self._host: str | None = None  # that the client has used, if a proxy tells another
         self._place = self._unclaimed = place
-        self._refusal = FULL if place is not None and place.is_above else refusal
+        self._refusal = FULL if place is not None and place.is_above else None
+        self._verdict = verdict
         self._handshake: ServerHandshake | None = None
         self._header: ProxyHeader | None = None
         self._is_named = False  # by a header of the PROXY protocol
@@ -347,8 +349,9 @@ class ServerOpening:
         self._claim()
         if self.stage is RESET:
             return
-        if self._refusal is not None:
-            self._respond(self._refusal)
+        refusal = self._refusal or self._verdict
+        if refusal is not None:
+            self._respond(refusal)
         elif admission.is_short and handshake.is_upgrade:
             # Pages need no buffers; a health check that is refused would take the server away from everybody.
             self._respond(SHORT)

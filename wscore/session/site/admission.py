@@ -12,7 +12,6 @@ from wscore.codec import SERVER
 from wscore.protocol.handshake import Accept, Page, Request, ServerHandshake
 from wscore.protocol.head import RequestHead
 from wscore.protocol.origin import Objection, SitePolicy
-from wscore.session.options import Options
 from wscore.session.site.application import Answer, Application, OnRequest
 from wscore.session.site.auth import Authorize
 from wscore.session.site.forwarded import TrustedProxies
@@ -20,9 +19,22 @@ from wscore.session.site.logs import fields, logger
 from wscore.session.site.refusals import CLOSING, Refusal
 from wscore.session.site.statistics import Tally
 
-__all__ = ["Admission", "Buffers"]
+__all__ = ["Admission", "Buffers", "HandshakeOptions"]
 
 _WELCOME = Accept()
+
+
+class HandshakeOptions(Protocol):
+    """The options of a connection, as far as its opening is concerned."""
+
+    @property
+    def compression(self) -> str | None: ...
+    @property
+    def max_head_size(self) -> int: ...
+    @property
+    def max_headers(self) -> int: ...
+    @property
+    def handshake_timeout(self) -> float: ...
 
 
 class Buffers(Protocol):
@@ -47,7 +59,7 @@ class Admission:
 
     def __init__(
         self,
-        options: Options,
+        options: HandshakeOptions,
         *,
         sites: SitePolicy,
         tally: Tally,
