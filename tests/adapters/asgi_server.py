@@ -4,7 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytest
@@ -60,8 +60,9 @@ class Running:
             await self.server.shutdown(sockets=[self.listener])
 
     def shut_down(self) -> None:
-        """Begin to stop, as for SIGTERM."""
-        self.loop.call_soon_threadsafe(self.stop.set)
+        """Begin to stop, as for SIGTERM; what has stopped stays so."""
+        with suppress(RuntimeError):  # the loop is closed
+            self.loop.call_soon_threadsafe(self.stop.set)
 
     async def in_loop(self, function: Callable[[], Any]) -> Any:
         """What `function` returns, called in the server's loop."""
