@@ -128,12 +128,25 @@ def test_bytes_behind_the_ping_do_not_count():
     for _ in range(20):
         life.session.send("more")
         life.look()
-    for _ in range(14):  # that the Ping has arrived is noticed after the first 7 seconds
+    for _ in range(7):
         life.wait(0.99)
         life.peer_reads(1)
     assert life.session.end is None
     life.wait(0.2)
     assert life.session.end.cause is Cause.SILENT
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.5, 3.0, 6.0])
+def test_when_the_ping_has_arrived_is_noticed_soon(seconds):
+    """Later than it has by as long as that has taken, at most, and by a 64th of the time."""
+    life = backlog()
+    life.wait(seconds)
+    life.peer_reads()
+    life.wait(6.9)
+    assert life.session.end is None
+    life.wait(0.1 + seconds + 7 / 64)
+    assert life.session.end.cause is Cause.SILENT
+    assert life.session.end.seconds == pytest.approx(7.0)
 
 
 def test_a_peer_that_acknowledges_nothing_is_silent_on_time():

@@ -1,9 +1,10 @@
 """What the peer owes us, and by when: a Pong, its Close frame, its end.
 
-Decides that none of them is due before our own bytes can have reached the peer: when the time is over, its owner asks
-the system how many of them it still has, and as long as some of them leave, the time starts anew. Bytes that were sent
-after what is to be answered do not count: a system takes those for a program that has stopped. Knows neither frames nor
-a clock.
+Decides that none of them is due before our own bytes can have reached the peer: its owner asks the system how many of
+them it still has, and as long as some of them leave, the time starts anew. Nothing tells when the last of them does, so
+that is asked soon, and then after twice as long each time: a peer that is silent is not given much more than its time.
+Bytes that were sent after what is to be answered do not count: a system takes those for a program that has stopped.
+Knows neither frames nor a clock.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import enum
 from .deadline import Deadline
 
 __all__ = ["Answer", "Awaits"]
+
+# After so small a part of the time it is asked first.
+FIRST_LOOK = 1 / 64
 
 
 class Awaits(enum.IntEnum):
@@ -27,12 +31,12 @@ class Awaits(enum.IntEnum):
 class Answer(Deadline):
     """One answer at a time, that `awaits` names. Once `is_over`, ask, and tell `acknowledged`."""
 
-    __slots__ = ("_acked", "_patience", "_position", "awaits")
+    __slots__ = ("_acked", "_look", "_patience", "_position", "awaits")
 
     def __init__(self) -> None:
         super().__init__()
         self.awaits = Awaits.NOTHING
-        self._patience = self._timeout
+        self._patience = self._look = self._timeout
         self._position = self._acked = 0
 
     def expect(self, awaits: Awaits, timeout: float, now: float, *, position: int, patience: float = 0.0) -> None:
@@ -44,6 +48,11 @@ class Answer(Deadline):
         self._patience = max(timeout, patience)
         self._position = self._acked = position
         self.restart(now)
+
+    def restart(self, now: float) -> None:
+        """The peer has its time anew."""
+        super().restart(now)
+        self._look = self._timeout * FIRST_LOOK
 
     def stop(self) -> None:
         """Nothing is owed."""
@@ -61,7 +70,10 @@ class Answer(Deadline):
         limit = self._since + (self._timeout if self.has_arrived else self._patience)
         if now >= limit:
             return now >= self.due
-        self.due = min(limit, now + self._timeout)
+        self.due = limit
+        if not self.has_arrived:
+            self.due = min(limit, now + self._look)
+            self._look = min(2 * self._look, self._timeout)
         return False
 
     @property
