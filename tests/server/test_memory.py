@@ -228,11 +228,11 @@ async def test_time_in_which_we_did_not_read_does_not_count(mock_clock: trio.tes
         await until(lambda: living(server) == 1)
         await raw.send(from_client(BINARY, bytes(30 * KIB)) + encode(Frame(BINARY, bytes(9 * KIB), key=KEY))[: 5 * KIB])
         (ws,) = server.connections
-        await until(lambda: ws._connection.bytes_kept > 0 and ws._timers.is_paused)
+        await until(lambda: ws._connection.bytes_kept > 0 and ws._is_paused)
         await pass_time(mock_clock, 100)
         assert living(server) == 1
         go.set()
-        await until(lambda: not ws._timers.is_paused)
+        await until(lambda: not ws._is_paused)
 
 
 async def test_what_waits_to_be_received_counts_until_it_is_received() -> None:

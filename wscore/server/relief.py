@@ -98,7 +98,7 @@ class Relief:
         sight = self._seen.get(ws)
         if sight is None or sight.number != ws._messages_received:
             return _Sight(ws._messages_received, now)
-        if ws._timers.is_paused:
+        if ws._is_paused:
             return sight._replace(since=min(sight.since + passed, now))
         return sight
 

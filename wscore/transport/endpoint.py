@@ -130,8 +130,7 @@ class Endpoint:
         self._on_message = on_message
         self._on_error = on_error
         self._manners = manners_of_this_run(options.strict_checkpoints)
-        self._timers = Timers(options.ping_interval, options.ping_timeout, trio.current_time())
-        self._keepalive = None
+        self._begin_keepalive()
         self._throttle = options.new_throttle()
         self._reserve = reserve
         self._held = 0
@@ -145,6 +144,15 @@ class Endpoint:
         self._failed = False
         self._messages_received = self._messages_sent = self._messages_dropped = 0
         self._bytes_received = self._bytes_sent = 0
+
+    def _begin_keepalive(self) -> None:
+        self._timers = Timers(self._options.ping_interval, self._options.ping_timeout, trio.current_time())
+        self._keepalive = None
+
+    @property
+    def _is_paused(self) -> bool:
+        """Whether we have stopped reading for a while."""
+        return self._timers.is_paused
 
     def _new_inbox(self) -> Inbox:
         return Inbox(

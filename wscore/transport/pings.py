@@ -6,7 +6,7 @@ decided elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Collection
 
 import trio
 
@@ -47,7 +47,7 @@ class Pings:
         return payload in self._pending
 
     @property
-    def payloads(self) -> Container[bytes]:
+    def payloads(self) -> Collection[bytes]:
         """Those that a Pong may answer, as they are at any time."""
         return self._pending
 

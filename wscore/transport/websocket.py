@@ -278,12 +278,13 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         if key in self._pings:
             raise LocalProtocolError("a Ping with this payload is under way: take another, or none")
         self._connection.ping(key)
-        ping = self._pings.add(key, trio.current_time())
+        pings = self._pings
+        ping = pings.add(key, trio.current_time())
         self._output_waits()
         try:
             await ping.done.wait()
         finally:
-            self._pings.forget(key)
+            pings.forget(key)
         if ping.seconds is None:
             raise self._why_shut()
         return ping.seconds

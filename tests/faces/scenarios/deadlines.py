@@ -9,20 +9,32 @@ from ..scenario import LOOP, Differs, scenario
 from .cancelling import CUT
 from .messages import echo
 
+STEP = 0.4
+TURNS = 8  # of the loop, in which what is due is done
+
 
 async def wait(ws: Any) -> None:
     await ws.wait_closed()
 
 
+async def pass_time(face: Face, seconds: float) -> None:
+    """Let so much time pass, in steps too small to be taken for a loop that stood still."""
+    until = face.now() + seconds
+    while face.now() < until:
+        face.jump(min(until - face.now(), STEP))
+        for _ in range(TURNS):
+            await face.sleep(0.001)
+
+
 async def quiet(face: Face, peer: Peer, seconds: float) -> str:
     """Let so much time pass, in which nothing should happen."""
-    face.jump(seconds)
+    await pass_time(face, seconds)
     return "nothing" if await peer.sees_nothing(0.05) else await peer.sees()
 
 
 async def due(face: Face, peer: Peer, seconds: float, answered: bool = False) -> str:
     """Let so much time pass, after which something is due; what the peer sees. If it is a Ping, it may be answered."""
-    face.jump(seconds)
+    await pass_time(face, seconds)
     if await peer.sees_nothing(5):
         return "nothing"
     if not answered:
@@ -102,9 +114,9 @@ async def deadline_of_closing(face: Face) -> Any:
         closing = face.start(ws.aclose, 4001, "why")
         assert await peer.sees() == "close 4001 why"
         waits = [await face.waits(closing)]
-        face.jump(9)
+        await pass_time(face, 9)
         waits.append(await face.waits(closing))
-        face.jump(2)
+        await pass_time(face, 2)
         await closing.ended()
         return {"waits": waits, "peer": await peer.sees()}
 
@@ -118,7 +130,7 @@ async def deadline_of_lingering(face: Face) -> Any:
         await peer.say_close(4001)
         seen.append(await peer.sees())
         waits = await face.waits(closing)
-        face.jump(2.5)
+        await pass_time(face, 2.5)
         assert await face.within(2, closing.ended)
         return {"waits": waits, "peer": seen}
 

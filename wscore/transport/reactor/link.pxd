@@ -19,7 +19,7 @@ cdef class Terms:
     cdef Py_ssize_t max_unsent
 
 cdef class Link(Wire):
-    # What `transport.endpoint.STATE` names.
+    # What `Endpoint` and `Deadlines` want stored.
     cdef public object _connection
     cdef public object _options
     cdef object opening  # folded, until somebody looks into it
@@ -28,8 +28,9 @@ cdef class Link(Wire):
     cdef public object _on_error
     cdef public object _leaving
     cdef public object _end
-    cdef public object _timers
-    cdef public object _keepalive
+    cdef public object _schedule
+    cdef public object _answer
+    cdef public object _sending
     cdef public object _throttle  # with the time until which nothing is taken, since the peer sends too fast
     cdef public object _reserve
     cdef public Py_ssize_t _held
@@ -42,7 +43,8 @@ cdef class Link(Wire):
     cdef public object inbox  # from the start, if pieces or strict checkpoints are wanted
     cdef public object line
     cdef public object progress
-    cdef public object pings
+    cdef public object pings  # and no more once none is under way
+    cdef public object _latency
     cdef public object over
     cdef object place
     cdef object context  # its own, in which `_on_message` is called; None until something is
@@ -67,9 +69,7 @@ cdef class Link(Wire):
     cdef uint8_t is_patient  # an end waits, until `answer_by`, for answers to what came before
     cdef uint8_t is_receiving  # somebody waits for a message, or was woken and has not run yet
     cdef uint64_t last_taken_by  # the turn in which all of that was seen to be taken
-    cdef double lose_by
     cdef double answer_by
-    cdef double progress_by
     # What came and was not taken yet: messages, or with `_on_message` events; from `items_start` on.
     cdef list items
     cdef Py_ssize_t items_start

@@ -8,12 +8,12 @@ from typing_extensions import disjoint_base
 
 from ...protocol.prepared import PreparedMessage
 from ...session.options import Options
-from ..endpoint import Endpoint
 from ..pings import Pings
 from ..receiving import Inbox
 from ..sending import Sendable, SendLine
 from ..trio_glue import Pace
 from ..websocket import WebSocket
+from .deadlines import Deadlines
 from .wire import Wire
 
 __all__ = ["Link", "Terms", "iterate_fast", "offer_to_all"]
@@ -28,11 +28,12 @@ class Terms:
     ) -> Self: ...
 
 @disjoint_base
-class Link(Wire, Endpoint):
+class Link(Wire, Deadlines):
     inbox: Inbox | None
     line: SendLine | None
     progress: ParkingLot | None
     pings: Pings | None
+    _latency: float | None
     over: Event | None
     @property
     def is_over(self) -> bool: ...
@@ -48,6 +49,10 @@ class Link(Wire, Endpoint):
     def _input_has_room(self) -> None: ...
     def _deadline_changed(self) -> None: ...
     def _closing_begins(self) -> None: ...
+    @property
+    def _is_paused(self) -> bool: ...
+    def _unacknowledged(self) -> int: ...
+    def _end_with_reset(self) -> None: ...
     def _give_up(self) -> None: ...
     def _cut(self) -> None: ...
     def receive(self) -> Coroutine[Any, Any, str | bytes]: ...

@@ -24,7 +24,6 @@ from trio.lowlevel import Abort, checkpoint, reschedule
 from wscore.codec import CLIENT
 from wscore.protocol.connection import State
 from wscore.session.receiving import TURN_BUDGET as _TURN_BUDGET
-from wscore.transport.linger import LINGER_TIME
 from wscore.transport.offering import offer
 from wscore.transport.records import Opening, fold, unfold
 from wscore.transport.reserve import QUANTUM as _QUANTUM
@@ -88,7 +87,7 @@ cdef class Link(Wire):
     """See link.pxd for its state. `start` is called once everything is set up; before, it has no socket."""
 
     def __cinit__(self, connection, Terms terms not None, *_others):
-        self.lose_by = self.answer_by = self.progress_by = INFINITY
+        self.answer_by = INFINITY
         self.terms = terms
         self.reader = connection.reader
         self.writer = connection.writer
@@ -109,7 +108,7 @@ cdef class Link(Wire):
             self.inbox = self._new_inbox()
         self.adopt(other)
         if self.backlog is not None:
-            self.progress_by = current_time() + <double>self._options.send_timeout
+            self._bytes_wait(0, self.backlog_size)
         _set_alarm(self)
 
     def begin(self, bytes rest):
@@ -130,6 +129,8 @@ cdef class Link(Wire):
         cdef Py_ssize_t budget = _budget(self)
         cdef Py_ssize_t start, messages, weight_of_all
         self._bytes_received += size
+        if self._answer is not None:
+            self._heard()
         start = self.reader.read_bytes(data, size, events, budget)
         weight_of_all = self.reader.spent - self.reader.spent_on_frames
         if self.reader.pings_waiting:
@@ -273,27 +274,27 @@ cdef class Link(Wire):
             _flush_frames(self)
         else:
             _flush_all(self)
-        if self.backlog is not None and self.progress_by == INFINITY:
-            _expect_progress(self)
+        if self.backlog is not None and self._sending is None:
+            self._bytes_wait(0, self.backlog_size)
+            _set_alarm(self)
         if self.backlog is not None or self._held:
             _account(self)
         return 0
 
     cdef int wrote(self, Py_ssize_t size) except -1:
         self._bytes_sent += size
+        if self._sending is not None:
+            self._bytes_wait(size, self.backlog_size)
         if self.backlog is None:
-            self.progress_by = INFINITY
             if self.says_more or self.writer.pending_bytes() > 0:
                 self.reactor.dirty(self)
-        else:
-            _expect_progress(self)
         _account(self)
         return _note_written(self)
 
     cdef int cannot_send(self) except -1:
         self.broke = True
         self.is_open = False
-        self.progress_by = INFINITY
+        self._sending = None
         return self.reactor.attend_to(self)
 
     # What is found out in the course of it
@@ -311,11 +312,7 @@ cdef class Link(Wire):
 
     cdef int expired(self, double now) except -1:
         if self.lingers:
-            return self.finish()
-        if now >= self.lose_by:
-            self._lose()
-        elif now >= self.progress_by:
-            self._give_up()
+            self._look_at_the_clock()
         elif now >= _slow_until(self):
             self._throttle.slow_until = INFINITY
             _resume(self)
@@ -361,6 +358,10 @@ cdef class Link(Wire):
     def _face(self):
         return self
 
+    @property
+    def _is_paused(self):
+        return self.is_paused != 0
+
     def _has_written(self):
         if self.line is not None:
             self.line.advance()
@@ -393,17 +394,23 @@ cdef class Link(Wire):
     def _closing_begins(self):
         self.is_open = False
         self.is_deaf = self._discards
-        self._timers.closing(current_time(), self._options.close_timeout)
+        self._stop_keepalive()
         if self._end is not None:
             self.discards = True
         _set_alarm(self)
         if self.fd >= 0:
             self.reactor.attend_to(self)
 
+    def _unacknowledged(self):
+        return self.unacknowledged()
+
     def _give_up(self):
         if self.fd >= 0 and not self._has_said_all():
-            self._has_reset = True
-            self.reset()
+            self._end_with_reset()
+
+    def _end_with_reset(self):
+        self._has_reset = True
+        self.reset()
 
     def _cut(self):
         self.finish()
@@ -417,8 +424,10 @@ include "sending.pxi"
 
 cdef int _conclude(Link self) except -1:
     """Close, if the connection has ended and all has been said."""
-    if self.fd < 0 or self.lingers or self._end is None:
+    if self.fd < 0 or self.lingers:
         return 0
+    if self._end is None:
+        return 0 if self.is_open else _await_close(self)
     if self._end.origin == "lost" or self.at_end and (self.broke or self._has_said_all()):
         return self.finish()
     if self.broke or self.backlog is None and self._has_said_all():
@@ -426,16 +435,25 @@ cdef int _conclude(Link self) except -1:
         self.peer_first = self._connection.role is CLIENT and not self.broke
         self.linger()
         if self.fd >= 0:
-            self.set_deadline(self._timers.close_by if self.peer_first else current_time() + LINGER_TIME)
+            self._expect_end(self.peer_first)
+    return 0
+
+
+cdef int _await_close(Link self) except -1:
+    """The peer's Close frame is due once all has left, or nothing leaves any more."""
+    if self._answer is None and (self.broke or self.backlog is None and self._connection.bytes_to_send == 0):
+        self._expect_close()
     return 0
 
 
 cdef int _set_alarm(Link self) except -1:
     cdef double due
-    if self.fd < 0 or self.lingers:
+    if self.fd < 0:
         return 0
-    due = min(<double>self._timers.next(), min(self.lose_by, _slow_until(self)))
-    return self.set_deadline(min(due, min(self.answer_by, self.progress_by)))
+    due = self._next_deadline()
+    if not self.lingers:
+        due = min(due, min(self.answer_by, _slow_until(self)))
+    return self.set_deadline(due)
 
 
 include "awaiting.pxi"

@@ -147,10 +147,9 @@ cdef bint _has_room_for(Link self, object message) except -1:
 
 
 cdef int _pause(Link self) except -1:
-    """Do not read: too much waits. Our own deadline for a Pong stands still."""
+    """Do not read: too much waits. No Pong is due meanwhile."""
     if not self.is_paused and self.fd >= 0:
         self.is_paused = True
-        self._timers.pause()
         self.set_reading(False)
         if self._throttle is not None:
             self._throttle.pause(current_time())
@@ -216,7 +215,8 @@ cdef int _resume(Link self) except -1:
         return 0
     self.is_paused = False
     self.answer_by = INFINITY
-    self._timers.resume(current_time())
+    if self._answer is not None:
+        self._heard()  # it may stand behind much else that comes only now
     _set_alarm(self)
     self.set_reading(not self.at_end)
     if self.tls is not None and not self.at_end:

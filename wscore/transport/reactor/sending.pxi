@@ -62,17 +62,9 @@ cdef int _flush_all(Link self) except -1:
         self.says_more = False
         if self.pings is not None:
             self._has_flushed()
-            _set_alarm(self)
         if self.is_deaf:
             self.reactor.attend_to(self)
     return 0
-
-
-cdef int _expect_progress(Link self) except -1:
-    """Some of what waits has to leave within `send_timeout` from now. An alarm that comes too early finds another."""
-    cdef bint is_set = self.progress_by != INFINITY
-    self.progress_by = current_time() + <double>self._options.send_timeout
-    return 0 if is_set else _set_alarm(self)
 
 
 cdef int _break_off(Link self) except -1:
@@ -82,6 +74,5 @@ cdef int _break_off(Link self) except -1:
     self._sending_broke = True
     self._end_unanswered()
     self._connection.data_to_send()
-    self.lose_by = current_time() + <double>self._options.close_timeout
     self._shut()
     return 0

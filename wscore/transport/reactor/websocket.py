@@ -21,14 +21,15 @@ from ..reserve import Reserve
 from ..sending import SendLine
 from ..stream import log_error
 from ..trio_glue import pace_of_this_run
-from ..websocket import ErrorHook, MessageHook, WebSocket
+from ..websocket import ErrorHook, MessageHook
 from .arrival import Arrival
+from .deadlines import Deadlines
 from .link import Link, Terms, iterate_fast
 
 __all__ = ["ReactorWebSocket", "open_websocket"]
 
 
-class ReactorWebSocket(Link, WebSocket):
+class ReactorWebSocket(Link, Deadlines):
     """A `WebSocket` whose bytes the reactor moves. `Link.start` and `Link.begin` bring it to life."""
 
     __slots__ = ()
@@ -62,7 +63,7 @@ class ReactorWebSocket(Link, WebSocket):
     @property
     def latency(self) -> float | None:
         """Seconds between the last answered Ping and its Pong; None before the first."""
-        return None if self.pings is None else self.pings.latency
+        return self._latency if self.pings is None else self.pings.latency
 
     @property
     def _progress(self) -> trio.lowlevel.ParkingLot:
@@ -74,7 +75,13 @@ class ReactorWebSocket(Link, WebSocket):
     def _pings(self) -> Pings:
         if self.pings is None:
             self.pings = self._new_pings()
+            self.pings.latency = self._latency
         return self.pings
+
+    def _forget_pings(self) -> None:
+        if self.pings is not None:
+            self._latency, self.pings = self.pings.latency, None
+            self._connection.expect_pongs(())
 
     @property
     def _over(self) -> trio.Event:

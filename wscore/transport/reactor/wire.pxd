@@ -41,3 +41,4 @@ cdef class Wire(Source):
     cdef int reset(self) except -1
     cdef int finish(self) except -1
     cdef int drain_tls(self) except -1
+    cdef Py_ssize_t unacknowledged(self) noexcept

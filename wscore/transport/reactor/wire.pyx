@@ -26,6 +26,7 @@ __all__ = ["Tls", "Wire"]
 
 cdef extern from *:
     """
+    #include <sys/ioctl.h>
     #include <sys/socket.h>
     #include <sys/types.h>
     #include <sys/uio.h>
@@ -36,6 +37,25 @@ cdef extern from *:
     {
         struct linger now = {1, 0};
         setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+    }
+    /* How many bytes the system has that the peer's has not acknowledged; 0 where it does not say. Of a Unix socket
+     * Linux tells how much memory they take. */
+    static int wscore_unacknowledged(int fd)
+    {
+        int count = 0;
+    #if defined(__linux__)
+        int family = AF_UNSPEC;
+        socklen_t size = sizeof family;
+        if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &size) < 0 || family == AF_UNIX)
+            return 0;
+        return ioctl(fd, TIOCOUTQ, &count) == 0 ? count : 0;
+    #elif defined(SO_NWRITE)
+        socklen_t size = sizeof count;
+        return getsockopt(fd, SOL_SOCKET, SO_NWRITE, &count, &size) == 0 ? count : 0;
+    #else
+        (void)fd;
+        return count;
+    #endif
     }
     """
     struct iovec:
@@ -51,6 +71,7 @@ cdef extern from *:
     ssize_t sendmsg(int fd, const msghdr* message, int flags) nogil
     int shutdown(int fd, int how) nogil
     void wscore_close_with_reset(int fd) nogil
+    int wscore_unacknowledged(int fd) nogil
 
 cdef enum:
     BUFFERS_AT_ONCE = 64
@@ -236,6 +257,12 @@ cdef class Wire(Source):
         self.backlog_size = 0
         self.close_fd()
         return self.closed()
+
+    cdef Py_ssize_t unacknowledged(self) noexcept:
+        """How many of the bytes that have left the peer's system does not have yet, as far as is known."""
+        cdef int count = wscore_unacknowledged(self.fd)
+        # Our end counts as a byte.
+        return count - 1 if self.has_shut and count > 0 else count
 
     cdef int drain_tls(self) except -1:
         """Decrypt what has come, as long as somebody wants it."""
