@@ -17,7 +17,7 @@ import trustme
 
 HERE = Path(__file__).parent
 # Seconds until a command is taken for hanging.
-HANGING = 60
+HANGING = 100
 Message = str | bytes
 
 

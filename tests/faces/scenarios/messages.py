@@ -249,7 +249,7 @@ async def control_keepalive(face: Face) -> Any:
 @scenario({"open": "text of 400 bytes"})
 async def control_keepalive_in_slow_upload(face: Face) -> Any:
     """A peer that sends one message slowly, and answers no Ping before its end, is alive: bytes are life"""
-    async with face.serving(echo, ping_interval=0.2, ping_timeout=0.2) as server:
+    async with face.serving(echo, ping_interval=0.2, ping_timeout=0.4) as server:
         peer = await face.open(server)
 
         async def upload() -> None:
