@@ -100,7 +100,7 @@ def test_a_head_may_come_in_any_pieces_as_long_as_there_is_time(pieces, is_hooke
         opening.received(whole[sent : sent + size])
         sent = min(sent + size, len(whole))
         asked = sent >= head
-        thinking = opening.thinking
+        thinking = opening.question() or thinking
         assert (opening.stage >= Stage.HOOK) == asked
         server.now += pause
         opening.time_is(server.now)
@@ -226,7 +226,7 @@ def test_while_a_hook_thinks_what_comes_is_for_the_websocket():
     assert (opening.stage, opening.output(), opening.wants_read) == (Stage.HOOK, b"", True)
     opening.received(b"b" * 20_000)
     assert not opening.wants_read
-    opening.answered(outcome_of(opening.thinking))
+    opening.answered(outcome_of(opening.question()))
     assert outcome(opening) == (Stage.OPEN, 101)
     assert opening.opened.rest == b"a" + b"b" * 20_000
 
@@ -236,7 +236,7 @@ def test_who_goes_while_a_hook_thinks_is_not_waited_for_unless_it_wants_a_page()
     for head, stage in ((request(), Stage.CLOSE), (PAGE, Stage.HOOK)):
         opening = server.comes()
         opening.received(head)
-        thinking = opening.thinking
+        thinking = opening.question()
         opening.received_eof()
         assert opening.stage is stage
         outcome_of(thinking)
@@ -249,12 +249,11 @@ def test_an_answer_that_comes_too_late_is_not_given():
     server = Server(on_request=accept_later)
     opening = server.comes()
     opening.received(request())
-    thinking = opening.thinking
+    thinking = opening.question()
     opening.time_is(109.9)
     assert opening.stage is Stage.HOOK
     opening.time_is(110.0)
     assert outcome(opening) == (Stage.LINGER, 503)
-    assert opening.thinking is None
     opening.answered(Accept())
     assert outcome(opening) == (Stage.LINGER, None)
     outcome_of(thinking)
@@ -369,7 +368,7 @@ def test_who_has_asked_does_not_give_way():
     server.comes()
     opening.give_way()
     assert opening.stage is Stage.HOOK
-    outcome_of(opening.thinking)
+    outcome_of(opening.question())
 
 
 def test_a_verdict_of_the_drivers_own_is_said_to_any_good_request():
@@ -441,7 +440,7 @@ def test_a_server_that_closes_waits_for_nobody_and_lets_nobody_in(on_request):
     early.tls_is_up()
     late = server.comes()
     if on_request is not None:
-        asks.answered(outcome_of(asks.thinking))
+        asks.answered(outcome_of(asks.question()))
     assert {outcome(opening) for opening in (waits, asks, early, late)} == {(Stage.LINGER, 503)}
     assert server.counted == {"refused": {"closing": 4}}
 

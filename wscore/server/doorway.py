@@ -18,12 +18,12 @@ from wscore.codec import SERVER
 from wscore.server.accept import Exhaustion
 from wscore.server.conversation import Conversations
 from wscore.server.farewell import Farewell
-from wscore.session.opening import ServerOpening, Stage
+from wscore.session.opening import Driver, ServerOpening, Stage
 from wscore.session.options import Options
 from wscore.session.site.admission import Admission
 from wscore.session.site.application import Answer
 from wscore.session.site.limits import Limits, Place, Settled
-from wscore.transport.calling import adopt
+from wscore.transport.calling import adopt, await_in
 from wscore.transport.reactor.arrival import Arrival, Listening
 from wscore.transport.reactor.link import Terms
 from wscore.transport.reactor.running import reactor_of_this_run
@@ -124,7 +124,7 @@ class Doorway:
         """Reset all connections: the peers had their time."""
         for guest in tuple(self.guests):
             self.admission.tally.resets += 1
-            guest.opening.closed("closing")
+            guest.gone("closing")
             guest.arrival.cut()
         for ws in tuple(self.conversations.websockets):
             ws._give_up()
@@ -154,7 +154,7 @@ class Doorway:
 
     def _cut(self) -> None:
         for guest in tuple(self.guests):
-            guest.opening.closed("closing")
+            guest.gone("closing")
             guest.arrival.close()
         for ws in tuple(self.conversations.websockets):
             ws.abort()
@@ -162,14 +162,23 @@ class Doorway:
     def _take(self, sock: socket, remote: object) -> None:
         place = self.limits.enter()
         try:
-            guest = Guest(self, sock, place, remote)
+            opening = ServerOpening(
+                self.admission,
+                sock.getsockname(),
+                remote,
+                trio.current_time(),
+                speaks_tls=self.ssl_context is not None,
+                place=place,
+                context=self.new_context(),
+            )
+            guest = Guest(self, opening, sock, place)
         except BaseException as error:
             # What goes wrong with one connection is no reason to accept no more.
             sock.close()
             place.leave()
             self.crashed(error)
         else:
-            guest.attempt(guest.begin)
+            guest.attempt(guest.begin, opening)
 
     def start_task(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Start a task that lives no longer than the server, in a copy of the context of whoever called `serve`."""
@@ -180,9 +189,9 @@ class Doorway:
         """A context for the hooks of one connection; None if there are none."""
         return self._context.copy() if self.admission.has_hooks else None
 
-    def arrive(self, guest: "Guest", sock: socket) -> Arrival:
+    def arrive(self, guest: "Guest", opening: ServerOpening, sock: socket) -> Arrival:
         """Let the reactor have the socket of a guest."""
-        tls = self.new_tls() if guest.opening.stage is Stage.TLS else None
+        tls = self.new_tls() if opening.stage is Stage.TLS else None
         arrival = Arrival(self._running.reactor, sock.fileno(), tls, guest)
         sock.detach()
         self.guests.add(guest)
@@ -198,9 +207,9 @@ class Doorway:
         self.guests.discard(guest)
         self.farewell.somebody_left()
 
-    def welcome(self, guest: "Guest") -> None:
+    def welcome(self, guest: "Guest", opening: ServerOpening) -> None:
         """The opening handshake has succeeded: let the conversation begin."""
-        conversations, opening = self.conversations, guest.opening
+        conversations = self.conversations
         assert opening.opened is not None
         connection = new_connection(SERVER, self.options, opening.deflate)
         hooks = conversations.on_message, conversations.report, conversations.reserve
@@ -248,28 +257,21 @@ class Doorway:
             self.fail(fatal)
 
 
-class Guest:
-    """One connection on its way in: the driver of a `ServerOpening` on the reactor."""
+class Guest(Driver):
+    """One connection on its way in: the driver of its opening on the reactor."""
 
-    __slots__ = ("_doorway", "_thinking", "arrival", "opening", "place")
+    __slots__ = ("_doorway", "_thinking", "arrival", "place")
 
-    def __init__(self, doorway: Doorway, sock: socket, place: Place, remote: object) -> None:
+    def __init__(self, doorway: Doorway, opening: ServerOpening, sock: socket, place: Place) -> None:
+        super().__init__()
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
+        self.opening = opening
         self.place = place
-        self.opening = ServerOpening(
-            doorway.admission,
-            sock.getsockname(),
-            remote,
-            trio.current_time(),
-            speaks_tls=doorway.ssl_context is not None,
-            place=place,
-            context=doorway.new_context(),
-        )
         try:
-            self.arrival = doorway.arrive(self, sock)
+            self.arrival = doorway.arrive(self, opening, sock)
         except BaseException:
-            self.opening.closed("error")  # nobody else will
+            self.gone("error")  # nobody else will say so
             raise
 
     def attempt(self, step: Callable[..., object], *arguments: object) -> None:
@@ -280,107 +282,76 @@ class Guest:
             self.failed(error)
             self.arrival.close()
 
-    def begin(self) -> None:
+    def begin(self, opening: ServerOpening) -> None:
         """Start the clock, and say what is to be said without listening."""
-        self.arrival.call_at(self.opening.deadline)
+        self.arrival.call_at(opening.deadline)
         self.place.waits(self.give_way)
-        self.act()
+        self.start(opening)
 
-    def act(self) -> None:
-        """Do what the opening asks for."""
-        opening, arrival = self.opening, self.arrival
-        stage = opening.stage
-        if stage is Stage.OPEN:
-            arrival.say(opening.output())
-            if arrival.fd >= 0:
-                self._doorway.welcome(self)
-        elif stage is Stage.LINGER:
-            arrival.say_last(opening.output())
-        elif stage is Stage.CLOSE:
-            arrival.say(opening.output())
-            arrival.close()
-        elif stage is Stage.RESET:
-            arrival.cut()
-        elif stage is Stage.TLS and arrival.is_encrypted is None:
-            arrival.start_tls(self._doorway.new_tls(), opening.rest)
-        elif stage is Stage.HOOK:
-            self._think()
-        if stage >= Stage.OPEN and self._thinking is not None:
-            self._thinking.cancel()
+    # What is to be done
 
-    def _think(self) -> None:
-        """Let the application think, in a task; who sends much meanwhile, unasked, is read no more."""
-        thinking = self.opening.thinking
-        if self._thinking is None and thinking is not None:
-            self._thinking = trio.CancelScope()
-            self._doorway.start_task(self._answer, thinking, self._thinking)
-        if not self.opening.wants_read:
-            self.arrival.pause()
+    def open(self, opening: ServerOpening) -> None:
+        self.arrival.say(opening.output())
+        if self.arrival.fd >= 0:
+            self._doorway.welcome(self, opening)
+
+    def say_last(self, output: bytes) -> None:
+        self.arrival.say_last(output)
+
+    def close(self, output: bytes) -> None:
+        self.arrival.say(output)
+        self.arrival.close()
+
+    def reset(self) -> None:
+        self.arrival.cut()
+
+    def start_tls(self, rest: bytes) -> None:
+        if self.arrival.is_encrypted is None:
+            self.arrival.start_tls(self._doorway.new_tls(), rest)
+
+    def think(self, thinking: Awaitable[Answer]) -> None:
+        self._thinking = trio.CancelScope()
+        self._doorway.start_task(self._answer, thinking, self._thinking)
 
     async def _answer(self, thinking: Awaitable[Answer], scope: trio.CancelScope) -> None:
-        with scope:
-            answer = await self._await_in_context(thinking)
-            if not scope.cancel_called:
-                self._thinking = None
-                self.attempt(self._tell, self.opening.answered, answer)
-
-    async def _await_in_context(self, thinking: Awaitable[Answer]) -> Answer:
+        assert self.opening is not None
         assert self.opening.context is not None  # somebody thinks: there are hooks
-        between = trio.lowlevel.current_task().context
-        await adopt(self.opening.context)
-        answer = await thinking
-        # What comes now may call hooks, for which the context is entered.
-        await adopt(between)
-        return answer
+        with scope:
+            answer = await await_in(self.opening.context, thinking)
+            if not scope.cancel_called:
+                self.attempt(self.tell, ServerOpening.answered, answer)
 
-    def _tell(self, what: Callable[..., object], *arguments: object) -> None:
-        before = self.opening.stage
-        what(*arguments)
-        if self.opening.stage is not before or before is Stage.HOOK:
-            self.act()
+    def stop_thinking(self) -> None:
+        if self._thinking is not None:
+            self._thinking.cancel()
 
-    # What others want
+    def pause(self) -> None:
+        self.arrival.pause()
 
-    def turn_away(self) -> None:
-        """The server closes."""
-        self._tell(self.opening.turn_away)
-
-    def give_way(self) -> None:
-        """Others need the place."""
-        self._tell(self.opening.give_way)
-
-    # What the reactor tells
-
-    def received(self, data: bytes) -> None:
-        """Bytes have come; b"" for their end."""
-        if data:
-            self._tell(self.opening.received, data)
-        else:
-            self._tell(self.opening.received_eof)
+    # What the reactor tells, beside `received`
 
     def tls_is_up(self) -> None:
         """TLS has come about."""
-        self._tell(self.opening.tls_is_up)
+        self.tell(ServerOpening.tls_is_up)
 
     def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything; the arrival lingers."""
+        assert self.opening is not None
         self.opening.tls_failed(error, at_end=isinstance(error, ConnectionError | ssl.SSLEOFError))
 
     def expired(self) -> None:
         """The deadline has come."""
-        self._tell(self.opening.time_is, trio.current_time())
+        self.tell(ServerOpening.time_is, trio.current_time())
 
     def closed(self) -> None:
         """The socket is closed, and has not become a WebSocket."""
-        if self._thinking is not None:
-            self._thinking.cancel()
-        self.opening.closed()
+        self.gone()
         self.place.leave()
         self._doorway.leave(self)
 
     def failed(self, error: BaseException) -> None:
         """One of these steps has raised."""
-        self.opening.closed("error")
+        self.gone("error")
         self._doorway.crashed(error)
 
 

@@ -5,7 +5,7 @@ and how long it may take stands in `session.opening`.
 """
 
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import trio
@@ -28,15 +28,15 @@ class Entrance:
     """Where the streams of one server come in."""
 
     def __init__(self, admission: Admission, ssl_context: ssl.SSLContext | None) -> None:
-        self.admission = admission
-        self.ssl_context = ssl_context
+        self._admission = admission
+        self._ssl_context = ssl_context
         self._newcomers: set[Newcomer] = set()
 
     def close(self) -> None:
         """Everybody gets 503, those at once whose request has not come yet."""
-        self.admission.close()
+        self._admission.close()
         for newcomer in tuple(self._newcomers):
-            newcomer.turn_away()
+            newcomer.tell(ServerOpening.turn_away)
 
     async def admit(
         self, stream: trio.abc.Stream, place: Place | None = None, remote: object = None
@@ -47,28 +47,9 @@ class Entrance:
         `place` is what it occupies, `remote` the peer's address, if that is known. Raises only what is no Exception;
         closes nothing. Cancelled, it is left as it is.
         """
-        newcomer = Newcomer(self, stream, place, remote)
-        self._newcomers.add(newcomer)
-        try:
-            await newcomer.come_in()
-        except Exception:
-            newcomer.opening.closed("error")
-            raise
-        finally:
-            self._newcomers.discard(newcomer)
-        return newcomer.stream, newcomer.opening
-
-
-class Newcomer:
-    """One connection on its way in, over `stream`."""
-
-    def __init__(self, entrance: Entrance, stream: trio.abc.Stream, place: Place | None, remote: object) -> None:
         local, peer = addresses_of(stream)
-        self.stream = stream
-        self._ssl_context = entrance.ssl_context
-        self._waits = trio.CancelScope()
-        self.opening = ServerOpening(
-            entrance.admission,
+        opening = ServerOpening(
+            self._admission,
             local,
             remote or peer,
             trio.current_time(),
@@ -76,15 +57,40 @@ class Newcomer:
             is_encrypted=isinstance(stream, trio.SSLStream),
             place=place,
         )
+        newcomer = Newcomer(opening, stream, self._ssl_context)
         if place is not None:
-            place.waits(self.give_way)
+            place.waits(lambda: newcomer.tell(ServerOpening.give_way))
+        self._newcomers.add(newcomer)
+        try:
+            await newcomer.come_in()
+        except Exception:
+            opening.closed("error")
+            raise
+        finally:
+            self._newcomers.discard(newcomer)
+        return newcomer.stream, opening
+
+
+class Newcomer:
+    """One connection on its way in: the driver of its opening on a stream."""
+
+    def __init__(self, opening: ServerOpening, stream: trio.abc.Stream, ssl_context: ssl.SSLContext | None) -> None:
+        self.opening = opening
+        self.stream = stream
+        self._ssl_context = ssl_context
+        self._waits = trio.CancelScope()
 
     async def come_in(self) -> None:
         """Take one step after the other until the way has ended. Cancelled, it has not."""
         opening, deadline = self.opening, self.opening.deadline
         while opening.stage < Stage.OPEN:
             with trio.CancelScope(deadline=opening.deadline) as self._waits:
-                await self._take_step()
+                if opening.stage is Stage.TLS:
+                    await self._encrypt()
+                elif (question := opening.question()) is not None:
+                    await self._think(question)
+                else:
+                    await self._read()
             opening.time_is(trio.current_time())
         if output := opening.output():
             await self._say(output, max(deadline, trio.current_time() + LINGER_TIME))
@@ -95,14 +101,6 @@ class Newcomer:
             await self.stream.send_all(output)
             return
         self.opening.closed()
-
-    async def _take_step(self) -> None:
-        if self.opening.stage is Stage.TLS:
-            await self._encrypt()
-        elif self.opening.thinking is not None:
-            await self._think(self.opening.thinking)
-        else:
-            await self._read()
 
     async def _encrypt(self) -> None:
         assert self._ssl_context is not None
@@ -121,13 +119,13 @@ class Newcomer:
         else:
             self.opening.received(data) if data else self.opening.received_eof()
 
-    async def _think(self, thinking: Awaitable[Answer]) -> None:
+    async def _think(self, question: Awaitable[Answer]) -> None:
         """Wait for an application. If the peer goes meanwhile, it is interrupted: its place is given back."""
         answer: Answer | None = None
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._listen, nursery.cancel_scope)
-                answer = await thinking
+                answer = await question
                 nursery.cancel_scope.cancel()
         except BaseExceptionGroup as group:
             raise unwrapped(group) from None
@@ -140,18 +138,8 @@ class Newcomer:
         if self.opening.stage is not Stage.HOOK:
             thinking.cancel()
 
-    # What others want
-
-    def turn_away(self) -> None:
-        """The server closes."""
-        self.opening.turn_away()
-        self._stop_waiting()
-
-    def give_way(self) -> None:
-        """Others need the place."""
-        self.opening.give_way()
-        self._stop_waiting()
-
-    def _stop_waiting(self) -> None:
+    def tell(self, happened: Callable[[ServerOpening], object]) -> None:
+        """Somebody else has called for an end; what is waited for may be of no use any more."""
+        happened(self.opening)
         if self.opening.stage >= Stage.OPEN:
             self._waits.cancel()

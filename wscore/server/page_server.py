@@ -209,8 +209,9 @@ class PageServer:
     def _act(self, visitor: _Visitor) -> None:
         """Do what the opening asks for."""
         opening = visitor.opening
-        if opening.thinking is not None:
-            visitor.thinking = opening.thinking.__await__()
+        thinking = opening.question()
+        if thinking is not None:
+            visitor.thinking = thinking.__await__()
             self._selector.unregister(visitor.sock)
             self._go_on_thinking(visitor)
         elif opening.stage is Stage.LINGER:

@@ -8,16 +8,17 @@ calls: `interruptible` excepts what is the application's. Refuses to know what h
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextvars import Context
 from types import FunctionType, MethodType
 from typing import Any, TypeVar, cast
 
 from trio.lowlevel import cancel_shielded_checkpoint, current_task, disable_ki_protection
 
-__all__ = ["adopt", "interruptible"]
+__all__ = ["adopt", "await_in", "interruptible"]
 
 Hook = TypeVar("Hook", bound=Callable[..., Any])
+Result = TypeVar("Result")
 
 
 def interruptible(hook: Hook) -> Hook:
@@ -48,3 +49,12 @@ async def adopt(context: Context) -> None:
     """Let this task go on in `context`, in which nobody else is. Cannot be cancelled."""
     current_task().context = context
     await cancel_shielded_checkpoint()
+
+
+async def await_in(context: Context, awaitable: Awaitable[Result]) -> Result:
+    """Await in `context`, in which nobody else is, and leave it then, so that others can enter it."""
+    between = current_task().context
+    await adopt(context)
+    result = await awaitable
+    await adopt(between)
+    return result

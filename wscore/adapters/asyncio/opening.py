@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from wscore.codec import CLIENT, SERVER, DeflatePool
 from wscore.protocol.connection import Connection
 from wscore.protocol.handshake import ClientHandshake, HandshakeError, Request
-from wscore.session.opening import ServerOpening, Stage
+from wscore.session.opening import Driver, ServerOpening
 from wscore.session.site.refusals import FAILED
 
 from .delivery import limit_unsent
@@ -50,7 +50,7 @@ class Opening(ABC):
         """The peer's request, on a server; None before it has come."""
         return None
 
-    def turn_away(self, ws: WebSocket) -> None:  # noqa: B027 - a client's is nobody's to turn away
+    def turn_away(self) -> None:  # noqa: B027 - a client's is nobody's to turn away
         """The server closes."""
 
     @abstractmethod
@@ -86,11 +86,11 @@ class Opening(ABC):
         )
 
 
-class Accepting(Opening):
+class Accepting(Driver, Opening):
     """The server's side: the driver of a `ServerOpening`, of which `admission` says who may connect.
 
     `came(ws)` is told of the connection, and says what it is refused with, whatever it asks for; `left(ws)` is called
-    when the handshake is over, and `gone(ws)` when the transport is.
+    when the handshake is over, and `lost(ws)` when the transport is.
     """
 
     def __init__(
@@ -101,14 +101,15 @@ class Accepting(Opening):
         *,
         came: Callable[[WebSocket], Refusal | None],
         left: Callable[[WebSocket], object],
-        gone: Callable[[WebSocket], object],
+        lost: Callable[[WebSocket], object],
     ) -> None:
-        super().__init__(SERVER, options, pool)
+        Opening.__init__(self, SERVER, options, pool)
+        Driver.__init__(self)
         self._admission = admission
         self._came = came
         self._left = left
-        self._gone = gone
-        self._opening: ServerOpening | None = None  # while it is under way
+        self._forget = lost
+        self._ws: WebSocket | None = None  # while the handshake is under way
         self._settled: Settled | None = None
         self._thinking: asyncio.Task[Answer] | None = None
 
@@ -117,105 +118,93 @@ class Accepting(Opening):
         """The request, made when it is first asked for."""
         if self._settled is not None:
             return self._settled.request
-        return None if self._opening is None else self._opening.request
+        return None if self.opening is None else self.opening.request
+
+    # What the endpoint tells
 
     def begin(self, ws: WebSocket) -> None:
         """Begin to listen. With TLS its handshake is over by now; if it fails, nobody is told."""
-        verdict = self._came(ws)
-        transport = ws.transport
+        verdict, transport = self._came(ws), ws.transport
         if transport is None or transport.is_closing():
             return
         limit_unsent(transport)
-        self._opening = ServerOpening(
-            self._admission,
-            ws.local_address,
-            ws.remote_address,
-            0.0,  # the clock is the endpoint's
-            is_encrypted=transport.get_extra_info("ssl_object") is not None,
-            verdict=verdict,
-            context=ws._context,
+        self._ws = ws
+        tls = transport.get_extra_info("ssl_object") is not None
+        addresses = ws.local_address, ws.remote_address
+        # The clock is the endpoint's.
+        self.start(
+            ServerOpening(self._admission, *addresses, 0.0, is_encrypted=tls, verdict=verdict, context=ws._context)
         )
-        self._act(ws)
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
         """Go on with the request, and answer it when it is complete."""
-        if self._opening is not None:
-            self._opening.received(data)
-            self._act(ws)
+        self.received(data)
 
     def eof(self, ws: WebSocket) -> None:
         """Say what is wrong with half a request."""
-        if self._opening is not None:
-            self._opening.received_eof()
-            self._act(ws)
+        self.received(b"")
 
     def expired(self, ws: WebSocket) -> None:
         """Answer in place of whoever is too slow: the peer, or who is to judge it."""
-        if self._opening is not None:
-            self._opening.time_is(inf)
-            self._act(ws)
-
-    def turn_away(self, ws: WebSocket) -> None:
-        """The server closes, and waits for nobody's request."""
-        if self._opening is not None:
-            self._opening.turn_away()
-            self._act(ws)
+        self.tell(ServerOpening.time_is, inf)
 
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """Forget it."""
-        if self._opening is not None:
-            self._opening.closed()
-            self._act(ws)
+        self.gone()
+        self._ws = None
         self._left(ws)
-        self._gone(ws)
+        self._forget(ws)
 
-    def _act(self, ws: WebSocket) -> None:
-        """Do what the opening asks for."""
-        opening = self._opening
-        assert opening is not None
-        if opening.stage is Stage.HOOK:
-            self._think(ws, opening)
-        elif opening.stage >= Stage.OPEN:
-            self._opening = None
-            self._stop_thinking(ws)
-            if ws.transport is not None:
-                self._end(ws, opening)
-            watch_repeats()
+    # What is to be done
 
-    def _end(self, ws: WebSocket, opening: ServerOpening) -> None:
+    def open(self, opening: ServerOpening) -> None:
+        assert opening.opened is not None
+        ws = self._leave(opening.output())
+        self._settled = opening.opened.without_rest()
+        ws.user, ws.subprotocol = self._settled.user, self._settled.subprotocol
+        ws.opened(self._new_connection(opening.deflate), opening.opened.rest)
+
+    def say_last(self, output: bytes) -> None:
+        self._leave(output).not_opened()
+
+    def close(self, output: bytes) -> None:
+        self._leave(output).abort()
+
+    def reset(self) -> None:
+        self.close(b"")
+
+    def _leave(self, output: bytes) -> WebSocket:
+        """The handshake is over."""
+        ws, self._ws = self._ws, None
+        assert ws is not None
         assert ws.transport is not None
-        ws.transport.write(opening.output())
+        ws.transport.write(output)
         self._left(ws)
-        if opening.opened is not None:
-            self._settled = opening.opened.without_rest()
-            ws.user, ws.subprotocol = self._settled.user, self._settled.subprotocol
-            ws.opened(self._new_connection(opening.deflate), opening.opened.rest)
-        elif opening.stage is Stage.LINGER:
-            ws.not_opened()
-        else:
-            ws.abort()
+        watch_repeats()
+        return ws
 
-    def _think(self, ws: WebSocket, opening: ServerOpening) -> None:
-        """Let the application think; who sends much meanwhile, unasked, is read no more."""
-        if self._thinking is None and opening.thinking is not None:
-            loop = asyncio.get_running_loop()
-            self._thinking = loop.create_task(_outcome_of(opening.thinking), context=ws._context)
-            self._thinking.add_done_callback(lambda task: self._decide(ws, task))
-        if not opening.wants_read and ws.transport is not None:
-            ws.transport.pause_reading()
+    def start_tls(self, rest: bytes) -> None:
+        raise AssertionError("TLS is asyncio's")
 
-    def _decide(self, ws: WebSocket, task: asyncio.Task[Answer]) -> None:
+    def think(self, thinking: Awaitable[Answer]) -> None:
+        assert self._ws is not None
+        self._thinking = asyncio.get_running_loop().create_task(_outcome_of(thinking), context=self._ws._context)
+        self._thinking.add_done_callback(self._decide)
+
+    def _decide(self, task: asyncio.Task[Answer]) -> None:
         is_answer = not task.cancelled() and task.exception() is None
-        if self._opening is not None:
-            self._opening.answered(task.result() if is_answer else FAILED)
-            self._act(ws)
+        self.tell(ServerOpening.answered, task.result() if is_answer else FAILED)
 
-    def _stop_thinking(self, ws: WebSocket) -> None:
+    def stop_thinking(self) -> None:
         if self._thinking is not None:
             self._thinking.cancel()
-            self._thinking = None
-            if ws.transport is not None:
-                ws.transport.resume_reading()
+            if self._ws is not None and self._ws.transport is not None:
+                self._ws.transport.resume_reading()
+
+    def pause(self) -> None:
+        assert self._ws is not None
+        assert self._ws.transport is not None
+        self._ws.transport.pause_reading()
 
 
 async def _outcome_of(answer: Awaitable[Answer]) -> Answer:

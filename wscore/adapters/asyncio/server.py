@@ -115,8 +115,8 @@ class Server:
 
     def __call__(self) -> WebSocket:
         """Make the protocol of one more connection."""
-        left, gone = self._shaking_hands.discard, self._forget
-        opening = Accepting(self._options, self._pool, self._admission, came=self._count, left=left, gone=gone)
+        left, lost = self._shaking_hands.discard, self._forget
+        opening = Accepting(self._options, self._pool, self._admission, came=self._count, left=left, lost=lost)
         return WebSocket(
             opening,
             self._options,
@@ -152,7 +152,7 @@ class Server:
         for ws in tuple(self._everybody):
             ws.close_nowait(CloseCode.GOING_AWAY)
         for ws in tuple(self._shaking_hands):
-            ws._opening.turn_away(ws)
+            ws._opening.turn_away()
         task = asyncio.current_task()
         closers = {each for each in self._tasks if each is task}
         self._closers |= closers

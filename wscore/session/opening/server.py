@@ -73,9 +73,10 @@ class ServerOpening:
 
     A driver tells it what happened (`received`, `received_eof`, `tls_is_up`, `tls_failed`, `answered`, `time_is`,
     `turn_away`, `give_way`, `closed`), and looks after every call at `output`, then at `stage`: at TLS it is to speak
-    it, beginning with `rest`; at HOOK to await `thinking`, in `context`, and give the outcome to `answered`, or cancel
-    it when the stage is another; at OPEN there is a WebSocket, and `opened` says what was settled. At the other stages
-    from OPEN on it closes the connection. Until OPEN it calls `time_is` at the `deadline`.
+    it, beginning with `rest`; at HOOK to await the `question`, in `context`, and give the outcome to `answered`, or
+    cancel it when the stage is another; at OPEN there is a WebSocket, and `opened` says what was settled. At the later
+    stages it closes the connection. Until OPEN it calls `time_is` at the `deadline`. `Driver` does so for a loop that
+    calls back.
 
     With `speaks_tls` the driver is to do TLS; `is_encrypted` says that it is done below. `place` is what the connection
     occupies: the driver has it `leave`. `verdict` is said to any request that could be read. The hooks run in
@@ -100,6 +101,7 @@ class ServerOpening:
         "_remote",
         "_scheme",
         "_speaks_tls",
+        "_thinking",
         "_unclaimed",
         "_verdict",
         "context",
@@ -107,7 +109,6 @@ class ServerOpening:
         "opened",
         "rest",
         "stage",
-        "thinking",
     )
 
     def __init__(
@@ -143,7 +144,7 @@ class ServerOpening:
         self._output = b""
         self.rest = b""
         self.context = context
-        self.thinking: Awaitable[Answer] | None = None
+        self._thinking: Awaitable[Answer] | None = None
         self.opened: Opening | None = None
         self.deadline = now + admission.handshake_timeout
         self.stage = HEADER
@@ -162,6 +163,11 @@ class ServerOpening:
         """What is to be sent now; it is handed out once."""
         output, self._output = self._output, b""
         return output
+
+    def question(self) -> Awaitable[Answer] | None:
+        """What an application wants to be awaited for its answer; it is handed out once."""
+        thinking, self._thinking = self._thinking, None
+        return thinking
 
     @property
     def wants_read(self) -> bool:
@@ -225,7 +231,7 @@ class ServerOpening:
         self._end(LINGER)
 
     def answered(self, answer: Answer) -> None:
-        """The outcome of `thinking`. It is of no use any more if the stage is another by now."""
+        """The outcome of the `question`. It is of no use any more if the stage is another by now."""
         if self.stage is HOOK:
             self._respond(answer)
 
@@ -371,7 +377,7 @@ class ServerOpening:
         self.stage = HOOK  # at once: a hook may close the server, or this connection
         answer = self._call(self._admission.ask, self.request, self._local)
         if isinstance(answer, Awaitable):
-            self.thinking = answer
+            self._thinking = answer
         else:
             self.answered(answer)
 
@@ -403,7 +409,7 @@ class ServerOpening:
 
     def _respond(self, answer: Answer) -> None:
         """Say what there is to say, and become a WebSocket or leave."""
-        self.stage, self.thinking = LINGER, None  # pages may close the server meanwhile
+        self.stage = LINGER  # pages may close the server meanwhile
         handshake = self._started()
         self._output = self._encode(handshake, answer)
         if handshake.accepted:
@@ -462,7 +468,7 @@ class ServerOpening:
         self._end(RESET, reason)
 
     def _end(self, stage: Stage, reason: str = "gone") -> None:
-        self.stage, self.thinking, self.deadline = stage, None, inf
+        self.stage, self.deadline = stage, inf
         self._leave_the_handshakes()
         if not self._has_reason:
             self._has_reason = True
