@@ -68,15 +68,11 @@ class Doorway:
     def listen(self, listener: trio.SocketListener) -> None:
         """Accept from what `listener` listens on; it is closed when no more is accepted."""
 
-        def take(fd: int, remote: object) -> None:
-            self._take(socket(family, kind, protocol, fileno=fd), remote)
-
         sock = listener.socket
-        family, kind, protocol = sock.family, sock.type, sock.proto
         listening = Listening(
             self._running.reactor,
-            socket(family, kind, protocol, fileno=os.dup(sock.fileno())),
-            take=take,
+            socket(sock.family, sock.type, sock.proto, fileno=os.dup(sock.fileno())),
+            take=self._take,
             is_full=self._is_full,
             exhausted=self._exhaustion.pause,
             at_failure=self.fail,
@@ -159,26 +155,38 @@ class Doorway:
         for ws in tuple(self.conversations.websockets):
             ws.abort()
 
-    def _take(self, sock: socket, remote: object) -> None:
+    def _take(self, fd: int, local: object, remote: object) -> None:
         place = self.limits.enter()
         try:
-            opening = ServerOpening(
-                self.admission,
-                sock.getsockname(),
-                remote,
-                trio.current_time(),
-                speaks_tls=self.ssl_context is not None,
-                place=place,
-                context=self.new_context(),
-            )
-            guest = Guest(self, opening, sock, place)
+            guest = self._guest_on(fd, local, remote, place)
         except BaseException as error:
             # What goes wrong with one connection is no reason to accept no more.
-            sock.close()
+            os.close(fd)
             place.leave()
             self.crashed(error)
         else:
-            guest.attempt(guest.begin, opening)
+            guest.attempt(guest.begin)
+
+    def _guest_on(self, fd: int, local: object, remote: object, place: Place) -> "Guest":
+        speaks_tls = self.ssl_context is not None
+        opening = ServerOpening(
+            self.admission,
+            local,
+            remote,
+            trio.current_time(),
+            speaks_tls=speaks_tls,
+            place=place,
+            context=self.new_context(),
+        )
+        guest = Guest(self, opening, place)
+        try:
+            tls = self.new_tls() if opening.stage is Stage.TLS else None
+            guest.arrival = Arrival(self._running.reactor, fd, tls, guest)
+        except BaseException:
+            guest.gone("error")  # nobody else will say so
+            raise
+        self.guests.add(guest)
+        return guest
 
     def start_task(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Start a task that lives no longer than the server, in a copy of the context of whoever called `serve`."""
@@ -188,14 +196,6 @@ class Doorway:
     def new_context(self) -> Context | None:
         """A context for the hooks of one connection; None if there are none."""
         return self._context.copy() if self.admission.has_hooks else None
-
-    def arrive(self, guest: "Guest", opening: ServerOpening, sock: socket) -> Arrival:
-        """Let the reactor have the socket of a guest."""
-        tls = self.new_tls() if opening.stage is Stage.TLS else None
-        arrival = Arrival(self._running.reactor, sock.fileno(), tls, guest)
-        sock.detach()
-        self.guests.add(guest)
-        return arrival
 
     def new_tls(self) -> Tls:
         """Our end of TLS."""
@@ -262,17 +262,14 @@ class Guest(Driver):
 
     __slots__ = ("_doorway", "_thinking", "arrival", "place")
 
-    def __init__(self, doorway: Doorway, opening: ServerOpening, sock: socket, place: Place) -> None:
+    arrival: Arrival
+
+    def __init__(self, doorway: Doorway, opening: ServerOpening, place: Place) -> None:
         super().__init__()
         self._doorway = doorway
         self._thinking: trio.CancelScope | None = None
         self.opening = opening
         self.place = place
-        try:
-            self.arrival = doorway.arrive(self, opening, sock)
-        except BaseException:
-            self.gone("error")  # nobody else will say so
-            raise
 
     def attempt(self, step: Callable[..., object], *arguments: object) -> None:
         """Take a step that the reactor has not asked for; should it fail, that ends this connection only."""
@@ -282,11 +279,12 @@ class Guest(Driver):
             self.failed(error)
             self.arrival.close()
 
-    def begin(self, opening: ServerOpening) -> None:
+    def begin(self) -> None:
         """Start the clock, and say what is to be said without listening."""
-        self.arrival.call_at(opening.deadline)
+        assert self.opening is not None
+        self.arrival.call_at(self.opening.deadline)
         self.place.waits(self.give_way)
-        self.start(opening)
+        self.start(self.opening)
 
     # What is to be done
 

@@ -33,7 +33,7 @@ class Listening(Source):
         reactor: Reactor,
         sock: socket,
         *,
-        take: Callable[[int, object], object],
+        take: Callable[[int, object, object], object],
         is_full: Callable[[], bool],
         exhausted: Callable[[OSError], float],
         at_failure: Callable[[BaseException], object],

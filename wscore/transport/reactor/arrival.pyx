@@ -57,6 +57,13 @@ cdef extern from *:
         return accepted;
     #endif
     }
+    static void wscore_local(int fd, struct wscore_peer *local)
+    {
+        memset(&local->address, 0, sizeof local->address);
+        local->size = sizeof local->address;
+        if (getsockname(fd, (struct sockaddr *)&local->address, &local->size) < 0)
+            local->address.ss_family = AF_UNSPEC;
+    }
     /* As `getpeername` of the module socket has it. */
     static PyObject *wscore_address(const struct wscore_peer *peer)
     {
@@ -86,6 +93,7 @@ cdef extern from *:
     struct wscore_peer:
         pass
     int wscore_accept(int fd, wscore_peer* peer) nogil
+    void wscore_local(int fd, wscore_peer* local) nogil
     object wscore_address(const wscore_peer* peer)
 
 cdef enum:
@@ -94,8 +102,9 @@ cdef enum:
 
 @cython.auto_pickle(False)
 cdef class Listening(Source):
-    """A listening socket. `take(fd, remote)` is called for each connection, with the peer's address, `is_full()`
-    before, and `exhausted(error)`, which returns for how many seconds to pause, if the system has run out of something.
+    """A listening socket. `take(fd, local, remote)` is called for each connection, with the addresses of both its ends,
+    `is_full()` before, and `exhausted(error)`, which returns for how many seconds to pause, if the system has run out
+    of something.
     """
 
     cdef object socket
@@ -128,13 +137,14 @@ cdef class Listening(Source):
     cdef int ready(self, int events) except -1:
         cdef int left = ACCEPTED_AT_ONCE
         cdef int fd
-        cdef wscore_peer peer
+        cdef wscore_peer peer, local
         while left and self.fd >= 0:
             if self.is_full():
                 return self.ask_for(0)
             fd = wscore_accept(self.fd, &peer)
             if fd >= 0:
-                self.take(fd, wscore_address(&peer))
+                wscore_local(fd, &local)
+                self.take(fd, wscore_address(&local), wscore_address(&peer))
                 left -= 1
             elif errno == EAGAIN:
                 return 0
