@@ -9,16 +9,18 @@ from math import inf
 from wscore.codec import CLIENT, SERVER
 from wscore.protocol.connection import Connection
 from wscore.protocol.events import Event
-from wscore.session import EMPTY, Options, Session, Wakeup
+from wscore.session import EMPTY, Options, Phase, Session, Wakeup
 
 
 class Wire:
     """A server's session, and the client that it talks to."""
 
-    def __init__(self, *, role=SERVER, now=1000.0, blocks=False, **options):
+    def __init__(self, *, role=SERVER, now=1000.0, blocks=False, hook=None, **options):
         self.now = now
         self.options = Options(**options)
-        self.session = Session(self._connection(role), self.options, now)
+        self.hook = hook
+        """Called with each message for whose answer there is room, in place of who receives."""
+        self.session = Session(self._connection(role), self.options, now, answers_at_once=hook is not None)
         self.peer = self._connection(SERVER if role is CLIENT else CLIENT, limits=False)
         self.blocks = blocks
         """Whether what the session says stays in the pump."""
@@ -88,11 +90,21 @@ class Wire:
         if session.wants_acknowledged:
             session.acknowledged(len(self.system) if self.knows_system else None, self.now)
             return self.look()
-        self.woken |= session.wakeups()
+        woken = session.wakeups()
+        self.woken |= woken
+        if self.hook is not None and woken & Wakeup.RECEIVE:
+            self._hand_over()
         if session.deadline == -inf:
             session.time_is(self.now)
             return self.look()
         return self.on_step()
+
+    def _hand_over(self):
+        session = self.session
+        while session.phase < Phase.CLOSING and session.has_room_for_answer():
+            if (message := session.receive()) is EMPTY:
+                return
+            self.hook(message)
 
     def _push(self, size):
         self.system += self.pump[:size]

@@ -289,6 +289,17 @@ def test_bytes_that_do_not_leave_cannot_delay_closing(before):
     assert life.session.resets
 
 
+def test_bytes_on_their_way_are_hurried_though_the_pump_asks_for_nothing_but_the_deadline():
+    life = wire(send_timeout=30.0, close_timeout=10.0, blocks=True)
+    life.session.send("x")
+    life.look()
+    life.wait(5.0)
+    life.session.close()
+    assert (life.session.wants_write, life.session.deadline) == (False, -inf)
+    life.session.time_is(life.now)
+    assert life.session.deadline == life.now + 10.0
+
+
 # Closing
 
 

@@ -207,6 +207,43 @@ def test_whoever_is_given_up_is_reset(phase):
     assert life.session.end == (end or End(1006, "", False, causes.get(phase)))
 
 
+def test_short_of_memory_what_was_received_is_given_back_and_the_peer_told():
+    life = wire()
+    life.peer_sends("x" * 1000)
+    life.session.send("y")
+    life.session.run_short()
+    life.look()
+    assert life.session.end == End(1013, "the server is short of memory", False, Cause.LIMIT)
+    assert (life.session.receive_queue, life.session.phase) == ((0, 0), Phase.DRAINING)
+    assert errors_of(life.session) == [ConnectionLost, ConnectionLost]
+
+
+@pytest.mark.parametrize("phase", Phase)
+def test_short_of_memory_whoever_keeps_what_waits_to_be_sent_is_reset(phase):
+    life = in_phase(phase)
+    end = life.session.end
+    life.session.run_short()
+    life.look()
+    assert life.session.resets is (phase is Phase.CLOSING)
+    assert life.session.phase is (
+        Phase.CLOSED if phase in (Phase.BROKEN, Phase.CLOSING) else max(phase, Phase.DRAINING)
+    )
+    assert life.session.end is end or end is None
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_short_of_memory_a_peer_that_takes_nothing_is_reset(closes):
+    life = wire(blocks=True)
+    life.session.send("y" * 1000)
+    if closes:
+        life.session.fail(1011)
+    life.look()
+    life.session.run_short()
+    assert (life.session.phase, life.session.resets) == (Phase.CLOSED, True)
+    assert life.session.end.code == (1011 if closes else 1013)
+    assert life.session.held == 0
+
+
 def test_a_close_frame_waits_for_nobody_if_nothing_came_before():
     life = wire()
     life.peer.close(4000)

@@ -388,6 +388,84 @@ def test_an_answer_has_room_if_the_next_message_would_fit():
     assert life.session.has_room_for_answer()
 
 
+# Messages that are answered at once
+
+
+def echoing(**options):
+    """A wire whose messages are echoed by a hook, and which of them were."""
+    echoed = []
+
+    def echo(message):
+        echoed.append(message)
+        assert life.session.send(message)
+
+    life = wire(hook=echo, **options)
+    return life, echoed
+
+
+def test_a_hook_gets_all_messages_that_come_in_one_read():
+    life, echoed = echoing()
+    life.peer_sends("one", b"two", "three")
+    assert echoed == ["one", b"two", "three"]
+    assert (life.session.receive_queue, life.session.wants_read) == ((0, 0), True)
+
+
+def test_no_more_is_read_than_answers_have_room_for():
+    life, echoed = echoing(max_send_buffer=1000, blocks=True)
+    life.peer_sends(*[bytes([number]) * 600 for number in range(10)])
+    assert (len(echoed), life.session.unsent) == (1, 604)
+    assert life.session.receive_queue == (1, weight(600))
+    assert not life.session.wants_read
+    for count in range(2, 11):
+        life.write()
+        assert len(echoed) == count
+    assert life.session.wants_read
+    life.write()
+    assert life.seen == echoed
+
+
+def test_a_message_above_the_mark_is_read_and_waits_for_an_empty_buffer():
+    life, echoed = echoing(max_send_buffer=10, blocks=True)
+    life.peer_sends("a" * 100, "b" * 100)
+    assert echoed == ["a" * 100]
+    life.write(50)
+    assert echoed == ["a" * 100]
+    life.write()
+    assert echoed == ["a" * 100, "b" * 100]
+
+
+def test_while_a_message_waits_for_its_answers_room_no_pong_is_due():
+    life, echoed = echoing(max_send_buffer=10, blocks=True, ping_interval=20.0, ping_timeout=5.0, send_timeout=1000.0)
+    life.peer_sends("a" * 100, "b" * 100)
+    life.wait(500.0)
+    assert (len(echoed), life.session.end) == (1, None)
+
+
+def test_a_close_frame_waits_until_a_hook_has_got_what_came_before():
+    life, echoed = echoing(max_send_buffer=10, blocks=True)
+    life.peer.send("a" * 100)
+    life.peer.send("b" * 100)
+    life.peer.close()
+    life.peer_says()
+    assert (len(echoed), life.session.phase) == (1, Phase.OPEN)
+    life.write()
+    assert (len(echoed), life.session.phase) == (2, Phase.DRAINING)
+    life.write()
+    assert life.seen[:2] == echoed
+
+
+def test_what_is_on_its_way_out_does_not_hurry_the_pump():
+    """It comes back with `sent`, and fetches then what waits."""
+    life = wire(blocks=True)
+    life.session.send("x")
+    assert life.session.deadline == -inf
+    life.look()
+    life.session.send("y")
+    assert life.session.deadline > life.now
+    life.session.sent(0, life.now)
+    assert life.session.deadline == -inf
+
+
 # Pings
 
 

@@ -50,11 +50,13 @@ def possible(end):
 
 class Life(RuleBasedStateMachine):
     role = SERVER
+    has_hook = False
 
     def __init__(self):
         super().__init__()
         self.wire = Wire(
             role=self.role,
+            hook=self.answer if self.has_hook else None,
             ping_interval=PING_INTERVAL,
             ping_timeout=PING_TIMEOUT,
             close_timeout=CLOSE_TIMEOUT,
@@ -165,6 +167,15 @@ class Life(RuleBasedStateMachine):
 
     # The user
 
+    def answer(self, message):
+        """The hook: there is room for an answer, always."""
+        assert message == self.sent[self.got]
+        self.got += 1
+        if self.session.phase is Phase.OPEN:
+            assert self.session.send(message)
+            self.said.append(message)
+
+    @precondition(lambda self: not self.has_hook)
     @rule()
     def user_receives(self):
         try:
@@ -303,8 +314,16 @@ class Life(RuleBasedStateMachine):
         weights = [weight(len(payload(message))) for message in self.sent[self.got : self.got + count]]
         assert size == sum(weights)
         # One message always fits; no other may be there besides once it is too much.
-        assert size < QUEUE or sum(weights[:-1]) < QUEUE
+        limit = BUFFER if self.has_hook else QUEUE
+        assert size < limit or sum(weights[:-1]) < limit
         assert self.session.held == size + self.session._receiving.bytes_kept + self.session.unsent
+
+    @precondition(lambda self: self.has_hook and self.session.phase < Phase.CLOSING)
+    @invariant()
+    def what_waits_for_the_hook_waits_for_room(self):
+        if self.session.receive_queue[0]:
+            assert not self.session.has_room_for_answer()
+            assert not self.session.wants_read
 
     @invariant()
     def deadlines_are_kept(self):
@@ -320,6 +339,12 @@ class LifeOfAClient(Life):
     role = CLIENT
 
 
+class LifeWithAHook(Life):
+    has_hook = True
+
+
 TestLife = Life.TestCase
 TestLifeOfAClient = LifeOfAClient.TestCase
-TestLife.settings = TestLifeOfAClient.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
+TestLifeWithAHook = LifeWithAHook.TestCase
+for test in (TestLife, TestLifeOfAClient, TestLifeWithAHook):
+    test.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)

@@ -5,14 +5,16 @@ rates, and the errors that an end becomes. It refuses to know sockets, tasks, ev
 that is handed in.
 """
 
-from ._core import Session
+from ._core import DISCARD_LIMIT, LINGER_TIME, Session
 from .ends import Cause, End, Phase, Wakeup
 from .errors import ConnectionClosed, ConnectionEnded, ConnectionLost
 from .options import Options
 from .queue import EMPTY, Empty
 
 __all__ = [
+    "DISCARD_LIMIT",
     "EMPTY",
+    "LINGER_TIME",
     "Cause",
     "ConnectionClosed",
     "ConnectionEnded",

@@ -70,12 +70,16 @@ class Session:
     every call the pump looks, in this order, at `output`, `shuts_sending`, `wants_read`, `wants_acknowledged`,
     `wakeups`, `deadline`, and `phase`: once that is CLOSED, it closes the transport.
 
+    With `answers_at_once` each message goes to a hook that may answer it at once: no more is read than its answers have
+    room for. The pump hands over, after RECEIVE, as long as the session `has_room_for_answer`.
+
     Calls from inside of what a pump calls, hooks say, change the state and do nothing else. Not for use from several
     threads at once. Raises LocalProtocolError for a connection without `auto_pong` or `auto_close`.
     """
 
     __slots__ = (
         "_answer",
+        "_answers_at_once",
         "_at_eof",
         "_discarded",
         "_ending",
@@ -97,7 +101,7 @@ class Session:
         "wants_acknowledged",
     )
 
-    def __init__(self, connection: Connection, options: Options, now: float) -> None:
+    def __init__(self, connection: Connection, options: Options, now: float, *, answers_at_once: bool = False) -> None:
         self.connection = connection
         self.options = options
         self.phase = OPEN
@@ -117,7 +121,8 @@ class Session:
         """Bytes that have come and were not told yet, undecrypted ones say: the pump's to tell, for `held`."""
         self.messages_sent = self.messages_dropped = self.bytes_received = 0
         self._sending = Sending(options.send_timeout)
-        self._receiving = Receiving(connection, options)
+        self._answers_at_once = answers_at_once
+        self._receiving = Receiving(connection, options, answers_at_once=answers_at_once)
         self._keepalive = Keepalive(options.ping_interval, now)
         self._answer = Answer()
         self._ending = Ending()
@@ -134,7 +139,7 @@ class Session:
         if size and self._answer.awaits is Awaits.PONG:
             self._answer.restart(now)  # whatever comes shows that the peer lives
         if self.phase < DRAINING:
-            self._handle(self._receiving.take(data, now), now)
+            self._handle(self._receiving.take(data, now, self._room()), now)
         else:
             self._discarded += size
             if self._discarded >= DISCARD_LIMIT:
@@ -161,6 +166,8 @@ class Session:
                 self._expect(Awaits.PONG, self.options.ping_timeout, now)
         if left and self.senders_waiting:
             self._wakeups |= Wakeup.SEND
+        if left and self._answers_at_once and self._receiving.queue:
+            self._wakeups |= Wakeup.RECEIVE
         self._settle(now)
 
     def cannot_send(self, now: float) -> None:
@@ -295,6 +302,16 @@ class Session:
         """End at once, with a reset. No effect after the end."""
         self._finish(Cause.LIMIT, resets=True)
 
+    def run_short(self) -> None:
+        """Memory is short, and what this connection holds is to be given back: close with 1013. What waits to be sent
+        would stay for as long as the peer likes: then the end is a reset.
+        """
+        stays = self.phase > BROKEN or self.unsent > self.held // 2
+        self.fail(CloseCode.TRY_AGAIN_LATER, "the server is short of memory", Cause.LIMIT)
+        self._receiving.queue.clear()
+        if stays and (self.phase < DRAINING or self.unsent):
+            self.give_up()
+
     # What the pump is to do
 
     def output(self) -> bytes:
@@ -314,13 +331,18 @@ class Session:
         return not (self._receiving.is_paused or self._at_eof or self.phase is CLOSED)
 
     @property
+    def wants_write(self) -> bool:
+        """Whether there is output, and nothing is on its way out after which the pump will fetch it anyway."""
+        return self.connection.bytes_to_send > 0 and not self._sending.in_flight
+
+    @property
     def deadline(self) -> float:
         """When to call `time_is` next, unless something else happens before; what has come is told first. inf for
-        never, -inf for at once: also while there is `output`, so that nobody sleeps who has overlooked it.
+        never, -inf for at once: also while it `wants_write`, so that nobody sleeps who has overlooked that.
         """
         if self.phase is CLOSED:
             return inf
-        if self._may_go_on(-inf) or self.connection.bytes_to_send or self._is_to_wait():
+        if self.wants_write or self._may_go_on(-inf) or self._is_to_wait() or self._is_to_hurry():
             return -inf
         return min(self._sending.due, self._receiving.deadline, self._next_answer(), self._keepalive.due)
 
@@ -386,25 +408,33 @@ class Session:
         """Do what no other call will come for."""
         if self._may_go_on(now):
             self._go_on(now)
-        if self.phase >= CLOSING:
+        if self._is_to_hurry():
             self._sending.hurry(self.options.close_timeout, now)
         if self.phase is DRAINING and not self.unsent and (self._at_eof or self._sending.is_broken):
             self._finish()
         elif self._is_to_wait():
             self._wait_for_the_end(now)
 
+    def _room(self) -> int | None:
+        """How much may be read for its answers to have room, where that counts."""
+        return self.options.max_send_buffer - self.unsent if self._answers_at_once else None
+
     def _may_go_on(self, now: float) -> bool:
         return self._receiving.is_paused and self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0)
 
     def _go_on(self, now: float) -> None:
         """Take what was left of what was read before, as far as there is room; then let the pump read on."""
-        self._handle(self._receiving.go_on(now), now)
+        self._handle(self._receiving.go_on(now, self._room()), now)
         if self._receiving.is_paused:
             return
         if self._answer.awaits is Awaits.PONG:
             self._answer.restart(now)  # it may stand behind much else that comes only now
         if self._at_eof and self.phase < DRAINING:
             self._lose(Cause.EOF)
+
+    def _is_to_hurry(self) -> bool:
+        """Whether bytes may be stuck for longer than they may from now on."""
+        return self.phase >= CLOSING and self._sending.timeout > self.options.close_timeout
 
     def _is_to_wait(self) -> bool:
         """Whether all has left, and what this phase waits for is not waited for yet."""

@@ -2,7 +2,8 @@
 
 Reading pauses while too much waits to be received, while a rate is used up, while the caller holds it back, and before
 the peer's Close frame, or what it did wrong, takes effect, so that what came before can be answered first. What was
-read by then stays in the `Connection`. It refuses to know what an end means, and reads no clock.
+read by then stays in the `Connection`. Where messages are answered at once, no more is read than answers have room for,
+and reading pauses as long as one waits for that. It refuses to know what an end means, and reads no clock.
 """
 
 from __future__ import annotations
@@ -49,8 +50,9 @@ class Receiving:
         "queue",
     )
 
-    def __init__(self, connection: Connection, options: Options) -> None:
-        self.queue = ReceiveQueue(options.max_receive_queue)
+    def __init__(self, connection: Connection, options: Options, *, answers_at_once: bool) -> None:
+        # Then one message is enough for a pause: those after it, which came with it, have been read already.
+        self.queue = ReceiveQueue(1 if answers_at_once else options.max_receive_queue)
         self.messages = 0
         """How many have come in all."""
         self.discards = False
@@ -67,17 +69,19 @@ class Receiving:
         self._patience_by = inf
         self._slow_until = -inf
 
-    def take(self, data: Buffer, now: float) -> list[Event]:
-        """Read bytes that have come, as far as there is room; what is no message is returned."""
+    def take(self, data: Buffer, now: float, room: int | None) -> list[Event]:
+        """Read bytes that have come, as far as there is room; what is no message is returned. `room` is how much may be
+        answered at once; None for what the queue has.
+        """
         if self.is_paused:
             self._unread += bytes(data)
             return []
-        others = self._sort(self._connection.receive_data(data, self._budget(now)), memoryview(data).nbytes, now)
+        others = self._sort(self._connection.receive_data(data, self._budget(now, room)), memoryview(data).nbytes, now)
         if self._connection.has_rest or self._must_pause():
             self._pause(now)
         return others
 
-    def go_on(self, now: float) -> list[Event]:
+    def go_on(self, now: float, room: int | None) -> list[Event]:
         """Read of what was left as much as there is room for in one go; if that was all, reading has resumed: see
         `is_paused`. To be called when reading `may_go_on`.
         """
@@ -86,7 +90,7 @@ class Receiving:
             self._throttle.excuse(now)
         if self.has_rest:
             data, self._unread = (b"", self._unread) if self._connection.has_rest else (self._unread, b"")
-            others = self._sort(self._connection.receive_data(data, self._budget(now)), len(data), now)
+            others = self._sort(self._connection.receive_data(data, self._budget(now, room)), len(data), now)
         if not (self.has_rest or self._must_pause()):
             self.is_paused = False
             self._patience_by = inf
@@ -147,11 +151,11 @@ class Receiving:
         """Whether the peer has exceeded a rate that it must not."""
         return self._throttle is not None and self._throttle.is_strict and self._slow_until != -inf
 
-    def _budget(self, now: float) -> int:
+    def _budget(self, now: float, room: int | None) -> int:
         if self.discards:
             return TURN_BUDGET
         allowance = None if self._throttle is None else self._throttle.allowance(now)
-        budget = min(max(self.queue.budget, 1), TURN_BUDGET)
+        budget = min(max(self.queue.budget if room is None else room, 1), TURN_BUDGET)
         return budget if allowance is None else min(budget, allowance * weight(0))
 
     def _sort(self, events: Sequence[Event], size: int, now: float) -> list[Event]:

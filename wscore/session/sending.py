@@ -29,6 +29,11 @@ class Sending(Deadline):
         self.is_broken = False
         """Whether nothing leaves any more."""
 
+    @property
+    def timeout(self) -> float:
+        """After how many seconds they are stuck."""
+        return self._timeout
+
     def taken(self, size: int) -> None:
         """So many more are to be written."""
         self.in_flight += size
@@ -49,11 +54,10 @@ class Sending(Deadline):
         return left
 
     def hurry(self, timeout: float, now: float) -> None:
-        """From now on bytes are stuck after `timeout`, if that is sooner."""
-        if timeout < self._timeout:
-            self._timeout = timeout
-            if self.in_flight:
-                self.due = min(self.due, now + timeout)
+        """From now on bytes are stuck after `timeout`, which is sooner."""
+        self._timeout = timeout
+        if self.in_flight:
+            self.due = min(self.due, now + timeout)
 
     def breaks(self) -> None:
         """Nothing leaves any more."""
