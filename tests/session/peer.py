@@ -15,12 +15,14 @@ from wscore.session import EMPTY, Options, Phase, Session, Wakeup
 class Wire:
     """A server's session, and the client that it talks to."""
 
+    new_session = Session
+
     def __init__(self, *, role=SERVER, now=1000.0, blocks=False, hook=None, **options):
         self.now = now
         self.options = Options(**options)
         self.hook = hook
         """Called with each message for whose answer there is room, in place of who receives."""
-        self.session = Session(self._connection(role), self.options, now, answers_at_once=hook is not None)
+        self.session = self.new_session(self._connection(role), self.options, now, answers_at_once=hook is not None)
         self.peer = self._connection(SERVER if role is CLIENT else CLIENT, limits=False)
         self.blocks = blocks
         """Whether what the session says stays in the pump."""

@@ -9,6 +9,7 @@ from wscore.protocol.connection import Connection
 from wscore.protocol.prepared import prepare
 from wscore.session import EMPTY, Cause, ConnectionClosed, ConnectionLost, Options, Phase, Session, Wakeup
 from wscore.session._core import DISCARD_LIMIT
+from wscore.session.queue import ReceiveQueue
 from wscore.session.receiving import TURN_BUDGET
 
 from .peer import Wire
@@ -50,6 +51,17 @@ def test_one_message_always_fits():
     assert life.session.receive_queue[0] == 1
     assert life.received() == [bytes(1000)]
     assert life.session.wants_read
+
+
+def test_an_empty_queue_has_nothing_to_give():
+    queue = ReceiveQueue(100)
+    for take in (queue.first, queue.get):
+        with pytest.raises(IndexError):
+            take()
+    queue.put("x")
+    assert (queue.first(), queue.get(), len(queue), queue.size) == ("x", "x", 0, 0)
+    with pytest.raises(IndexError):
+        queue.get()
 
 
 def test_what_is_told_while_reading_is_paused_is_kept_and_counted():

@@ -71,35 +71,16 @@ class Session:
     `wakeups`, `deadline`, and `phase`: once that is CLOSED, it closes the transport.
 
     With `answers_at_once` each message goes to a hook that may answer it at once: no more is read than its answers have
-    room for. The pump hands over, after RECEIVE, as long as the session `has_room_for_answer`.
-
-    Calls from inside of what a pump calls, hooks say, change the state and do nothing else. Not for use from several
-    threads at once. Raises LocalProtocolError for a connection without `auto_pong` or `auto_close`.
+    room for. The pump hands over, after RECEIVE, as long as the session `has_room_for_answer`. Calls from inside of
+    what a pump calls, hooks say, change the state and do nothing else. Not for use from several threads at once. Raises
+    LocalProtocolError for a connection without `auto_pong` or `auto_close`.
     """
 
     __slots__ = (
-        "_answer",
-        "_answers_at_once",
-        "_at_eof",
-        "_discarded",
-        "_ending",
-        "_keepalive",
-        "_receiving",
-        "_sending",
-        "_wakeups",
-        "bytes_received",
-        "connection",
-        "held_below",
-        "messages_dropped",
-        "messages_sent",
-        "options",
-        "phase",
-        "pings",
-        "resets",
-        "senders_waiting",
-        "shuts_sending",
-        "wants_acknowledged",
-    )
+        "_answer", "_at_eof", "_discarded", "_ending", "_keepalive", "_receiving", "_sending", "_wakeups",
+        "bytes_received", "connection", "held_below", "messages_dropped", "messages_sent", "options", "phase",
+        "pings", "resets", "senders_waiting", "shuts_sending", "wants_acknowledged",
+    )  # fmt: skip
 
     def __init__(self, connection: Connection, options: Options, now: float, *, answers_at_once: bool = False) -> None:
         self.connection = connection
@@ -121,7 +102,6 @@ class Session:
         """Bytes that have come and were not told yet, undecrypted ones say: the pump's to tell, for `held`."""
         self.messages_sent = self.messages_dropped = self.bytes_received = 0
         self._sending = Sending(options.send_timeout)
-        self._answers_at_once = answers_at_once
         self._receiving = Receiving(connection, options, answers_at_once=answers_at_once)
         self._keepalive = Keepalive(options.ping_interval, now)
         self._answer = Answer()
@@ -139,7 +119,7 @@ class Session:
         if size and self._answer.awaits is Awaits.PONG:
             self._answer.restart(now)  # whatever comes shows that the peer lives
         if self.phase < DRAINING:
-            self._handle(self._receiving.take(data, now, self._room()), now)
+            self._handle(self._receiving.take(data, now, self.unsent), now)
         else:
             self._discarded += size
             if self._discarded >= DISCARD_LIMIT:
@@ -166,7 +146,7 @@ class Session:
                 self._expect(Awaits.PONG, self.options.ping_timeout, now)
         if left and self.senders_waiting:
             self._wakeups |= Wakeup.SEND
-        if left and self._answers_at_once and self._receiving.queue:
+        if left and self._receiving.answers_at_once and self._receiving.queue:
             self._wakeups |= Wakeup.RECEIVE
         self._settle(now)
 
@@ -224,13 +204,11 @@ class Session:
 
     def has_room_for_answer(self) -> bool:
         """Whether an answer as large as the next message would fit: who calls a hook with each message asks before."""
-        queue = self._receiving.queue
-        return not queue or self.fits(size_of(queue.first()))
+        return not self._receiving.queue or self.fits(size_of(self._receiving.queue.first()))
 
     def fits(self, size: int) -> bool:
         """Whether a message of `size` bytes may be sent now: it fits below `max_send_buffer`, or nothing waits."""
-        unsent = self.unsent
-        return unsent == 0 or unsent + size + FRAME_HEADER <= self.options.max_send_buffer
+        return not self.unsent or self.unsent + size + FRAME_HEADER <= self.options.max_send_buffer
 
     def send(self, message: str | Buffer | PreparedMessage, compress: bool | None = None) -> bool:
         """Put one message into the output; whether there was room. If not, nothing was sent: with
@@ -303,9 +281,7 @@ class Session:
         self._finish(Cause.LIMIT, resets=True)
 
     def run_short(self) -> None:
-        """Memory is short, and what this connection holds is to be given back: close with 1013. What waits to be sent
-        would stay for as long as the peer likes: then the end is a reset.
-        """
+        """Memory is short: close with 1013, at once where what waits to be sent would stay, and forget what came."""
         stays = self.phase > BROKEN or self.unsent > self.held // 2
         self.fail(CloseCode.TRY_AGAIN_LATER, "the server is short of memory", Cause.LIMIT)
         self._receiving.queue.clear()
@@ -402,7 +378,8 @@ class Session:
         if payload is not None and payload not in self.pings:
             self.pings.forget(payload)
             self._keepalive.answered(now)
-            self._owes_nothing()
+            self._answer.stop()
+            self.wants_acknowledged = False
 
     def _settle(self, now: float) -> None:
         """Do what no other call will come for."""
@@ -415,16 +392,12 @@ class Session:
         elif self._is_to_wait():
             self._wait_for_the_end(now)
 
-    def _room(self) -> int | None:
-        """How much may be read for its answers to have room, where that counts."""
-        return self.options.max_send_buffer - self.unsent if self._answers_at_once else None
-
     def _may_go_on(self, now: float) -> bool:
         return self._receiving.is_paused and self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0)
 
     def _go_on(self, now: float) -> None:
         """Take what was left of what was read before, as far as there is room; then let the pump read on."""
-        self._handle(self._receiving.go_on(now, self._room()), now)
+        self._handle(self._receiving.go_on(now, self.unsent), now)
         if self._receiving.is_paused:
             return
         if self._answer.awaits is Awaits.PONG:
@@ -457,10 +430,6 @@ class Session:
             awaits, inf if timeout is None else timeout, now, position=self.bytes_sent, patience=patience
         )
         self.wants_acknowledged = True
-
-    def _owes_nothing(self) -> None:
-        self._answer.stop()
-        self.wants_acknowledged = False
 
     def _next_answer(self) -> float:
         is_suspended = self._receiving.is_paused and self._answer.awaits is Awaits.PONG  # none can come
@@ -520,7 +489,8 @@ class Session:
         if phase > BROKEN:
             self._receiving.discard()
         self._keepalive.stop()
-        self._owes_nothing()
+        self._answer.stop()
+        self.wants_acknowledged = False
         self.pings.clear()
         self._wakeups |= wakeups
         if phase is CLOSED:

@@ -30,6 +30,11 @@ class Pings:
     def __contains__(self, payload: object) -> bool:
         return payload in self._pending
 
+    @property
+    def are_under_way(self) -> bool:
+        """Whether any Pong is still to come."""
+        return bool(self._pending)
+
     def check_new(self, payload: bytes) -> None:
         """Raise LocalProtocolError if a Ping with the same payload is under way."""
         if payload in self._pending:

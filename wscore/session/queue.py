@@ -53,29 +53,37 @@ class ReceiveQueue:
         self.size = 0
         """What they weigh together."""
         self._limit = limit
-        self._items: deque[str | bytes | Piece] = deque()
+        self._items: deque[str | bytes | Piece] | None = None  # it takes much while it is empty, too
 
     def __len__(self) -> int:
-        return len(self._items)
+        return 0 if self._items is None else len(self._items)
 
     def put(self, item: str | bytes | Piece) -> None:
         """Add what has come."""
+        if self._items is None:
+            self._items = deque()
         self._items.append(item)
         self.size += weight_of(item)
 
     def first(self) -> str | bytes | Piece:
         """What came first, left where it is; IndexError if there is nothing."""
+        if self._items is None:
+            raise IndexError
         return self._items[0]
 
     def get(self) -> str | bytes | Piece:
         """Take what came first; IndexError if there is nothing."""
+        if self._items is None:
+            raise IndexError
         item = self._items.popleft()
         self.size -= weight_of(item)
+        if not self._items:
+            self._items = None
         return item
 
     def clear(self) -> None:
         """Throw everything away."""
-        self._items.clear()
+        self._items = None
         self.size = 0
 
     @property

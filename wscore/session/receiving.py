@@ -38,11 +38,13 @@ class Receiving:
         "_connection",
         "_controls",
         "_is_held_back",
+        "_max_unsent",
         "_patience",
         "_patience_by",
         "_slow_until",
         "_throttle",
         "_unread",
+        "answers_at_once",
         "discards",
         "is_answered",
         "is_paused",
@@ -53,6 +55,8 @@ class Receiving:
     def __init__(self, connection: Connection, options: Options, *, answers_at_once: bool) -> None:
         # Then one message is enough for a pause: those after it, which came with it, have been read already.
         self.queue = ReceiveQueue(1 if answers_at_once else options.max_receive_queue)
+        self.answers_at_once = answers_at_once
+        self._max_unsent = options.max_send_buffer
         self.messages = 0
         """How many have come in all."""
         self.discards = False
@@ -69,19 +73,20 @@ class Receiving:
         self._patience_by = inf
         self._slow_until = -inf
 
-    def take(self, data: Buffer, now: float, room: int | None) -> list[Event]:
-        """Read bytes that have come, as far as there is room; what is no message is returned. `room` is how much may be
-        answered at once; None for what the queue has.
+    def take(self, data: Buffer, now: float, unsent: int) -> list[Event]:
+        """Read bytes that have come, as far as there is room; what is no message is returned. `unsent` bytes are still
+        to be sent, before the answers.
         """
         if self.is_paused:
             self._unread += bytes(data)
             return []
-        others = self._sort(self._connection.receive_data(data, self._budget(now, room)), memoryview(data).nbytes, now)
+        events = self._connection.receive_data(data, self._budget(now, unsent))
+        others = self._sort(events, memoryview(data).nbytes, now)
         if self._connection.has_rest or self._must_pause():
             self._pause(now)
         return others
 
-    def go_on(self, now: float, room: int | None) -> list[Event]:
+    def go_on(self, now: float, unsent: int) -> list[Event]:
         """Read of what was left as much as there is room for in one go; if that was all, reading has resumed: see
         `is_paused`. To be called when reading `may_go_on`.
         """
@@ -90,13 +95,36 @@ class Receiving:
             self._throttle.excuse(now)
         if self.has_rest:
             data, self._unread = (b"", self._unread) if self._connection.has_rest else (self._unread, b"")
-            others = self._sort(self._connection.receive_data(data, self._budget(now, room)), len(data), now)
+            others = self._sort(self._connection.receive_data(data, self._budget(now, unsent)), len(data), now)
         if not (self.has_rest or self._must_pause()):
             self.is_paused = False
             self._patience_by = inf
         elif self._connection.is_ending:
             self._pause(now)
         return others
+
+    def read_on(self, data: Buffer, budget: int, now: float) -> list[Event]:
+        """As `take`, of what follows where the Reader has stopped that somebody else has called with this `budget`."""
+        events: list[Event] = []
+        self._connection.after_read(data, budget, events)
+        others = self._sort(events, 0, now)
+        if self._connection.has_rest or self._must_pause():
+            self._pause(now)
+        return others
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether messages may be read, received and answered by somebody else."""
+        return not (self.is_paused or self.discards or self.queue) and self._throttle is None
+
+    def passed(self, count: int, waiting: Sequence[str | bytes], is_answered: bool | None) -> None:
+        """So many messages have come, of which these are still to be received."""
+        self.messages += count
+        for message in waiting:
+            self.queue.put(message)
+        self.is_paused = self._must_pause()
+        if is_answered is not None:
+            self.is_answered = is_answered
 
     @property
     def has_rest(self) -> bool:
@@ -151,11 +179,12 @@ class Receiving:
         """Whether the peer has exceeded a rate that it must not."""
         return self._throttle is not None and self._throttle.is_strict and self._slow_until != -inf
 
-    def _budget(self, now: float, room: int | None) -> int:
+    def _budget(self, now: float, unsent: int) -> int:
         if self.discards:
             return TURN_BUDGET
         allowance = None if self._throttle is None else self._throttle.allowance(now)
-        budget = min(max(self.queue.budget if room is None else room, 1), TURN_BUDGET)
+        room = self._max_unsent - unsent if self.answers_at_once else self.queue.budget
+        budget = min(max(room, 1), TURN_BUDGET)
         return budget if allowance is None else min(budget, allowance * weight(0))
 
     def _sort(self, events: Sequence[Event], size: int, now: float) -> list[Event]:
