@@ -26,11 +26,11 @@ def load(twin: str) -> SimpleNamespace:
     try:
         module = importlib.import_module(HOME)
         endpoint = importlib.import_module(f"{HOME}.endpoint")
-        deadlines = importlib.import_module(f"{HOME}.deadlines")
         logs = importlib.import_module(f"{HOME}.logs")
-        assert deadlines.Link.__module__ == f"{HOME}.{twin}_link"
+        wire = importlib.import_module(f"{HOME}.wire")
+        assert wire.Link.__module__ == f"{HOME}.{twin}_link"
         public = {name: getattr(module, name) for name in module.__all__}
-        return SimpleNamespace(twin=twin, endpoint=endpoint, deadlines=deadlines, logs=logs, **public)
+        return SimpleNamespace(twin=twin, endpoint=endpoint, logs=logs, **public)
     finally:
         codec.IMPLEMENTATION = implementation
         for name in [name for name in sys.modules if name.startswith(HOME)]:

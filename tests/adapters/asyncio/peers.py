@@ -153,6 +153,12 @@ def echo_at_once(ws: Any, message: str | bytes) -> None:
     assert ws.send_nowait(message)
 
 
+def feed(ws: Any, data: bytes) -> None:
+    """Let bytes come as a loop would, at once."""
+    ws.get_buffer(len(data))[: len(data)] = data
+    ws.buffer_updated(len(data))
+
+
 def url_of(server: Any, path: str = "/", scheme: str = "ws") -> str:
     return f"{scheme}://localhost:{server.addresses[0][1]}{path}"
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from ...wire import CLOSE, TEXT, close_payload, from_client
-from .peers import answer_upgrade, until
+from .peers import answer_upgrade, feed, until
 from .test_asyncio_flow import Holder, fill, transport_buffers_little
 
 
@@ -33,13 +33,11 @@ async def test_a_cancelled_receive_has_taken_nothing(aio):
 
 async def test_a_receive_cancelled_while_its_message_comes_leaves_it_for_the_next(aio):
     holder = Holder()
-    async with aio.serving(holder) as server, aio.connect(server) as ws:
+    async with aio.serving(holder) as server, aio.connect(server):
         await until(lambda: holder.ws)
         task = asyncio.ensure_future(holder.ws.receive())
         await asyncio.sleep(0)
-        ws.send_nowait("one")
-        while not holder.ws._queue:  # noqa: ASYNC110
-            await asyncio.sleep(0)
+        feed(holder.ws, from_client(TEXT, b"one"))
         task.cancel()
         received = [each for each in await asyncio.gather(task, return_exceptions=True) if isinstance(each, str)]
         if not received:

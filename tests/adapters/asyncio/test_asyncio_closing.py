@@ -6,8 +6,10 @@ from contextlib import suppress
 
 import pytest
 
+from wscore.session import _core as session
+
 from ...wire import BINARY, CLOSE, PING, PONG, TEXT, close_payload, decode, from_client
-from .peers import Raw, answer_upgrade, tls_contexts, until
+from .peers import Raw, answer_upgrade, feed, tls_contexts, until
 
 HANGING = 20
 
@@ -182,7 +184,7 @@ async def test_a_peer_that_does_not_answer_our_close_is_given_up_in_time(aio):
 
 
 async def test_a_peer_that_answers_but_does_not_end_has_two_seconds(aio, monkeypatch):
-    monkeypatch.setattr(aio.deadlines, "LINGER_TIME", 0.1)
+    monkeypatch.setattr(session, "LINGER_TIME", 0.1)
     keeper = Keeper()
     async with aio.serving(keeper) as server, aio.dialled(server) as raw:
         await raw.upgrade()
@@ -194,7 +196,7 @@ async def test_a_peer_that_answers_but_does_not_end_has_two_seconds(aio, monkeyp
 
 async def test_what_still_comes_after_the_end_is_read_up_to_a_limit(aio, monkeypatch):
     """Else our last frame is lost in a reset (RFC 9112 section 9.6)."""
-    monkeypatch.setattr(aio.endpoint, "DISCARD_LIMIT", 1 << 20)
+    monkeypatch.setattr(session, "DISCARD_LIMIT", 1 << 20)
     keeper = Keeper()
     async with aio.serving(keeper) as server, aio.dialled(server) as raw:
         await raw.upgrade()
@@ -474,8 +476,8 @@ async def test_after_abort_nothing_more_is_received(aio):
 
     async with aio.serving(handler) as server, aio.dialled(server) as raw:
         await raw.upgrade()
-        raw.send(from_client(TEXT, b"unread") * 5)
-        await until(lambda: keeper.ws and keeper.ws._queue)
+        await until(lambda: keeper.ws)
+        feed(keeper.ws, from_client(TEXT, b"unread") * 5)
         released.set()
         await until(lambda: keeper.error)
     assert keeper.messages == []

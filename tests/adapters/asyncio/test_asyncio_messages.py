@@ -8,8 +8,8 @@ import pytest
 
 import wscore
 
-from ...wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, decode, from_client
-from .peers import answer_upgrade, echo_at_once, tls_contexts, until
+from ...wire import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Frame, close_payload, decode, encode, from_client
+from .peers import answer_upgrade, echo_at_once, feed, tls_contexts, until
 
 MESSAGES = ["", "text", "żółw 🐢", b"", b"\x00\xff", "a" * 70_000, bytes(range(256)) * 800]
 FACES = pytest.mark.parametrize("options", [{}, {"on_message": echo_at_once}], ids=["stream", "callbacks"])
@@ -222,7 +222,8 @@ async def test_both_twins_have_the_same_methods(aio):
     def methods(link):
         return {name for name, value in vars(link).items() if callable(value) and not name.startswith("__")}
 
-    hidden = {"_hand_over", "_keep"}  # plain C functions, in the compiled one
+    hidden = {"_budget", "_call", "_deliver", "_fell_behind", "_fits", "_has_handed_over", "_next_read"}
+    hidden |= {"_pass", "_tell"}  # plain C functions, in the compiled one
     assert methods(pure_link.Link) - hidden == methods(native_link.Link)
 
 
@@ -246,8 +247,8 @@ async def test_a_second_receiver_is_refused_also_while_the_first_is_being_woken(
         await asyncio.sleep(0)
         one = asyncio.ensure_future(ws.receive())
         await asyncio.sleep(0)
-        other._deliver(["go"])
-        ws._deliver(["1"])
+        feed(other, encode(Frame(TEXT, b"go")))
+        feed(ws, encode(Frame(TEXT, b"1")))
         with pytest.raises(RuntimeError, match="somebody else"):
             await two
         assert await one == "1"
@@ -295,4 +296,4 @@ async def test_a_cancelled_ping_may_be_repeated(aio):
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert await ws.ping(b"again") > 0
+        assert await ws.ping(b"again") >= 0  # the Pong to the first will do

@@ -5,8 +5,7 @@ from typing import Any
 from ...wire import BINARY, PING, PONG, TEXT
 from ..face import Face
 from ..peer import Peer, described
-from ..scenario import LOOP, Differs, scenario
-from .cancelling import CUT
+from ..scenario import scenario
 from .messages import echo
 
 STEP = 0.4
@@ -103,11 +102,7 @@ async def deadline_beside_a_far_one(face: Face) -> Any:
         return {"late by": "for ever"}
 
 
-@scenario(
-    {"waits": [True, True], "peer": "reset"},
-    differs={LOOP: Differs({"waits": [True, True], "peer": "eof"}, CUT)},
-    jumps=True,
-)
+@scenario({"waits": [True, True], "peer": "reset"}, jumps=True)
 async def deadline_of_closing(face: Face) -> Any:
     """By default a closing handshake has 10 seconds; a peer that does not answer is then cut off"""
     async with face.opened() as (ws, peer):
@@ -133,6 +128,21 @@ async def deadline_of_lingering(face: Face) -> Any:
         await pass_time(face, 2.5)
         assert await face.within(2, closing.ended)
         return {"waits": waits, "peer": seen}
+
+
+@scenario({"waits": [True, True], "peer": ["close 4001 why", "eof"]}, jumps=True)
+async def deadline_of_a_server_that_does_not_end(face: Face) -> Any:
+    """A server that has answered our Close, but does not end its bytes, has 10 seconds: its client's close_timeout"""
+    async with face.opened("client") as (ws, peer):
+        closing = face.start(ws.aclose, 4001, "why")
+        seen = [await peer.sees()]
+        await peer.say_close(4001)
+        waits = [await face.waits(closing)]
+        face.jump(9)
+        waits.append(await face.waits(closing))
+        face.jump(1.4)
+        assert await face.within(2, closing.ended)
+        return {"waits": waits, "peer": [*seen, await peer.sees()]}
 
 
 @scenario({"pauses": "text 'x'", "messages": 20})

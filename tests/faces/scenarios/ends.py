@@ -9,8 +9,9 @@ from typing import Any
 from ...wire import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from ..face import Face
 from ..peer import Peer
-from ..scenario import scenario
+from ..scenario import TRIO, scenario
 from .cancelling import fill
+from .messages import BOTH
 
 ROLES = ("server", "client")
 
@@ -134,6 +135,22 @@ async def end_by_eof_inside_a_frame(face: Face) -> Any:
         peer.shut_down()
 
     return await ends(face, act)
+
+
+@scenario(
+    {"handler": ["text 'last'", "eof"], "on_message": ["text 'last'", "eof"]},
+    wrong={TRIO: "ends: the end of the bytes takes effect before a handler has had its turn (until the session)"},
+)
+async def end_by_eof_behind_a_message(face: Face) -> Any:
+    """The peer's bytes end right behind a message, which is answered"""
+    outcome = {}
+    for name, given in zip(("handler", "on_message"), BOTH, strict=True):
+        async with face.serving(**given) as server:
+            peer = await face.open(server)
+            await peer.send(peer.frame_of(TEXT, b"last"))
+            peer.shut_down()
+            outcome[name] = await peer.sees_until_end()
+    return outcome
 
 
 def broken(code: int, reason: str) -> Any:

@@ -1,27 +1,28 @@
-"""One connection over an asyncio transport, as the event loop sees it: what has happened, and what that means.
+"""One connection over an asyncio transport, as the event loop sees it: a pump around a `Session`.
 
-Decides when reading pauses and goes on, how a connection ends, from whichever side, and which error that is for whom.
-Calls of users stand in `websocket`, which builds on this; deadlines stand in `deadlines`, and what runs with every
-message in the `Link` below; all rules of RFC 6455 are `Connection`'s. Sections 5.5 and 7.
+Decides who is woken, when it looks again, and what is told to hooks. How the transport is driven stands in the `Wire`
+below, what happens with every message in the `Link` below that, calls of users in `websocket`, which builds on this.
+All that has to do with the life of the connection, its deadlines and its end, is the `Session`'s, and all rules of
+RFC 6455 are `Connection`'s.
 
 All code of users runs in one context of the connection's own, whoever has made the loop call. Hooks are never called
-from within a call of the user's: what that ends is told to `on_close` in the next turn of the loop.
+from within a call of the user's: what that brings about is told in the next turn of the loop.
 """
 
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import CLIENT, CloseCode
-from wscore.protocol.connection import State
-from wscore.protocol.events import Close, Pong
+from wscore.codec import CloseCode
+from wscore.session import DISCARD_LIMIT, LINGER_TIME, Cause, ConnectionEnded, Phase, Wakeup
+from wscore.session.passing import PassingSession
+from wscore.session.queue import size_of
 
-from .deadlines import TURN_BUDGET, Deadlines
-from .errors import ConnectionClosed, ConnectionLost
+from .errors import ConnectionClosed, ConnectionLost, of_session
 from .logs import log_error
+from .wire import Wire, plain_socket_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from wscore.protocol.connection import Connection
-    from wscore.protocol.events import Event
     from wscore.protocol.handshake import Request, Response
 
     from .opening import Opening
@@ -43,39 +43,21 @@ if TYPE_CHECKING:
 
 __all__ = ["CloseHook", "Endpoint", "ErrorHook", "MessageHook", "OpenHook"]
 
-# uvloop counts what waits in its transports with an `int` of C.
-_MOST_IN_TRANSPORT = (1 << 31) - 1
 
-# The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
-PATIENCE = 0.5
-# So many bytes are thrown away of a peer that does not end its side after our end (RFC 9112 section 9.6).
-DISCARD_LIMIT = 32 << 20
-
-# The transports that own a plain socket, to which the compiled Link may write itself.
-_PLAIN = {
-    *(("uvloop.loop", "TCPTransport"), ("uvloop.loop", "UnixTransport")),
-    ("asyncio.selector_events", "_SelectorSocketTransport"),
-}
-
-
-class Endpoint(Deadlines, asyncio.BufferedProtocol):
+class Endpoint(Wire, asyncio.BufferedProtocol):
     """What the protocol of an asyncio transport does about one connection."""
 
     __slots__ = (
         "__weakref__",
-        "_at_eof",
-        "_closed_here",
+        "_answers",
         "_discarded",
-        "_end",
-        "_is_lingering",
-        "_is_paused",
-        "_leaving",
-        "_messages_dropped",
+        "_line",
         "_on_close",
         "_on_error",
         "_on_open",
+        "_opening",
         "_over",
-        "_reads_on_soon",
+        "_refused_until",
         "_start",
         "response",
         "subprotocol",
@@ -94,24 +76,20 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
         on_close: CloseHook | None = None,
         on_error: ErrorHook = log_error,
     ) -> None:
-        super().__init__(opening, options, on_message, context)
+        super().__init__(options, on_message, context)
+        self._opening = opening
         self._start = start  # what follows `on_open`, outside of the context
         self._on_open = on_open
-        self._on_close = on_close
+        self._on_close = on_close  # until it has been told
         self._on_error = on_error
         self.response: Response | None = None
         self.subprotocol: str | None = None
         self.user: Any = None
-        self._end: Close | None = None
-        self._leaving: tuple[int, str] | None = None
-        self._closed_here = False
-        self._at_eof = False
-        self._is_paused = False
-        self._is_lingering = False
-        self._reads_on_soon = False
+        self._refused_until = -inf  # there is no WebSocket, all has been said, and until then it may leave
         self._discarded = 0
+        self._line: list[asyncio.Future[None]] | None = None  # those who wait to send, once somebody has
+        self._answers: dict[bytes, asyncio.Future[float]] | None = None  # those who wait for Pongs
         self._over: asyncio.Future[None] | None = None
-        self._messages_dropped = 0
 
     @property
     def _face(self) -> WebSocket:
@@ -123,246 +101,171 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
         """The peer's opening request, on a server; else None."""
         return self._opening.request
 
-    # What callers may do now
-
-    def _check_receiving(self) -> None:
-        if self._leaving is not None:
-            raise ConnectionClosed(*self._leaving, by_peer=False)
-        if self._end is None:
-            return
-        if self._end.origin == "peer":
-            raise ConnectionClosed(self._end.code, self._end.reason, by_peer=True)
-        raise ConnectionLost(self._end.code, self._end.reason)
-
-    def _refuse_sending(self) -> None:
-        raise self._sending_error()
-
-    def _sending_error(self) -> Exception:
-        if self._closed_here and self._leaving is not None:
-            return ConnectionClosed(*self._leaving, by_peer=False)
-        if self._leaving is not None:
-            return ConnectionLost(*self._leaving)
-        if self._end is not None:
-            return ConnectionLost(self._end.code, self._end.reason)
-        return ConnectionLost(CloseCode.ABNORMAL, "")
-
-    def _has_no_room(self) -> None:
-        if self._options.slow_consumer == "drop":
-            self._messages_dropped += 1
-        elif self._options.slow_consumer == "close":
-            self._fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly")
-
-    def _next_turn(self) -> None:
-        """Let the first in line send, if there is room or if it shall learn that there is nothing to wait for."""
-        if self._line and not (self._writing_is_paused and self._is_sendable) and not self._line[0].done():
-            self._line[0].set_result(None)
-
-    # Ends
-
-    def _fail(self, code: int, reason: str) -> None:
-        """Give the connection up, for a reason that the protocol layer cannot see."""
-        if self._connection.state is State.OPEN:
-            for event in self._connection.fail(code, reason):
-                self._handle(event)
-
-    def _lose(self) -> None:
-        """No byte will come any more: unless the connection has ended, that is how it ends."""
-        if self._connection is not None:
-            for event in self._connection.receive_eof():
-                self._handle(event)
-
-    def _handler_failed(self, error: Exception) -> None:
-        """A handler or a hook raised: close with 1011, unless that only says that the connection has ended.
-
-        To be called in the connection's context, as the hook was.
-        """
-        if not self._is_sendable and _is_an_end(error):
-            return
-        self._fail(CloseCode.INTERNAL_ERROR, "")
-        self._on_error(self._face, error)
-
-    def _stop_sending(self) -> None:
-        """Nothing can be sent any more, and nothing of what comes is for anybody: tell those who wait."""
-        self._is_sendable = False
-        self._is_deaf = True
-        self._connection.discard_messages()
-        self._next_turn()
-        self._pings.fail(self._sending_error())
-        self._wake_receiver()
-
-    def _take_end(self, end: Close) -> None:
-        """The connection has ended: say what there is to say, linger, and tell the user."""
-        if self._end is not None:
-            return
-        self._end = end
-        self._stop_sending()
-        self._leave(politely=end.origin != "lost")
-        self._begin_closing()
-        if self._on_close is not None:
-            self._loop.call_soon(self._call_on_close, end, context=self._context)
-
-    def _call_on_close(self, end: Close) -> None:
-        try:
-            self._on_close(self._face, end.code, end.reason)  # type: ignore[misc]
-        except Exception as error:
-            self._on_error(self._face, error)
-
-    def _leave(self, *, politely: bool) -> None:
-        """Send what is left, end our side, and read on until the peer has ended its own."""
-        if self._connection is not None:
-            self._flush()
-        self._is_open = False
-        transport = self._transport
-        if transport is None:
-            return
-        if self._is_paused:
-            self._resume()
-        # A client lets its server be the first to end (RFC 6455 section 7.1.1).
-        peer_first = politely and self._connection is not None and self._connection.role is CLIENT
-        if peer_first:
-            self._is_lingering = True
-        elif politely and transport.can_write_eof():
-            self._is_lingering = True
-            with suppress(OSError):
-                transport.write_eof()
-        else:
-            transport.close()
-        self._begin_lingering(peer_first=peer_first)
-
-    def _break_off(self) -> None:
-        """Close at once: from now on nothing is delivered or sent, of what has come or was to go, either."""
-        transport = self._transport
-        if transport is None:
-            return
-        if self._connection is not None:
-            self._detach()
-            self._queue.clear()
-            self._queued = 0
-            self._lose()
-        transport.abort()
-
-    # Events of the connection
-
-    def _handle(self, event: Event) -> None:
-        if isinstance(event, Close):
-            self._take_end(event)
-        elif isinstance(event, Pong):
-            self._pong_came(event.payload)
-
-    # Flow control
-
-    def _pause(self) -> None:
-        """Read no more for now. Our own deadline for a Pong stands still."""
-        if not self._is_paused and self._transport is not None:
-            self._is_paused = True
-            self._timers.pause()
-            self._transport.pause_reading()
-
-    def _resume(self) -> None:
-        self._is_paused = False
-        self._answer_by = inf
-        self._timers.resume(self._loop.time())
-        self._set_alarm()
-        self._transport.resume_reading()
-
-    def _end_turn(self) -> None:
-        if self._is_open or self._is_lingering:
-            self._pause()
-            self._read_on_soon()
-
-    def _rest_waits(self) -> None:
-        self._pause()
-        if self._connection.is_ending:
-            self._read_on()
-        else:
-            self._read_on_soon()
-
-    def _read_on_soon(self) -> None:
-        """In a moment: whoever calls this may be called by what it does, and others are to have their turn."""
-        if not self._reads_on_soon:
-            self._reads_on_soon = True
-            self._loop.call_soon(self._read_on)
-
-    def _read_on(self) -> None:
-        """Take what was left, as far as there is room for it now and a turn allows; then read."""
-        self._reads_on_soon = False
-        if not self._is_open:
-            if self._is_lingering and self._is_paused and self._transport is not None:
-                self._resume()
-            return
-        was_due, self._flush_is_due = self._flush_is_due, True
-        try:
-            self._hand_over_queue()
-            if self._connection.has_rest and self._may_take_rest():
-                self._deliver(self._connection.receive_data(b"", self._budget()))
-            if self._connection.has_pongs:
-                self._output_waits()
-        finally:
-            self._flush_is_due = was_due
-        self._flush()
-        if not self._is_open:
-            return
-        if self._may_hand_over() or (self._connection.has_rest and self._may_take_rest()):
-            self._read_on_soon()
-        elif self._connection.has_rest or self._must_wait():
-            return
-        elif self._at_eof:
-            self._lose()
-        elif self._is_paused:
-            self._resume()
-
-    def _may_hand_over(self) -> bool:
-        """Whether something waits for `on_message` that may go there, or nowhere."""
-        if self._on_message is None or not self._queue:
-            return False
-        return self._is_deaf or not (self._is_held or self._writing_is_paused)
-
-    def _hand_over_queue(self) -> None:
-        """Give to `on_message` what waits for it, a turn's worth."""
-        least = self._queued - TURN_BUDGET
-        while self._may_hand_over() and self._queued > least:
-            message = self._pop()
-            if not self._is_deaf:
-                self._call(message)
-
-    def _must_wait(self) -> bool:
-        """Whether messages that come would be too many."""
-        if self._is_deaf:
-            return False
-        return self._queued >= self._max_queue if self._on_message is None else bool(self._queue)
-
-    def _may_take_rest(self) -> bool:
-        if not self._connection.is_ending or self._is_deaf:
-            return not self._must_wait()
-        # Before a Close frame, or what the peer did wrong, takes effect, what came before may be answered.
-        if not self._queue:
-            return True
-        now = self._loop.time()
-        if self._answer_by == inf:
-            self._answer_by = now + self._options.close_timeout * PATIENCE
-            self._set_alarm()
-        return now >= self._answer_by
-
     # What asyncio calls
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """For asyncio: there is a connection; the opening handshake begins."""
-        self._transport = transport
-        size = min(self._options.max_send_buffer, _MOST_IN_TRANSPORT)
-        transport.set_write_buffer_limits(size, size // 2)
-        self._timers.closing(self._loop.time(), self._options.handshake_timeout)
+        self._take_transport(transport)
+        self._give_up_at = self._now() + self._options.handshake_timeout
         self._opening.begin(self._face)
         self._set_alarm()
 
     def opened(self, connection: Connection, rest: bytes) -> None:
         """For the opening handshake: it has succeeded, and `rest` came behind it."""
-        connection.expect_pongs(self._pings.payloads)
-        self._attach(connection, self._transport, _plain_socket_of(self._transport))
-        self._begin_keepalive()
+        now = self._now()
+        session = PassingSession(connection, self._options, now, answers_at_once=self._on_message is not None)
+        self._attach(session, plain_socket_of(self._transport))
+        if (left := self._in_transport()) > 0:
+            session.fell_behind(left, now)  # the answer to the opening handshake
+        self._stop_the_clock()
+        self._set_alarm()
         if (self._on_open is None or self._context.run(self._call_on_open)) and self._start is not None:
             self._start(self._face)
         if rest:
             self._take(rest)
+
+    def not_opened(self) -> None:
+        """For the opening handshake: there will be no WebSocket; all has been said that there was to say."""
+        if self._transport is not None:
+            now = self._now()
+            self._refused_until = now + self._options.close_timeout
+            self._give_up_at = now + LINGER_TIME
+            self._end_sending()
+            self._stop_the_clock()
+            self._set_alarm()
+
+    def eof_received(self) -> bool:
+        """For asyncio: the peer sends no more. We go on sending only if something is left to be answered."""
+        if self._session is None:
+            self._opening.eof(self._face)
+            return False
+        self._at_eof = True
+        self._session.received_eof(self._now())
+        self._look()
+        return self._session.phase is not Phase.CLOSED and bool(self._transport.can_write_eof())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """For asyncio: the transport is closed."""
+        self._leave_transport()
+        if self._session is not None:
+            self._tell_lost(self._session, exc)
+        self._opening.lost(self._face, exc)
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def _tell_lost(self, session: PassingSession, exc: Exception | None) -> None:
+        now = self._now()
+        if exc is None:
+            session.received_eof(now)
+            session.cannot_send(now)
+        else:
+            session.broken(now)
+        if session.end is None or session.end.cause is not Cause.FAILED:
+            self._is_held = False
+        self._look()
+
+    def pause_writing(self) -> None:
+        """For asyncio: something waits in the transport. How much, the session is told when it was written."""
+
+    def resume_writing(self) -> None:
+        """For asyncio: nothing waits any more."""
+        session = self._session
+        if session is not None:
+            self._push()
+            session.sent(self._waiting(session), self._now())
+            self._look_soon()
+
+    def _receive_outside(self, data: bytes) -> None:
+        if self._refused_until == -inf:
+            self._opening.receive(self._face, data)
+            return
+        self._discarded += len(data)
+        if self._discarded > DISCARD_LIMIT:
+            self._transport.abort()
+
+    def _end_turn(self) -> None:
+        if self._session is not None and self._transport is not None and not self._is_paused:
+            self._is_paused = True
+            self._transport.pause_reading()
+            self._look_soon()
+
+    # What the session says
+
+    def _look(self) -> None:
+        """Do what the session says, in the order of its contract; what is still to be done then, in the next turn."""
+        session = self._session
+        if session is None or self._is_inside:
+            return
+        self._is_inside = True
+        try:
+            if self._on_message is not None:
+                self._hand_over()
+            self._flush()
+            if not session.wants_read and session.deadline == -inf:
+                session.time_is(self._now())
+            self._steer(session)
+            self._wake(session, session.wakeups())
+            if session.end is not None:
+                self._tell_end(session)
+        finally:
+            self._is_inside = False
+        if session.phase is Phase.CLOSED:
+            self._stop_the_clock()
+        elif session.deadline == -inf or self._may_hand_over(session):
+            self._look_soon()
+        else:
+            self._set_alarm()
+            self._is_plain = session.is_plain
+
+    def _may_hand_over(self, session: PassingSession) -> bool:
+        """Whether something waits for `on_message` that need not wait any more: what was sent has left at once."""
+        if self._on_message is None or self._is_held or not session.receive_queue[0]:
+            return False
+        return session.phase is not Phase.OPEN or session.has_room_for_answer()
+
+    def _look_in_turn(self) -> None:
+        session = self._session
+        if session is not None:
+            self._flush()
+            if session.deadline == -inf:
+                session.time_is(self._now())
+            self._look()
+
+    def _wake(self, session: PassingSession, wakeups: Wakeup) -> None:
+        if not wakeups:
+            return
+        if wakeups & Wakeup.RECEIVE:
+            self._wake_receiver()
+        if wakeups & Wakeup.SEND:
+            self._next_turn()
+        if wakeups & Wakeup.PING:
+            self._tell_answers(session)
+
+    def _next_turn(self) -> None:
+        """Let the first in line look whether there is room, or learn that there is nothing to wait for."""
+        if self._line and not self._line[0].done():
+            self._line[0].set_result(None)
+
+    def _tell_answers(self, session: PassingSession) -> None:
+        answered = session.pings.answered
+        for key, answer in (self._answers or {}).items():
+            if answer.done():
+                continue
+            if key in answered:
+                answer.set_result(answered[key])
+            elif key not in session.pings:
+                answer.set_exception(self._sending_error())
+        answered.clear()
+
+    def _tell_end(self, session: PassingSession) -> None:
+        """Call `on_close`, once, when all was handed over that came before the end."""
+        hook = self._on_close
+        if hook is None or self._may_hand_over(session):
+            return
+        self._on_close = None
+        self._loop.call_soon(self._call_on_close, hook, context=self._context)
+
+    # Hooks
 
     def _call_on_open(self) -> bool:
         """Whether it has not failed."""
@@ -373,54 +276,116 @@ class Endpoint(Deadlines, asyncio.BufferedProtocol):
             return False
         return True
 
-    def not_opened(self) -> None:
-        """For the opening handshake: there will be no WebSocket; all has been said that there was to say."""
-        self._leave(politely=True)
-        self._begin_refusing()
+    def _call_on_close(self, hook: CloseHook) -> None:
+        assert self._life is not None
+        end = self._life.end
+        try:
+            hook(self._face, end.code, end.reason)
+        except Exception as error:
+            self._on_error(self._face, error)
 
-    def _receive_outside(self, data: bytes) -> None:
+    def _handler_failed(self, error: Exception) -> None:
+        """A handler or a hook raised: close with 1011, unless that only says that the connection has ended.
+
+        To be called in the connection's context, as the hook was.
+        """
+        session = self._session
+        assert session is not None
+        if session.phase is not Phase.OPEN and _is_an_end(error):
+            return
+        session.fail(CloseCode.INTERNAL_ERROR)
+        self._is_held = True
+        self._act()
+        self._on_error(self._face, error)
+
+    # What callers may do now, where messages are not all there is
+
+    def _receive_from_session(self) -> Any:
+        session = self._session
+        assert session is not None
+        try:
+            message = session.receive()
+        except ConnectionEnded as error:
+            raise of_session(error) from None
+        if not session.wants_read and session.deadline == -inf:
+            self._look_soon()
+        return message
+
+    def _send_by_session(self, message: Any, compress: bool | None) -> bool:
+        session = self._session
+        if session is None:
+            raise self._sending_error()
+        was_open = session.phase is Phase.OPEN
+        try:
+            was_sent = session.send(message, compress)
+        except ConnectionEnded as error:
+            if not was_open:
+                raise of_session(error) from None
+            was_sent = False  # that has closed it
+        self._has_said()
+        return was_sent
+
+    def _send_at_once_by_session(self, message: Any, compress: bool | None) -> bool:
+        session = self._opened_session()
+        if self._has_gathered() or (session.unsent and not session.fits(size_of(message))):
+            return False
+        session.send(message, compress)
+        if not self._is_inside:
+            self._look_soon()
+        return True
+
+    def _opened_session(self) -> PassingSession:
+        """Raises why nothing can be sent, if nothing can."""
+        session = self._session
+        if session is None or session.phase is not Phase.OPEN:
+            raise self._sending_error()
+        return session
+
+    def _act(self) -> None:
+        """The user has ended the connection, in its way: let that be seen at once, and told in the next turn."""
+        session = self._session
+        if not self._is_inside and session is not None:
+            self._flush()
+            if session.phase is Phase.CLOSED and self._transport is not None:
+                self._close_transport(session)
+            self._look_soon()
+
+    def _sending_error(self) -> Exception:
+        """Why nothing can be sent."""
+        if self._session is not None:
+            try:
+                self._session.check_sending()
+            except ConnectionEnded as error:
+                return of_session(error)
+        return ConnectionLost(CloseCode.ABNORMAL, "")
+
+    # The alarm
+
+    def _look_at_the_clock(self) -> None:
+        self._alarm = None
+        session = self._session
+        if session is None:
+            self._give_up()
+            return
+        now = self._now()
+        if session.in_flight:
+            session.sent(self._left_by_now(session), now)
+        session.time_is(now)
+        self._look()
+
+    def _give_up(self) -> None:
+        """There is no WebSocket in time; or the peer of one that was refused has not ended its side."""
         if self._transport is None:
             return
-        if self._is_lingering or self._end is not None:
-            self._discarded += len(data)
-            if self._discarded > DISCARD_LIMIT:
-                self._transport.abort()
+        now = self._now()
+        if self._refused_until == -inf:
+            self._give_up_at = inf
+            self._opening.expired(self._face)
+        elif now < self._refused_until and self._is_leaving():
+            self._give_up_at = now + LINGER_TIME
+            self._set_alarm()
         else:
-            self._opening.receive(self._face, data)
-
-    def eof_received(self) -> bool:
-        """For asyncio: the peer sends no more. We go on sending only if something is left to be answered."""
-        if self._connection is None:
-            self._opening.eof(self._face)
-        elif self._is_open and (self._connection.has_rest or self._must_wait()):
-            self._at_eof = True
-            return bool(self._transport.can_write_eof())
-        elif self._is_open:
-            self._lose()
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """For asyncio: the transport is closed."""
-        self._detach()
-        self._stop_the_clock()
-        self._is_held = self._writing_is_paused = False
-        while self._may_hand_over():
-            self._hand_over_queue()
-        self._lose()
-        self._opening.lost(self._face, exc)
-        if self._over is not None and not self._over.done():
-            self._over.set_result(None)
-
-    def pause_writing(self) -> None:
-        """For asyncio: more than `max_send_buffer` bytes wait."""
-        self._writing_is_paused = True
-
-    def resume_writing(self) -> None:
-        """For asyncio: less than half as many do."""
-        self._writing_is_paused = False
-        self._next_turn()
-        if self._on_message is not None and self._is_paused:
-            self._read_on_soon()
+            self._transport.abort()
 
 
 def _is_an_end(error: Exception) -> bool:
@@ -428,11 +393,3 @@ def _is_an_end(error: Exception) -> bool:
     if isinstance(error, ExceptionGroup):
         return error.split((ConnectionClosed, ConnectionLost))[1] is None
     return isinstance(error, ConnectionClosed | ConnectionLost)
-
-
-def _plain_socket_of(transport: asyncio.Transport) -> int:
-    kind = type(transport)
-    if (kind.__module__, kind.__qualname__) not in _PLAIN:
-        return -1
-    fd: int = transport.get_extra_info("socket").fileno()
-    return fd

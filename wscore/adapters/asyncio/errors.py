@@ -1,10 +1,13 @@
 """How a `WebSocket` says that it has ended: in order, or not.
 
 `ConnectionClosed` is the end that `async for` hides, `ConnectionLost` everything else. Misuse is `LocalProtocolError`,
-`TypeError` or `ValueError`. Which code goes with which end is for the protocol layer (RFC 6455 sections 7.1.5, 7.4).
+`TypeError` or `ValueError`. Which code goes with which end is for the protocol layer (RFC 6455 sections 7.1.5, 7.4),
+and which error with which end the session's.
 """
 
-__all__ = ["ConnectionClosed", "ConnectionLost"]
+from wscore.session import errors
+
+__all__ = ["ConnectionClosed", "ConnectionLost", "of_session"]
 
 
 class ConnectionClosed(EOFError):
@@ -40,6 +43,13 @@ class ConnectionLost(ConnectionError):
 
     def __str__(self) -> str:
         return f"the connection is gone: {_said(self.code, self.reason)}"
+
+
+def of_session(error: errors.ConnectionEnded) -> ConnectionClosed | ConnectionLost:
+    """What the session says, in asyncio's words. After our own `aclose` or `abort` nobody need be told of a loss."""
+    if isinstance(error, errors.ConnectionLost):
+        return ConnectionLost(error.code, error.reason)
+    return ConnectionClosed(error.code, error.reason, error.by_peer)
 
 
 def _said(code: int, reason: str) -> str:

@@ -14,17 +14,17 @@ from cpython.buffer cimport PyBUF_READ, PyBUF_SIMPLE, PyBuffer_Release
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t
 
-from collections import deque
-
 from wscore.adapters.asyncio.memory import long_read, receive_memory
+from wscore.session import EMPTY, ConnectionEnded, Phase
+from wscore.session.queue import size_of
 
 from wscore.codec.native.buffers cimport discard_grown, get_buffer, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
-from wscore.codec.native.reader cimport STOP_NEED_DATA, Reader, weight
+from wscore.codec.native.reader cimport STOP_NEED_DATA, Reader
 from wscore.codec.native.text cimport PyUnicode_GET_LENGTH, PyUnicode_IS_COMPACT_ASCII, utf8_size
 from wscore.codec.native.writer cimport Writer
 
-__all__ = ["TURN_BUDGET", "Link"]
+__all__ = ["Link"]
 
 cdef extern from *:
     """
@@ -48,14 +48,16 @@ cdef extern from *:
 cdef enum:
     # Output is handed on in the middle of a turn once so much has gathered.
     GATHERED = 1 << 16
-    # So much is taken from one connection in a turn of the loop, counted as the receive queue counts, and one message.
-    MOST_IN_A_TURN = 1 << 18
+    # So much is read in one go (`wscore.session.receiving`).
+    TURN_BUDGET = 1 << 18
+    # The most bytes that a frame has beside its payload (`wscore.session.sending`).
+    FRAME_HEADER = 14
     # What is passed for `compress` where Python passes None: the threshold decides.
     BY_DEFAULT = -1
 
 cdef const Kernels* kernels = kernels_in_use()
-
-TURN_BUDGET = MOST_IN_A_TURN
+cdef object OPEN = Phase.OPEN
+cdef list nothing = []
 
 
 @cython.auto_pickle(False)
@@ -66,34 +68,32 @@ cdef class Link:
     cdef public object _context  # in which all code of users runs
     cdef public object _on_message
     cdef public object _transport
-    cdef public object _connection
-    cdef public bint _is_open  # what comes are frames
-    cdef public bint _is_sendable
-    cdef public bint _is_deaf  # messages that come are for nobody
+    cdef public object _life  # the session, as it was told
     cdef public bint _is_held  # messages that come have to wait for `on_message`
-    cdef public bint _is_behind  # the transport was given bytes that have not been seen to leave
-    cdef public bint _writing_is_paused
-    cdef public bint _flush_is_due  # it comes by itself: at the end of this read, or in this turn of the loop
-    cdef public list _line  # those who wait to send
-    cdef public object _queue
-    cdef public Py_ssize_t _max_queue
-    cdef public Py_ssize_t _queued  # what they weigh
+    cdef public bint _is_inside  # of what the loop has called: what is said leaves at the end of that
+    cdef public bint _look_is_due  # in this turn of the loop
     cdef public object _receiver
-    cdef public long long _messages_received
-    cdef public long long _messages_sent
-    cdef public long long _bytes_received
-    cdef public long long _bytes_sent
+    # What the session was not told yet, while it is plain.
+    cdef public bint _is_plain
+    cdef long long received
+    cdef long long came
+    cdef long long sent
+    cdef long long said
+    cdef list read  # messages, of which those from `at` on nobody has received yet
+    cdef Py_ssize_t at
+    cdef object asked  # whether somebody has, and there was none
+    # Of the session.
     cdef Reader reader
     cdef Writer writer
+    cdef Py_ssize_t budget
+    cdef Py_ssize_t max_unsent
     cdef object view  # the memory to receive into
     cdef const uint8_t* memory
     cdef Py_ssize_t memory_size
     cdef Py_ssize_t long_read
     cdef int fd
-    cdef bint says_more  # than messages: there may be Pongs
-    cdef bint may_have_rest
 
-    def __init__(self, loop, on_message, Py_ssize_t max_queue, context):
+    def __init__(self, loop, on_message, context):
         self._loop = loop
         self._context = context
         self.view = receive_memory(loop)
@@ -101,29 +101,32 @@ cdef class Link:
         self.memory_size = len(self.view)
         self.long_read = long_read(loop)
         self._on_message = on_message
-        self._max_queue = max_queue
-        self._line = []
-        self._queue = deque()
+        self.read = nothing
         self.fd = -1
 
-    def _attach(self, connection, transport, int fd):
+    def _attach(self, session, int fd):
         """Frames may come and go from now on. `fd` is the plain socket below, -1 if there is none to write to."""
-        self._connection = connection
-        self._transport = transport
-        self.reader = connection.reader
-        self.writer = connection.writer
+        cdef Py_ssize_t room
+        self.reader = session.connection.reader
+        self.writer = session.connection.writer
         _check_attached(self)
+        room = session.options.max_receive_queue if self._on_message is None else session.options.max_send_buffer
+        self.budget = min(room, <Py_ssize_t>TURN_BUDGET)
+        self.max_unsent = session.options.max_send_buffer
         self.fd = fd
-        self._is_open = self._is_sendable = True
-        # What the opening handshake has sent may not have left yet.
-        if _in_transport(self):
-            self._fell_behind()
+        self._life = session
 
     def _detach(self):
         """The transport is gone, and its descriptor may be another's."""
-        self._is_open = self._is_sendable = False
         self._transport = None
         self.fd = -1
+
+    @property
+    def _session(self):
+        """The session, told of all that has passed; whatever is done to it, messages are no more all there is."""
+        if self._is_plain:
+            _tell(self)
+        return self._life
 
     # Receiving
 
@@ -135,48 +138,42 @@ cdef class Link:
         """For asyncio: `nbytes` have come."""
         if not 0 <= nbytes <= self.memory_size:
             raise ValueError("there is no room for so many bytes")
-        if self._is_open:
-            _receive(self, self.memory, nbytes)
-        else:
-            self._receive_outside(bytes(self.view[:nbytes]))
+        _take(self, self.memory, nbytes)
         if nbytes >= self.long_read:
             self._end_turn()
 
     def _take(self, data):
         """Take bytes from the network."""
         cdef Py_buffer view
-        if not self._is_open:
-            self._receive_outside(bytes(data))
-            return
         get_buffer(data, &view, PyBUF_SIMPLE)
         try:
-            _receive(self, <const uint8_t*>view.buf, view.len)
+            _take(self, <const uint8_t*>view.buf, view.len)
         finally:
             PyBuffer_Release(&view)
 
-    def _budget(self):
-        return _budget(self)
-
-    def _deliver(self, list events not None):
-        _deliver(self, events)
-
-    def _put(self, message):
-        self._queue.append(message)
-        self._queued += _weight_of(message)
-
-    def _pop(self):
-        message = self._queue.popleft()
-        self._queued -= _weight_of(message)
-        return message
-
     def _wake_receiver(self):
-        """What the receiver sends in its next step leaves right after it: in the same turn of the loop."""
-        if self._receiver is not None and not self._receiver.done():
-            self._receiver.set_result(None)
-            _flush_in_this_turn(self)
+        _wake_receiver(self)
 
-    def _call(self, message):
-        _call(self, message)
+    def _hand_over(self):
+        """Call `on_message` with what has come, unless that has to wait: until asked for, or for room for an answer."""
+        session = self._session
+        while not self._is_held and (session.phase is not OPEN or session.has_room_for_answer()):
+            try:
+                message = session.receive()
+            except ConnectionEnded:
+                return
+            if message is EMPTY:
+                return
+            _call(self, message)
+
+    def _next_message(self):
+        """The next message, or EMPTY. Raises as `receive`."""
+        if self._is_plain:
+            if self.at < len(self.read):
+                return _next_read(self)
+            self.asked = True
+            return EMPTY
+        return self._receive_from_session()
 
     # Sending
 
@@ -186,145 +183,44 @@ cdef class Link:
 
         Raises as `send`.
         """
-        if not self._is_sendable:
-            self._refuse_sending()
-        if self._writing_is_paused:
-            self._has_no_room()
-            return False
-        _add(self, message, compress)
-        if self.writer.pending_bytes() >= GATHERED:
-            _flush(self)
-        return True
+        if self._is_plain and _fits(self, message):
+            _write_message(self, message, compress)
+            _has_said(self)
+            return True
+        return self._send_by_session(message, compress)
 
-    def _add(self, message, compress):
-        _add(self, message, compress)
+    def _send_at_once(self, message, compress):
+        """Send, if that need not wait for room, or for others to have their turn; whether so. Raises as `send`."""
+        if self._is_plain and not _has_gathered(self) and _fits(self, message):
+            _write_message(self, message, compress)
+            if not self._is_inside:
+                _look_soon(self)
+            return True
+        return self._send_at_once_by_session(message, compress)
 
     def _has_gathered(self):
         """Whether there is so much output that it should not wait for the end of this turn."""
-        _check_attached(self)
-        return self.writer.pending_bytes() >= GATHERED
+        return _has_gathered(self)
 
-    def _output_waits(self):
-        """The connection has something to send, which leaves at the end of this read or of this turn of the loop."""
-        self.says_more = True
-        _flush_in_this_turn(self)
+    def _has_said(self):
+        """There may be output, which leaves at the end of this read or of this turn of the loop; now, if it is much."""
+        _has_said(self)
 
-    def _flush_now(self):
-        self._flush_is_due = False
-        _flush(self)
+    def _look_soon(self):
+        """In a moment: whoever calls this may be called by what it does, and others are to have their turn."""
+        _look_soon(self)
+
+    def _look_now(self):
+        self._look_is_due = False
+        if self._is_plain:
+            _flush(self)
+        elif self._life is not None:
+            self._look_in_turn()
 
     def _flush(self):
-        """Hand to the transport what there is to send."""
+        """Hand to the transport what there is to send, once all has left that it was given before."""
         _flush(self)
 
-    def _in_transport(self):
-        """How many bytes have not left yet that the transport was given."""
-        return _in_transport(self)
-
-
-# Receiving
-
-cdef int _receive(Link self, const uint8_t* data, Py_ssize_t size) except -1:
-    cdef bint was_due = self._flush_is_due
-    _check_attached(self)
-    self._bytes_received += size
-    self._flush_is_due = True
-    try:
-        _deliver(self, _read(self, data, size))
-        if self.reader is not None and self.reader.pings_waiting:
-            self.says_more = True
-    finally:
-        self._flush_is_due = was_due
-    _flush(self)
-    if self.may_have_rest and self._connection.has_rest:
-        self._rest_waits()
-    return 0
-
-
-cdef inline Py_ssize_t _budget(Link self) noexcept:
-    return MOST_IN_A_TURN if self._is_deaf else min(<Py_ssize_t>MOST_IN_A_TURN, max(self._max_queue - self._queued, 0))
-
-
-cdef list _read(Link self, const uint8_t* data, Py_ssize_t size):
-    cdef list events = []
-    cdef Py_ssize_t budget = _budget(self)
-    cdef Py_ssize_t taken
-    if self.may_have_rest:
-        events = self._connection.receive_data(_view(data, size), budget)
-        self.may_have_rest = self._connection.has_rest
-        return events
-    taken = self.reader.read_bytes(data, size, events, budget)
-    if self.reader.stop_code != STOP_NEED_DATA:
-        self._connection.after_read(_view(data + taken, size - taken), budget, events)
-        self.may_have_rest = self._connection.has_rest
-    return events
-
-
-cdef inline object _view(const uint8_t* data, Py_ssize_t size):
-    return PyMemoryView_FromMemory(<char*>data, size, PyBUF_READ)
-
-
-cdef int _deliver(Link self, list events) except -1:
-    if self._on_message is None:
-        return _keep(self, events)
-    for event in events:
-        if type(event) is bytes or type(event) is str:
-            _hand_over(self, event)
-        else:
-            self._handle(event)
-    return 0
-
-
-cdef int _keep(Link self, list events) except -1:
-    """Put messages where `receive` finds them, and pause reading if there are too many."""
-    for event in events:
-        if type(event) is not bytes and type(event) is not str:
-            self._handle(event)
-        elif not self._is_deaf:
-            self._queue.append(event)
-            self._queued += _weight_of(event)
-            self._messages_received += 1
-    if self._queued and self._receiver is not None:
-        self._wake_receiver()
-    if self._queued >= self._max_queue:
-        self._pause()
-    return 0
-
-
-cdef inline int _hand_over(Link self, object message) except -1:
-    """Call `on_message`, unless that has to wait: until asked for, or for room for an answer."""
-    if self._is_deaf:
-        return 0
-    if self._is_held or self._queued or self._writing_is_paused:
-        self._put(message)
-        self._pause()
-        return 0
-    return _call(self, message)
-
-
-cdef inline int _call(Link self, object message) except -1:
-    self._messages_received += 1
-    PyContext_Enter(self._context)
-    try:
-        self._on_message(self, message)
-    except Exception as error:
-        self._handler_failed(error)
-    finally:
-        PyContext_Exit(self._context)
-    return 0
-
-
-cdef inline Py_ssize_t _weight_of(object message) except -1:
-    if type(message) is bytes:
-        return weight(PyBytes_GET_SIZE(message))
-    if not isinstance(message, str):
-        raise TypeError("a message is str or bytes")
-    if PyUnicode_IS_COMPACT_ASCII(message):
-        return weight(PyUnicode_GET_LENGTH(message))
-    return weight(utf8_size(kernels, message))
-
-
-# Sending
 
 cdef inline int _check_attached(Link self) except -1:
     """Who was made without `_attach`, or with what is no Connection on the compiled codec, has nothing to work with."""
@@ -333,33 +229,173 @@ cdef inline int _check_attached(Link self) except -1:
     return 0
 
 
-cdef inline int _add(Link self, object message, object compress) except -1:
+cdef int _tell(Link self) except -1:
+    cdef list waiting = self.read[self.at:]
+    self._is_plain = False
+    self._life.passed(
+        received=self.received,
+        came=self.came,
+        sent=self.sent,
+        said=self.said,
+        waiting=waiting,
+        is_answered=self.asked,
+    )
+    self.received = self.came = self.sent = self.said = 0
+    self.read, self.at, self.asked = nothing, 0, None
+    return 0
+
+
+cdef inline object _next_read(Link self):
+    """The next message that nobody has received yet; there is one."""
+    message = self.read[self.at]
+    self.at += 1
+    if self.at == len(self.read):
+        self.read, self.at = nothing, 0
+    return message
+
+
+# Receiving
+
+cdef int _take(Link self, const uint8_t* data, Py_ssize_t size) except -1:
+    if self._life is None:
+        self._receive_outside(data[:size])
+    elif not self._is_inside and self.at == len(self.read) and (self._is_plain or self._life.is_plain):
+        self._is_plain = True
+        _pass(self, data, size)
+    else:
+        self._session.received(_view(data, size), self._now())
+        self._look()
+    return 0
+
+
+cdef inline object _view(const uint8_t* data, Py_ssize_t size):
+    return PyMemoryView_FromMemory(<char*>data, size, PyBUF_READ)
+
+
+cdef int _pass(Link self, const uint8_t* data, Py_ssize_t size) except -1:
+    """Read messages, and let them be received; the session does what else there is to do."""
+    cdef list messages = []
+    cdef Py_ssize_t taken
+    cdef int stop
     _check_attached(self)
+    taken = self.reader.read_bytes(data, size, messages, self.budget)
+    stop = self.reader.stop_code
+    self.received += size
+    self.came += len(messages)
+    if messages:
+        _deliver(self, messages)
+    if stop != STOP_NEED_DATA:
+        self._session.read_on(_view(data + taken, size - taken), self.budget, self._now())
+    if self._is_plain:
+        _flush(self)
+    else:
+        self._look()
+    return 0
+
+
+cdef int _deliver(Link self, list messages) except -1:
+    """Let messages be received."""
+    self.read, self.at, self.asked = messages, 0, False
+    if self._on_message is None:
+        return _wake_receiver(self)
+    self._is_inside = True
+    try:
+        for message in messages:
+            if self._is_held or not self._is_plain or not _fits(self, message):
+                break
+            self.at += 1
+            _call(self, message)
+    finally:
+        self._is_inside = False
+    if self._is_plain:
+        _has_handed_over(self)
+    return 0
+
+
+cdef inline int _has_handed_over(Link self) except -1:
+    """What was read has gone to `on_message`, or has to wait."""
+    if self.at < len(self.read):
+        return _tell(self)
+    self.read, self.at, self.asked = nothing, 0, True
+    return 0
+
+
+cdef inline int _wake_receiver(Link self) except -1:
+    if self._receiver is not None and not self._receiver.done():
+        self._receiver.set_result(None)
+        _look_soon(self)  # what it sends in its next step leaves right after it
+    return 0
+
+
+cdef inline int _call(Link self, object message) except -1:
+    PyContext_Enter(self._context)
+    try:
+        self._on_message(self, message)
+    except Exception as error:
+        self._handler_failed(error)
+    finally:
+        PyContext_Exit(self._context)
+    if _has_gathered(self):
+        _flush(self)
+    return 0
+
+
+# Sending
+
+cdef inline int _write_message(Link self, object message, object compress) except -1:
     if type(message) is bytes or type(message) is str:
         self.writer.write_message(message, BY_DEFAULT if compress is None else bool(compress))
     else:
-        self._connection.send(message, compress)
-    self._messages_sent += 1
-    return _flush_in_this_turn(self)
+        self._life.connection.send(message, compress)
+    self.said += 1
+    return 0
 
 
-cdef inline int _flush_in_this_turn(Link self) except -1:
-    if not self._flush_is_due:
-        self._flush_is_due = True
-        self._loop.call_soon(self._flush_now)
+cdef inline bint _fits(Link self, object message) except -1:
+    """Whether there is room for a message, or for an answer as large, while the session is plain."""
+    cdef Py_ssize_t unsent
+    _check_attached(self)
+    unsent = self.writer.pending_bytes()
+    return unsent == 0 or unsent + _size_of(message) + FRAME_HEADER <= self.max_unsent
+
+
+cdef inline Py_ssize_t _size_of(object message) except -1:
+    if type(message) is bytes:
+        return PyBytes_GET_SIZE(message)
+    if type(message) is str:
+        return PyUnicode_GET_LENGTH(message) if PyUnicode_IS_COMPACT_ASCII(message) else utf8_size(kernels, message)
+    return size_of(message)
+
+
+cdef inline bint _has_gathered(Link self) noexcept:
+    return self.writer is not None and self.writer.pending_bytes() >= GATHERED
+
+
+cdef inline int _has_said(Link self) except -1:
+    if not self._is_inside:
+        _look_soon(self)
+        if _has_gathered(self):
+            _flush(self)
+    return 0
+
+
+cdef inline int _look_soon(Link self) except -1:
+    if not self._look_is_due:
+        self._look_is_due = True
+        self._loop.call_soon(self._look_now)
     return 0
 
 
 cdef int _flush(Link self) except -1:
     cdef bytes data
     cdef Py_ssize_t size, taken
-    if self._transport is None:
+    if not self._is_plain:
+        self._flush_session()
         return 0
     _check_attached(self)
-    if not self.says_more and self.writer.chunks is None:
+    if not self.reader.pings_waiting and self.writer.chunks is None:
         return _flush_tail(self)
-    self.says_more = False
-    data = self._connection.data_to_send()
+    data = self._life.connection.data_to_send()
     size = PyBytes_GET_SIZE(data)
     taken = _write(self, <const uint8_t*>PyBytes_AS_STRING(data), size)
     return _leave_to_transport(self, data, taken) if taken < size else 0
@@ -375,27 +411,25 @@ cdef inline int _flush_tail(Link self) except -1:
     return 0
 
 
-cdef int _leave_to_transport(Link self, bytes data, Py_ssize_t taken) except -1:
-    """Give it what the system has not taken."""
-    self._bytes_sent += PyBytes_GET_SIZE(data) - taken
-    self._transport.write(data[taken:] if taken else data)
-    if not self._is_behind:
-        self._is_behind = True
-        self._fell_behind()
-    return 0
-
-
 cdef inline Py_ssize_t _write(Link self, const uint8_t* data, Py_ssize_t size) except -1:
     """Give to the socket what it takes, if it is for us to do so; how much that was."""
     cdef Py_ssize_t count
-    if size == 0 or self.fd < 0 or (self._is_behind and _in_transport(self)):
+    if size == 0 or self.fd < 0:
         return 0
     count = max(wscore_send(self.fd, data, size), <Py_ssize_t>0)
-    self._bytes_sent += count
+    self.sent += count
     return count
 
 
-cdef Py_ssize_t _in_transport(Link self) except -1:
-    cdef Py_ssize_t size = 0 if self._transport is None else self._transport.get_write_buffer_size()
-    self._is_behind = size > 0
-    return size
+cdef int _leave_to_transport(Link self, bytes data, Py_ssize_t taken) except -1:
+    """Give it what the system has not taken."""
+    cdef Py_ssize_t size = PyBytes_GET_SIZE(data) - taken
+    cdef Py_ssize_t left
+    self._give(data[taken:] if taken else data)
+    self.sent += size
+    left = min(<Py_ssize_t>self._in_transport(), size)
+    if left:
+        self.sent -= left
+        self._session.fell_behind(left, self._now())
+        _look_soon(self)
+    return 0

@@ -1,18 +1,21 @@
 """What happens with every message, in pure Python: from the transport to the user, and from the user to the transport.
 
-Decides where messages go, to `on_message` or into the queue of `receive`, when that has to wait, how much of what comes
-is taken in one turn of the loop, and when output is handed to the transport: once at the end of whatever came together,
-else once per turn of the loop, and whenever 64 KiB have gathered. It refuses to know handshakes, deadlines and ends:
-those are the `WebSocket`'s, which builds on this.
+Decides where messages go, to `on_message` or to who receives, and when output is handed to the transport: once at the
+end of whatever came together, else once per turn of the loop, and whenever 64 KiB have gathered. It refuses to know
+handshakes, deadlines and ends: those are the `Session`'s, which says when nothing `is_plain` but messages. Then these
+are read and written here, and it is told how many there were as soon as anybody asks it for anything.
 `native_link` is the compiled twin, which also sends to a plain socket itself, if nothing waits in the transport.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import weight
+from wscore.codec import Stop
+from wscore.session import EMPTY, ConnectionEnded, Phase
+from wscore.session.queue import size_of
+from wscore.session.receiving import TURN_BUDGET
+from wscore.session.sending import FRAME_HEADER
 
 from .memory import long_read, receive_memory
 
@@ -23,52 +26,44 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from wscore.protocol.connection import Connection
-    from wscore.protocol.events import Event
     from wscore.protocol.prepared import PreparedMessage
+    from wscore.session.passing import PassingSession
 
-__all__ = ["TURN_BUDGET", "Link"]
+__all__ = ["Link"]
 
 # Output is handed on in the middle of a turn once so much has gathered.
 GATHERED = 1 << 16
-# So much is taken from one connection in a turn of the loop, counted as the receive queue counts, and one message.
-TURN_BUDGET = 1 << 18
 
 
 class Link:
     """The part of a `WebSocket` that runs once per message or per read."""
 
     __slots__ = (
-        "_bytes_received",
-        "_bytes_sent",
-        "_connection",
+        "_asked",
+        "_at",
+        "_came",
         "_context",
-        "_flush_is_due",
-        "_is_behind",
-        "_is_deaf",
         "_is_held",
-        "_is_open",
-        "_is_sendable",
-        "_line",
+        "_is_inside",
+        "_is_plain",
+        "_life",
         "_long_read",
+        "_look_is_due",
         "_loop",
-        "_max_queue",
         "_memory",
-        "_messages_received",
-        "_messages_sent",
         "_on_message",
-        "_queue",
-        "_queued",
+        "_read",
+        "_received",
         "_receiver",
+        "_said",
+        "_sent",
         "_transport",
-        "_writing_is_paused",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        on_message: Callable[[Any, str | bytes], object] | None,
-        max_queue: int,
+        on_message: Callable[[Any, Any], object] | None,
         context: Context,
     ) -> None:
         self._loop = loop
@@ -76,35 +71,47 @@ class Link:
         self._memory = receive_memory(loop)
         self._long_read = long_read(loop)
         self._on_message = on_message
-        self._max_queue = max_queue
         self._transport: Any = None
-        self._connection: Any = None
-        self._is_open = False  # what comes are frames
-        self._is_sendable = False
-        self._is_deaf = False  # messages that come are for nobody
+        self._life: Any = None  # the session, as it was told
         self._is_held = False  # messages that come have to wait for `on_message`
-        self._is_behind = False  # the transport was given bytes that have not been seen to leave
-        self._writing_is_paused = False
-        self._flush_is_due = False  # it comes by itself: at the end of this read, or in this turn of the loop
-        self._line: list[asyncio.Future[None]] = []  # those who wait to send
-        self._queue: deque[str | bytes] = deque()
-        self._queued = 0  # what they weigh
+        self._is_inside = False  # of what the loop has called: what is said leaves at the end of that
+        self._look_is_due = False  # in this turn of the loop
         self._receiver: asyncio.Future[None] | None = None
-        self._messages_received = self._messages_sent = 0
-        self._bytes_received = self._bytes_sent = 0
+        # What the session was not told yet, while it is plain.
+        self._is_plain = False
+        self._received = self._came = self._sent = self._said = 0
+        self._read: list[Any] = []  # messages, of which those from `_at` on nobody has received yet
+        self._at = 0
+        self._asked: bool | None = None  # whether somebody has, and there was none
 
-    def _attach(self, connection: Connection, transport: asyncio.Transport, fd: int) -> None:
+    def _attach(self, session: PassingSession, fd: int) -> None:
         """Frames may come and go from now on. `fd` is the plain socket below, -1 if there is none to write to."""
-        self._connection = connection
-        self._transport = transport
-        self._is_open = self._is_sendable = True
-        if self._in_transport():
-            self._fell_behind()
+        self._life = session
 
     def _detach(self) -> None:
         """The transport is gone."""
-        self._is_open = self._is_sendable = False
         self._transport = None
+
+    @property
+    def _session(self) -> PassingSession | None:
+        """The session, told of all that has passed; whatever is done to it, messages are no more all there is."""
+        if self._is_plain:
+            self._tell()
+        session: PassingSession | None = self._life
+        return session
+
+    def _tell(self) -> None:
+        self._is_plain = False
+        self._life.passed(
+            received=self._received,
+            came=self._came,
+            sent=self._sent,
+            said=self._said,
+            waiting=self._read[self._at :],
+            is_answered=self._asked,
+        )
+        self._received = self._came = self._sent = self._said = 0
+        self._read, self._at, self._asked = [], 0, None
 
     # Receiving
 
@@ -120,73 +127,104 @@ class Link:
 
     def _take(self, data: Buffer) -> None:
         """Take bytes from the network."""
-        if not self._is_open:
+        if self._life is None:
             self._receive_outside(bytes(data))
-            return
-        self._bytes_received += memoryview(data).nbytes
-        was_due, self._flush_is_due = self._flush_is_due, True
-        try:
-            self._deliver(self._connection.receive_data(data, self._budget()))
-        finally:
-            self._flush_is_due = was_due
-        self._flush()
-        if self._connection.has_rest:
-            self._rest_waits()
+        elif not self._is_inside and self._at == len(self._read) and (self._is_plain or self._life.is_plain):
+            self._is_plain = True
+            self._pass(data)
+        else:
+            session = self._session
+            assert session is not None
+            session.received(data, self._now())
+            self._look()
+
+    def _pass(self, data: Buffer) -> None:
+        """Read messages, and let them be received; the session does what else there is to do."""
+        messages: list[Any] = []
+        connection, budget = self._life.connection, self._budget()
+        offset = connection.reader.read(data, messages, budget)
+        stop = connection.reader.stop
+        self._received += memoryview(data).nbytes
+        self._came += len(messages)
+        if messages:
+            self._deliver(messages)
+        if stop is not Stop.NEED_DATA:
+            self._session.read_on(memoryview(data)[offset:], budget, self._now())  # type: ignore[union-attr]
+        if self._is_plain:
+            self._flush()
+        else:
+            self._look()
 
     def _budget(self) -> int:
-        return TURN_BUDGET if self._is_deaf else min(TURN_BUDGET, self._max_queue - self._queued)
+        """How much may be read in one go: what a turn may take, and there is room for, as answers too."""
+        options = self._life.options
+        room: int = options.max_receive_queue if self._on_message is None else options.max_send_buffer
+        return min(room, TURN_BUDGET)
 
-    def _deliver(self, events: list[Event]) -> None:
+    def _deliver(self, messages: list[Any]) -> None:
+        """Let messages be received."""
+        self._read, self._at, self._asked = messages, 0, False
         if self._on_message is None:
-            self._keep(events)
-            return
-        for event in events:
-            if isinstance(event, str | bytes):
-                self._hand_over(event)
-            else:
-                self._handle(event)
-
-    def _keep(self, events: list[Event]) -> None:
-        """Put messages where `receive` finds them, and pause reading if there are too many."""
-        for event in events:
-            if not isinstance(event, str | bytes):
-                self._handle(event)
-            elif not self._is_deaf:
-                self._put(event)
-                self._messages_received += 1
-        if self._queue and self._receiver is not None:
             self._wake_receiver()
-        if self._queued >= self._max_queue:
-            self._pause()
+            return
+        self._is_inside = True
+        try:
+            for message in messages:
+                if self._is_held or not self._is_plain or not self._fits(message):
+                    break
+                self._at += 1
+                self._call(message)
+        finally:
+            self._is_inside = False
+        if self._is_plain:
+            self._has_handed_over()
 
-    def _put(self, message: str | bytes) -> None:
-        self._queue.append(message)
-        self._queued += _weight_of(message)
+    def _has_handed_over(self) -> None:
+        """What was read has gone to `on_message`, or has to wait."""
+        if self._at < len(self._read):
+            self._tell()
+        else:
+            self._read, self._at, self._asked = [], 0, True
 
-    def _pop(self) -> str | bytes:
-        message = self._queue.popleft()
-        self._queued -= _weight_of(message)
+    def _next_read(self) -> Any:
+        """The next message that nobody has received yet; there is one."""
+        message = self._read[self._at]
+        self._at += 1
+        if self._at == len(self._read):
+            self._read, self._at = [], 0
         return message
 
     def _wake_receiver(self) -> None:
-        """What the receiver sends in its next step leaves right after it: in the same turn of the loop."""
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)
-            self._output_waits()
+            self._look_soon()  # what it sends in its next step leaves right after it
 
-    def _hand_over(self, message: str | bytes) -> None:
-        """Call `on_message`, unless that has to wait: until asked for, or for room for an answer."""
-        if self._is_deaf:
-            return
-        if self._is_held or self._queue or self._writing_is_paused:
-            self._put(message)
-            self._pause()
-            return
-        self._call(message)
+    def _hand_over(self) -> None:
+        """Call `on_message` with what has come, unless that has to wait: until asked for, or for room for an answer."""
+        session = self._session
+        assert session is not None
+        while not self._is_held and (session.phase is not Phase.OPEN or session.has_room_for_answer()):
+            try:
+                message = session.receive()
+            except ConnectionEnded:
+                return
+            if message is EMPTY:
+                return
+            self._call(message)
 
-    def _call(self, message: str | bytes) -> None:
-        self._messages_received += 1
+    def _call(self, message: Any) -> None:
         self._context.run(_call_in_context, self, message)
+        if self._has_gathered():
+            self._flush()
+
+    def _next_message(self) -> Any:
+        """The next message, or EMPTY. Raises as `receive`."""
+        if self._is_plain:
+            if self._at < len(self._read):
+                return self._next_read()
+            self._asked = True
+            return EMPTY
+        return self._receive_from_session()
 
     # Sending
 
@@ -196,90 +234,111 @@ class Link:
 
         Raises as `send`.
         """
-        if not self._is_sendable:
-            self._refuse_sending()
-        if self._writing_is_paused:
-            self._has_no_room()
-            return False
-        self._add(message, compress)
-        if self._has_gathered():
-            self._flush()
-        return True
+        if self._is_plain and self._fits(message):
+            self._life.connection.send(message, compress)
+            self._said += 1
+            self._has_said()
+            return True
+        return self._send_by_session(message, compress)
 
-    def _add(self, message: str | Buffer | PreparedMessage, compress: bool | None) -> None:
-        self._connection.send(message, compress)
-        self._messages_sent += 1
-        self._output_waits()
+    def _send_at_once(self, message: str | Buffer | PreparedMessage, compress: bool | None) -> bool:
+        """Send, if that need not wait for room, or for others to have their turn; whether so. Raises as `send`."""
+        if self._is_plain and not self._has_gathered() and self._fits(message):
+            self._life.connection.send(message, compress)
+            self._said += 1
+            if not self._is_inside:
+                self._look_soon()
+            return True
+        return self._send_at_once_by_session(message, compress)
+
+    def _fits(self, message: Any) -> bool:
+        """Whether there is room for a message, or for an answer as large, while the session is plain."""
+        unsent: int = self._life.connection.bytes_to_send
+        return not unsent or unsent + size_of(message) + FRAME_HEADER <= self._life.options.max_send_buffer
 
     def _has_gathered(self) -> bool:
         """Whether there is so much output that it should not wait for the end of this turn."""
-        return bool(self._connection.bytes_to_send >= GATHERED)
+        return self._life is not None and self._life.connection.bytes_to_send >= GATHERED
 
-    def _output_waits(self) -> None:
-        """The connection has something to send, which leaves at the end of this read or of this turn of the loop."""
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            self._loop.call_soon(self._flush_now)
+    def _has_said(self) -> None:
+        """There may be output, which leaves at the end of this read or of this turn of the loop; now, if it is much."""
+        if not self._is_inside:
+            self._look_soon()
+            if self._has_gathered():
+                self._flush()
 
-    def _flush_now(self) -> None:
-        self._flush_is_due = False
-        self._flush()
+    def _look_soon(self) -> None:
+        """In a moment: whoever calls this may be called by what it does, and others are to have their turn."""
+        if not self._look_is_due:
+            self._look_is_due = True
+            self._loop.call_soon(self._look_now)
+
+    def _look_now(self) -> None:
+        self._look_is_due = False
+        if self._is_plain:
+            self._flush()
+        elif self._life is not None:
+            self._look_in_turn()
 
     def _flush(self) -> None:
-        """Hand to the transport what there is to send."""
-        if self._transport is None or not self._connection.bytes_to_send:
+        """Hand to the transport what there is to send, once all has left that it was given before."""
+        if not self._is_plain:
+            self._flush_session()
             return
-        data = self._connection.data_to_send()
-        self._bytes_sent += len(data)
-        self._transport.write(data)
-        if not self._is_behind:
-            self._is_behind = True
-            self._fell_behind()
+        data = self._life.connection.data_to_send()
+        if data:
+            self._give(data)
+            self._sent += len(data)
+            left = self._in_transport()
+            if left:
+                self._fell_behind(min(left, len(data)))
 
-    def _in_transport(self) -> int:
-        """How many bytes have not left yet that the transport was given."""
-        size: int = 0 if self._transport is None else self._transport.get_write_buffer_size()
-        self._is_behind = size > 0
-        return size
+    def _fell_behind(self, left: int) -> None:
+        self._sent -= left
+        self._session.fell_behind(left, self._now())  # type: ignore[union-attr]
+        self._look_soon()
 
     if TYPE_CHECKING:
 
+        def _now(self) -> float:
+            """The time, for the session."""
+
+        def _look(self) -> None:
+            """Do what the session says, after a call."""
+
+        def _look_in_turn(self) -> None:
+            """The same, in a turn of its own."""
+
+        def _give(self, data: bytes) -> None:
+            """Give it to the transport."""
+
+        def _in_transport(self) -> int:
+            """How many bytes have not left yet that the transport was given."""
+
+        def _flush_session(self) -> None:
+            """Hand over the output of a session that is not plain."""
+
+        def _receive_from_session(self) -> Any:
+            """What `_next_message` does where the session is not plain."""
+
+        def _send_by_session(self, message: Any, compress: bool | None) -> bool:
+            """What `send_nowait` does where the session is not plain, or has no room."""
+
+        def _send_at_once_by_session(self, message: Any, compress: bool | None) -> bool:
+            """The same for `_send_at_once`."""
+
         def _receive_outside(self, data: bytes) -> None:
-            """Bytes have come that are no frames: of the opening handshake, or after the end."""
-
-        def _handle(self, event: Event) -> None:
-            """Take what is no message."""
-
-        def _handler_failed(self, error: Exception) -> None:
-            """`on_message` has raised, and its context is still entered."""
-
-        def _pause(self) -> None:
-            """Read no more for now."""
-
-        def _rest_waits(self) -> None:
-            """Something was left: take it as soon as there is room, at the earliest in the next turn; then read on."""
+            """Bytes have come that are no frames: of the opening handshake, or after a refusal."""
 
         def _end_turn(self) -> None:
             """So much has come that others have their turn before more is read."""
 
-        def _refuse_sending(self) -> None:
-            """Raise why nothing can be sent."""
-
-        def _has_no_room(self) -> None:
-            """A message was not taken."""
-
-        def _fell_behind(self) -> None:
-            """The transport keeps bytes that the system did not take at once: see that they leave in time."""
+        def _handler_failed(self, error: Exception) -> None:
+            """`on_message` has raised, and its context is still entered."""
 
 
-def _call_in_context(link: Link, message: str | bytes) -> None:
+def _call_in_context(link: Link, message: Any) -> None:
     try:
         link._on_message(link, message)  # type: ignore[misc]
     except Exception as error:
         link._handler_failed(error)
-
-
-def _weight_of(message: str | bytes) -> int:
-    if isinstance(message, str) and not message.isascii():
-        return weight(len(message.encode()))
-    return weight(len(message))

@@ -1,7 +1,7 @@
 """`WebSocket`: what a program holds of one connection.
 
 Decides what a caller sees: what waits and for how long, who may send, what a cancelled call has done. How a connection
-ends, and the deadlines, stand in `endpoint`.
+ends, and the deadlines, are the `Session`'s.
 
 Cancellation, for every call here: a cancelled `receive` has lost no message, a cancelled `send` has sent nothing, a
 cancelled `ping` has been sent, a cancelled `aclose` has closed all the same, at once. A call that need not wait lets no
@@ -24,16 +24,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import CloseCode, LocalProtocolError
-from wscore.protocol.connection import State
+from wscore.codec import CloseCode
+from wscore.session import EMPTY, ConnectionEnded
+from wscore.session.queue import size_of
 
 from .endpoint import Endpoint
-from .errors import ConnectionClosed
+from .errors import ConnectionClosed, of_session
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from wscore.protocol.prepared import PreparedMessage
+    from wscore.session.passing import PassingSession
 
 __all__ = ["WebSocket"]
 
@@ -53,7 +55,7 @@ class WebSocket(Endpoint):
     @property
     def is_websocket(self) -> bool:
         """Whether the opening handshake has succeeded; so it stays, after the end, too."""
-        return self._connection is not None
+        return self._life is not None
 
     @property
     def local_address(self) -> Any:
@@ -74,17 +76,19 @@ class WebSocket(Endpoint):
     @property
     def latency(self) -> float | None:
         """Seconds between the last answered Ping and its Pong; None before the first."""
-        return self._pings.latency
+        return None if self._life is None else self._life.pings.latency
 
     @property
     def close_code(self) -> int | None:
         """The code with which it ended (RFC 6455 section 7.1.5), 1006 for none; None before the end."""
-        return None if self._end is None else self._end.code
+        end = None if self._life is None else self._life.end
+        return None if end is None else end.code
 
     @property
     def close_reason(self) -> str | None:
         """The reason that went with it, "" if none was given; None before the end. The peer may have chosen it."""
-        return None if self._end is None else self._end.reason
+        end = None if self._life is None else self._life.end
+        return None if end is None else end.reason
 
     # Receiving
 
@@ -97,18 +101,14 @@ class WebSocket(Endpoint):
         """
         if self._receiver is not None or self._on_message is not None:
             raise RuntimeError("somebody else receives the messages of this WebSocket")
-        while not self._queue:
-            self._check_receiving()
+        while (message := self._next_message()) is EMPTY:
             self._receiver = arrival = self._loop.create_future()
             try:
                 await arrival
             finally:
                 # Not before: until this task runs, what woke it is its own, and a second one is refused.
                 self._receiver = None
-        message = self._pop()
-        if self._is_paused and self._queued <= self._max_queue // 2:
-            self._read_on_soon()
-        return message
+        return message  # type: ignore[no-any-return]
 
     def __aiter__(self) -> WebSocket:
         return self
@@ -126,47 +126,62 @@ class WebSocket(Endpoint):
     def resume_reading(self) -> None:
         """Go on after `pause_reading`: `on_message` is called again from the next turn of the loop on."""
         self._is_held = False
-        self._read_on_soon()
+        self._look_soon()
 
     # Sending
 
     async def send(self, message: str | Buffer | PreparedMessage, compress: bool | None = None) -> None:
         """Send one message: `str` as text, any buffer of bytes as binary, or what `wscore.prepare` made of either.
 
-        Returns when the message is in the send buffer, not when the peer has it; while more than `max_send_buffer`
-        bytes wait there, it waits, in the order of calls (or drops it, or closes with 1013, as `slow_consumer` says).
-        `compress` overrides, for this message, whether it is compressed.
+        Returns when the message is in the send buffer, not when the peer has it; while there is no room for it among
+        the `max_send_buffer` bytes, it waits, in the order of calls (or drops it, or closes with 1013, as
+        `slow_consumer` says). `compress` overrides, for this message, whether it is compressed.
 
         Raises `ConnectionLost` if the peer has closed or the connection has failed, `ConnectionClosed` after our own
         `aclose`, TypeError or UnicodeEncodeError for what cannot be sent. Cancelled, nothing was sent.
         """
-        if not self._is_sendable:
-            self._refuse_sending()
-        if self._writing_is_paused and self._options.slow_consumer != "wait":
-            self._has_no_room()
-            return
-        if self._writing_is_paused or self._line or self._has_gathered():
-            await self._turn(message, compress)
-        else:
-            self._add(message, compress)
+        if self._line or not self._send_at_once(message, compress):
+            await self._send_in_turn(message, compress)
 
-    async def _turn(self, message: str | Buffer | PreparedMessage, compress: bool | None) -> None:
+    async def _send_in_turn(self, message: str | Buffer | PreparedMessage, compress: bool | None) -> None:
         """Stand in line until there is room, and then send. The head of the line leaves it when it has sent."""
+        size, waits = size_of(message), self._options.slow_consumer == "wait"
+        if not (waits or self._opened_session().fits(size)):
+            self._put(message, compress)
+            return
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._line.append(turn)
+        self._line = line = self._line or []
+        line.append(turn)
+        session = self._stand_in_line()
         self._flush()
+        if session.fits(size):
+            self._loop.call_soon(self._next_turn)
         try:
-            if not self._writing_is_paused:
-                self._loop.call_soon(self._next_turn)
             await turn
-            if not self._is_sendable:
-                self._refuse_sending()
-            self._add(message, compress)
-            if self._has_gathered():
-                self._flush()
+            while not self._put(message, compress) and waits:
+                line[0] = turn = self._loop.create_future()
+                await turn
         finally:
-            self._line.remove(turn)
+            line.remove(turn)
+            self._stand_in_line()
             self._next_turn()
+
+    def _stand_in_line(self) -> PassingSession:
+        session = self._session
+        assert session is not None
+        session.senders_waiting = len(self._line or ())
+        self._look_soon()
+        return session
+
+    def _put(self, message: str | Buffer | PreparedMessage, compress: bool | None) -> bool:
+        session = self._session
+        assert session is not None
+        try:
+            return session.send(message, compress)
+        except ConnectionEnded as error:
+            raise of_session(error) from None
+        finally:
+            self._has_said()
 
     async def ping(self, payload: Buffer | None = None) -> float:
         """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2); return the seconds between. Sets no deadline.
@@ -175,29 +190,36 @@ class WebSocket(Endpoint):
         longer one, and for one that is under way already; TypeError for what is no buffer; else as `send`. Cancelled,
         the Ping has been sent, and its Pong is nobody's.
         """
-        if not self._is_sendable:
-            self._refuse_sending()
+        session = self._opened_session()
         chosen = None if payload is None else memoryview(payload).tobytes()
-        if chosen is not None and self._pings.is_awaited(chosen):
-            raise LocalProtocolError("a Ping with this payload is under way: take another, or none")
-        answer: asyncio.Future[float] = self._loop.create_future()
-        self._send_ping(answer, chosen)
-        return await answer
+        if self._answers is None:
+            self._answers = {}
+        if chosen is not None and chosen not in self._answers:
+            session.pings.forget(chosen)
+        key = session.ping(chosen)
+        self._answers[key] = answer = self._loop.create_future()
+        self._has_said()
+        try:
+            seconds: float = await answer
+            return seconds
+        finally:
+            del self._answers[key]
 
     # Ends
 
     async def aclose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close with the closing handshake, and wait until the transport is closed (RFC 6455 section 7.1.2).
 
-        What was sent before still leaves; what still comes is thrown away. Takes at most `close_timeout` and 2 seconds.
-        Calling it again, or after the end, only waits. Raises `LocalProtocolError` for a code or reason that cannot be
-        sent. Cancelled, the connection is closed at once, and what was not sent yet is lost.
+        What was sent before still leaves, as long as the peer takes it; what still comes is thrown away. From when all
+        has left it takes at most `close_timeout` and 2 seconds. Calling it again, or after the end, only waits. Raises
+        `LocalProtocolError` for a code or reason that cannot be sent. Cancelled, the connection is closed at once, and
+        what was not sent yet is lost.
         """
-        if self._closed_here or self._end is None:
-            self._close(code, reason, here=True)
-            self._closed_here = True
-            self._queue.clear()
-            self._queued = 0
+        session = self._session
+        if session is not None and session.end is None:
+            session.close(code, reason)
+            session.forget()
+            self._act()
         try:
             await self.wait_closed()
         except asyncio.CancelledError:
@@ -209,33 +231,23 @@ class WebSocket(Endpoint):
 
         Does nothing once the connection is closing. Raises as `aclose`.
         """
-        self._close(code, reason, here=False)
-
-    def _close(self, code: int, reason: str, *, here: bool) -> None:
-        """`here`: the caller knows, and need not be told that the connection is lost."""
-        if self._connection is None or self._connection.state is not State.OPEN:
-            return
-        self._connection.close(code, reason)
-        self._leaving = (CloseCode.NO_STATUS if code is None else code, reason)
-        self._closed_here = here
-        self._stop_sending()
-        self._flush()
-        self._begin_closing()
-        self._read_on_soon()
+        if self._session is not None and self._session.close(code, reason):
+            self._act()
 
     def abort(self) -> None:
         """Close the transport at once: without a Close frame, and without what was not sent yet.
 
         Of what has come, nothing is delivered any more. Does nothing once the transport is gone.
         """
-        if self._end is None and self._leaving is None:
-            self._leaving = (CloseCode.ABNORMAL, "")
-            self._closed_here = True
-        self._break_off()
+        if self._session is not None:
+            self._session.abort()
+            self._act()
+        elif self._transport is not None:
+            self._transport.abort()
 
     async def wait_closed(self) -> None:
         """Wait until the transport is closed. Cancelled, nothing has changed."""
-        if self._transport is None and (self._end is not None or self._connection is None):
+        if self._transport is None and (self._life is None or self._life.end is not None):
             return
         if self._over is None:
             self._over = self._loop.create_future()
