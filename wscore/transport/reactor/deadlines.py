@@ -46,7 +46,7 @@ class Deadlines(WebSocket):
         if self._end is not None or (self._answer is not None and self._answer.awaits is Awaits.PONG):
             self._answer = None
         if self._sending is not None:
-            self._sending.hurry(self._options.close_timeout, current_time())
+            self._hurry(self._sending, current_time())
 
     def _heard(self) -> None:
         """Something has come, or may come again: if a Pong is awaited, the peer has its time anew."""
@@ -75,11 +75,15 @@ class Deadlines(WebSocket):
         if self._sending is None:
             self._sending = Sending(self._options.send_timeout)
             if self._is_shut:
-                self._sending.hurry(self._options.close_timeout, now)
+                self._hurry(self._sending, now)
         self._sending.taken(n_left + n_waiting - self._sending.in_flight)
         self._sending.sent(n_waiting, now)
         if not n_waiting:
             self._sending = None
+
+    def _hurry(self, sending: Sending, now: float) -> None:
+        if self._options.close_timeout < self._options.send_timeout:
+            sending.hurry(self._options.close_timeout, now)
 
     # What is to come
 
