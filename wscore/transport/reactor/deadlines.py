@@ -43,7 +43,8 @@ class Deadlines(WebSocket):
     def _stop_keepalive(self) -> None:
         """A Close frame is out, in either direction, or the connection is lost: what is owed from now on is the end."""
         self._schedule.stop()
-        if self._end is not None or (self._answer is not None and self._answer.awaits is Awaits.PONG):
+        awaits = Awaits.NOTHING if self._answer is None else self._answer.awaits
+        if awaits is Awaits.PONG or (awaits is Awaits.CLOSE and self._end is not None):
             self._answer = None
         if self._sending is not None:
             self._hurry(self._sending, current_time())
