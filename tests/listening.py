@@ -1,5 +1,6 @@
 """A program that listens, in a process of its own: on which port, from when, and that nothing of it stays behind."""
 
+import secrets
 import signal
 import socket
 import subprocess
@@ -16,8 +17,15 @@ HANGING = 60
 
 
 def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    """A port for a program that cannot tell which one it got: none of those that the system gives to whoever connects,
+    who may be quicker, or, while nobody listens there, connect to itself.
+    """
+    while True:
+        port = 15_000 + secrets.randbelow(17_000)
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
         return port
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
@@ -16,6 +15,8 @@ import trio
 import trustme
 
 import wscore
+
+from ..listening import free_port
 
 KEPT = ("WSCORE_PURE", "WSCORE_KERNEL")
 COMMAND = [sys.executable, "-m", "wscore"]
@@ -125,6 +126,4 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def unused_port() -> int:
     """For programs that cannot tell which one they got."""
-    with socket.create_server(("127.0.0.1", 0)) as sock:
-        port: int = sock.getsockname()[1]
-        return port
+    return free_port()

@@ -19,7 +19,7 @@ import pytest
 import wscore
 from wscore import CLIENT, Connection
 
-from ..listening import ends_by_ctrl_c
+from ..listening import ends_by_ctrl_c, free_port
 from ..wire import BINARY, CLOSE, PING, PONG, TEXT, Frame, decode, from_client
 from .pages import DOCS, marked
 from .test_programs import started as started_code
@@ -46,8 +46,7 @@ def needed(module: str) -> None:
 @contextmanager
 def started(example: str) -> Iterator[int]:
     """Run an example that serves; the port, once it listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-W", "error", str(EXAMPLES / example), str(port)]
     with subprocess.Popen(command, env={**os.environ, **PATHS}) as process:
         try:
