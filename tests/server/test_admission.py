@@ -194,6 +194,28 @@ async def test_a_peer_that_takes_no_refusal_is_left_alone(autojump_clock: trio.t
         assert 10 <= trio.current_time() - start <= 10 + 2 + 2
 
 
+async def test_a_request_is_made_when_somebody_asks_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+
+    def noted(*arguments: object, **keywords: object) -> wscore.Request:
+        made.append("a request")
+        return wscore.Request(*arguments, **keywords)  # type: ignore[arg-type]
+
+    for module in ("wscore.protocol.handshake", "wscore.session.opening.facts"):
+        monkeypatch.setattr(f"{module}.Request", noted)
+    monkeypatch.setattr("wscore.protocol.head.Headers.from_distinct", lambda _: made.append("headers"))
+    async with serving() as server, dial(server) as raw:
+        await raw.upgrade()
+        await raw.say(TEXT, b"hello")
+        await raw.frames(1)
+        (ws,) = server.connections
+        assert made == []
+        monkeypatch.undo()
+        assert ws.request is not None
+        assert (ws.request.path, ws.request.headers.get("upgrade")) == ("/", "websocket")
+        assert ws.request.client == (ws.remote_address, "http", None)
+
+
 async def test_half_a_request_gets_400_and_none_gets_nothing() -> None:
     async with serving() as server:
         async with dial(server) as raw:

@@ -29,6 +29,19 @@ async def test_what_was_agreed_is_known_on_both_sides(aio):
         assert known[0].local_address == ws.remote_address
 
 
+async def test_a_request_is_made_when_somebody_asks_for_it(aio, monkeypatch):
+    made = []
+    for module in ("wscore.protocol.handshake", "wscore.session.opening.facts"):
+        monkeypatch.setattr(f"{module}.Request", lambda *_: made.append("a request"))
+    async with aio.serving() as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        (ws,) = server.connections
+        assert made == []
+        monkeypatch.undo()
+        assert ws.request.client == (ws.remote_address, "http", None)
+        assert ws.request is ws.request
+
+
 async def test_a_request_may_come_in_pieces(aio):
     async with aio.serving() as server, aio.dialled(server) as raw:
         raw.send(b"GET / HTTP/1.1\r\nHost: local")
