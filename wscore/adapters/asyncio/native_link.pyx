@@ -74,7 +74,7 @@ cdef class Link:
     cdef public bint _look_is_due  # in this turn of the loop
     cdef public object _receiver
     # What the session was not told yet, while it is plain.
-    cdef public bint _is_plain
+    cdef bint is_plain  # never without Reader and Writer
     cdef long long received
     cdef long long came
     cdef long long sent
@@ -107,9 +107,12 @@ cdef class Link:
     def _attach(self, session, int fd):
         """Frames may come and go from now on. `fd` is the plain socket below, -1 if there is none to write to."""
         cdef Py_ssize_t room
-        self.reader = session.connection.reader
-        self.writer = session.connection.writer
-        _check_attached(self)
+        cdef Reader reader = session.connection.reader
+        cdef Writer writer = session.connection.writer
+        if reader is None or writer is None:
+            raise TypeError("a WebSocket needs a connection on the compiled codec")
+        self.reader = reader
+        self.writer = writer
         room = session.options.max_receive_queue if self._on_message is None else session.options.max_send_buffer
         self.budget = min(room, <Py_ssize_t>TURN_BUDGET)
         self.max_unsent = session.options.max_send_buffer
@@ -122,9 +125,20 @@ cdef class Link:
         self.fd = -1
 
     @property
+    def _is_plain(self):
+        """Whether messages are read and written here, of which the session is told later."""
+        return self.is_plain
+
+    @_is_plain.setter
+    def _is_plain(self, bint is_plain):
+        if is_plain and self.reader is None:
+            raise TypeError("this WebSocket is not attached to a connection")
+        self.is_plain = is_plain
+
+    @property
     def _session(self):
         """The session, told of all that has passed; whatever is done to it, messages are no more all there is."""
-        if self._is_plain:
+        if self.is_plain:
             _tell(self)
         return self._life
 
@@ -168,7 +182,7 @@ cdef class Link:
 
     def _next_message(self):
         """The next message, or EMPTY. Raises as `receive`."""
-        if self._is_plain:
+        if self.is_plain:
             if self.at < len(self.read):
                 return _next_read(self)
             self.asked = True
@@ -183,7 +197,7 @@ cdef class Link:
 
         Raises as `send`.
         """
-        if self._is_plain and _fits(self, message):
+        if self.is_plain and _fits(self, message):
             _write_message(self, message, compress)
             _has_said(self)
             return True
@@ -191,7 +205,7 @@ cdef class Link:
 
     def _send_at_once(self, message, compress):
         """Send, if that need not wait for room, or for others to have their turn; whether so. Raises as `send`."""
-        if self._is_plain and not _has_gathered(self) and _fits(self, message):
+        if self.is_plain and not _has_gathered(self) and _fits(self, message):
             _write_message(self, message, compress)
             if not self._is_inside:
                 _look_soon(self)
@@ -212,7 +226,7 @@ cdef class Link:
 
     def _look_now(self):
         self._look_is_due = False
-        if self._is_plain:
+        if self.is_plain:
             _flush(self)
         elif self._life is not None:
             self._look_in_turn()
@@ -222,16 +236,9 @@ cdef class Link:
         _flush(self)
 
 
-cdef inline int _check_attached(Link self) except -1:
-    """Who was made without `_attach`, or with what is no Connection on the compiled codec, has nothing to work with."""
-    if self.reader is None or self.writer is None:
-        raise TypeError("this WebSocket is not attached to a connection")
-    return 0
-
-
 cdef int _tell(Link self) except -1:
     cdef list waiting = self.read[self.at:]
-    self._is_plain = False
+    self.is_plain = False
     self._life.passed(
         received=self.received,
         came=self.came,
@@ -259,13 +266,17 @@ cdef inline object _next_read(Link self):
 cdef int _take(Link self, const uint8_t* data, Py_ssize_t size) except -1:
     if self._life is None:
         self._receive_outside(data[:size])
-    elif not self._is_inside and self.at == len(self.read) and (self._is_plain or self._life.is_plain):
-        self._is_plain = True
+    elif not self._is_inside and self.at == len(self.read) and (self.is_plain or _becomes_plain(self)):
         _pass(self, data, size)
     else:
         self._session.received(_view(data, size), self._now())
         self._look()
     return 0
+
+
+cdef bint _becomes_plain(Link self) except -1:
+    self._is_plain = self._life.is_plain
+    return self.is_plain
 
 
 cdef inline object _view(const uint8_t* data, Py_ssize_t size):
@@ -277,7 +288,6 @@ cdef int _pass(Link self, const uint8_t* data, Py_ssize_t size) except -1:
     cdef list messages = []
     cdef Py_ssize_t taken
     cdef int stop
-    _check_attached(self)
     taken = self.reader.read_bytes(data, size, messages, self.budget)
     stop = self.reader.stop_code
     self.received += size
@@ -286,7 +296,7 @@ cdef int _pass(Link self, const uint8_t* data, Py_ssize_t size) except -1:
         _deliver(self, messages)
     if stop != STOP_NEED_DATA:
         self._session.read_on(_view(data + taken, size - taken), self.budget, self._now())
-    if self._is_plain:
+    if self.is_plain:
         _flush(self)
     else:
         self._look()
@@ -301,13 +311,13 @@ cdef int _deliver(Link self, list messages) except -1:
     self._is_inside = True
     try:
         for message in messages:
-            if self._is_held or not self._is_plain or not _fits(self, message):
+            if self._is_held or not self.is_plain or not _fits(self, message):
                 break
             self.at += 1
             _call(self, message)
     finally:
         self._is_inside = False
-    if self._is_plain:
+    if self.is_plain:
         _has_handed_over(self)
     return 0
 
@@ -354,7 +364,6 @@ cdef inline int _write_message(Link self, object message, object compress) excep
 cdef inline bint _fits(Link self, object message) except -1:
     """Whether there is room for a message, or for an answer as large, while the session is plain."""
     cdef Py_ssize_t unsent
-    _check_attached(self)
     unsent = self.writer.pending_bytes()
     return unsent == 0 or unsent + _size_of(message) + FRAME_HEADER <= self.max_unsent
 
@@ -389,10 +398,9 @@ cdef inline int _look_soon(Link self) except -1:
 cdef int _flush(Link self) except -1:
     cdef bytes data
     cdef Py_ssize_t size, taken
-    if not self._is_plain:
+    if not self.is_plain:
         self._flush_session()
         return 0
-    _check_attached(self)
     if not self.reader.pings_waiting and self.writer.chunks is None:
         return _flush_tail(self)
     data = self._life.connection.data_to_send()
