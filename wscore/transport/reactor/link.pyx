@@ -268,9 +268,13 @@ cdef class Link(Wire):
         return self.backlog_size + self._connection.bytes_to_send
 
     cdef int flush(self) except -1:
-        if self.fd < 0 or self.backlog is not None or self.broke or self.lingers:
+        if self.fd < 0 or self.broke or self.lingers:
             return 0
-        if self.tls is None and not self.says_more and self.writer.chunks is None:
+        if self.backlog is not None:
+            # What TLS says by itself may wait, too.
+            if self._sending is not None:
+                return 0
+        elif self.tls is None and not self.says_more and self.writer.chunks is None:
             _flush_frames(self)
         else:
             _flush_all(self)
