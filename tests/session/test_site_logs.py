@@ -22,7 +22,9 @@ def test_what_was_left_out_is_told_once_a_minute_is_over(caplog):
     since = caplog.records[0].created
     tell_repeats(since + 59)
     assert [record.message for record in caplog.records] == ["it happened"]
+    assert repeats.is_counting
     tell_repeats(since + 60)
+    assert not repeats.is_counting
     tell_repeats(since + 120)
     assert [record.message for record in caplog.records[1:]] == ["2 more in the last minute: a kind"]
     assert getattr(caplog.records[1], FIELDS) == {"event": "repeated", "what": "a kind", "count": 2}
