@@ -81,6 +81,7 @@ class Life(RuleBasedStateMachine):
         self.acknowledged_at = now  # when the peer read last, or something was there for it to read
         self.phase_at = now
         self.phase = Phase.OPEN
+        self.all_left_at = None  # when all had left first, since this phase began
         self.wire.on_step = self.step
         self.ends = frozenset()
 
@@ -251,7 +252,9 @@ class Life(RuleBasedStateMachine):
         self.in_pump, self.in_system = len(self.wire.pump), len(self.wire.system)
         if session.phase is not self.phase:
             self.check_change(self.phase, session.phase)
-            self.phase, self.phase_at = session.phase, now
+            self.phase, self.phase_at, self.all_left_at = session.phase, now, None
+        if self.all_left_at is None and not session.unsent:
+            self.all_left_at = now
         self.check_lateness()
 
     def check_change(self, before, after):
@@ -263,7 +266,8 @@ class Life(RuleBasedStateMachine):
             assert now - max(self.heard_at, self.paused.at) >= PING_TIMEOUT - EPSILON
             assert end.seconds >= PING_TIMEOUT - EPSILON
         elif end.cause is Cause.UNCLOSED:
-            assert now - max(self.unsent.at, self.phase_at) >= CLOSE_TIMEOUT - EPSILON
+            # What is sent behind our Close frame, a Pong say, gives the peer no more time.
+            assert now - (self.all_left_at or self.phase_at) >= CLOSE_TIMEOUT - EPSILON
         elif end.cause is Cause.STUCK:
             assert now - self.moved_at >= min(SEND_TIMEOUT, CLOSE_TIMEOUT) - EPSILON
 
