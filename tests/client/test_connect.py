@@ -300,15 +300,18 @@ async def test_a_refusal_that_comes_before_the_request_was_read_is_read() -> Non
 
 
 async def test_a_server_that_breaks_the_rules_afterwards_is_a_lost_connection() -> None:
-    async def handler(ws: wscore.WebSocket) -> None:
-        ws._connection.writer.write_raw(b"\x83\x00")  # no opcode of RFC 6455
-        ws._output_waits()
-        await ws.wait_closed()
+    async def break_a_rule(listener: trio.SocketListener) -> None:
+        async with await listener.accept() as stream:
+            await stream.send_all(switch_for(await Raw(stream).head()) + b"\x83\x00")  # no opcode of RFC 6455
+            await stream.send_eof()
+            await Raw(stream).rest()
 
-    async with serving(handler) as server, wscore.connect(url_of(server)) as ws:
-        with pytest.raises(wscore.ConnectionLost) as caught:
-            await ws.receive()
-        assert caught.value.code == 1002
+    async with listening() as (url, listener), trio.open_nursery() as nursery:
+        nursery.start_soon(break_a_rule, listener)
+        async with wscore.connect(url) as ws:
+            with pytest.raises(wscore.ConnectionLost) as caught:
+                await ws.receive()
+            assert caught.value.code == 1002
 
 
 # Misuse

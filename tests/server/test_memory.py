@@ -41,6 +41,12 @@ def held(server: wscore.Server) -> int:
     return server._conversations.reserve.held
 
 
+def is_paused_in_a_message(ws: wscore.WebSocket) -> bool:
+    """Whether it has a message in part, and does not read on."""
+    incoming = ws._message_under_way()
+    return incoming is not None and incoming.is_paused
+
+
 async def hold(server: wscore.Server, raw: Raw, size: int, **headers: str) -> bytes:
     """Open a WebSocket, and send so much of a message of 600 KiB; what is left of it."""
     await raw.upgrade(**headers)
@@ -228,11 +234,11 @@ async def test_time_in_which_we_did_not_read_does_not_count(mock_clock: trio.tes
         await until(lambda: living(server) == 1)
         await raw.send(from_client(BINARY, bytes(30 * KIB)) + encode(Frame(BINARY, bytes(9 * KIB), key=KEY))[: 5 * KIB])
         (ws,) = server.connections
-        await until(lambda: ws._connection.bytes_kept > 0 and ws._is_paused)
+        await until(lambda: is_paused_in_a_message(ws))
         await pass_time(mock_clock, 100)
         assert living(server) == 1
         go.set()
-        await until(lambda: not ws._is_paused)
+        await until(lambda: not is_paused_in_a_message(ws))
 
 
 async def test_what_waits_to_be_received_counts_until_it_is_received() -> None:

@@ -1,6 +1,6 @@
 """What a server counts, of WebSockets that are open and of those that have ended."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import SimpleNamespace
 
 from wscore.session.site.statistics import Survey, Tally
@@ -21,22 +21,17 @@ class Ended:
 
     latency: float | None = None
     close_code: int | None = None
-    _has_reset: bool = False
-    _failed: bool = False
-    _messages_received: int = field(default=5, init=False)
-    _messages_sent: int = field(default=6, init=False)
-    _messages_dropped: int = field(default=7, init=False)
-    _bytes_received: int = field(default=8, init=False)
-    _bytes_sent: int = field(default=9, init=False)
+    reset: bool = False
+    failed: bool = False
 
     def statistics(self) -> SimpleNamespace:
-        return SimpleNamespace(latency=self.latency, **TRAFFIC, **DEPTHS)
+        return SimpleNamespace(latency=self.latency, reset=self.reset, failed=self.failed, **TRAFFIC, **DEPTHS)
 
 
 def test_the_open_and_the_ended_count_together():
     tally = Tally()
     tally.ended(Ended(close_code=1000))
-    tally.ended(Ended(_has_reset=True, _failed=True))
+    tally.ended(Ended(reset=True, failed=True))
     statistics = tally.snapshot([Ended(latency=0.003), Ended()], 3)
     assert {name: getattr(statistics, name) for name in TRAFFIC} == {name: 4 * value for name, value in TRAFFIC.items()}
     assert {name: getattr(statistics, name) for name in DEPTHS} == {name: 2 * value for name, value in DEPTHS.items()}

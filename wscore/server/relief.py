@@ -23,6 +23,7 @@ from wscore.server.logs import fields, logger
 from wscore.session.opening.server import TLS_HANDSHAKE
 from wscore.session.site.addresses import key_of
 from wscore.session.site.limits import Limits
+from wscore.transport.records import Incoming
 from wscore.transport.reserve import Reserve
 from wscore.transport.websocket import WebSocket
 
@@ -89,16 +90,17 @@ class Relief:
         for number, ws in enumerate(tuple(self._websockets)):
             if number % SURVEYED_AT_ONCE == 0:
                 await trio.lowlevel.checkpoint()
-            if ws._end is None and ws._connection.bytes_kept:
-                seen[ws] = self._look(ws, now, passed)
+            incoming = ws._message_under_way()
+            if incoming is not None:
+                seen[ws] = self._look(ws, incoming, now, passed)
         self._seen = seen
         self._close(slow for _, slow in self._too_slow())
 
-    def _look(self, ws: WebSocket, now: float, passed: float) -> _Sight:
+    def _look(self, ws: WebSocket, incoming: Incoming, now: float, passed: float) -> _Sight:
         sight = self._seen.get(ws)
-        if sight is None or sight.number != ws._messages_received:
-            return _Sight(ws._messages_received, now)
-        if ws._is_paused:
+        if sight is None or sight.number != incoming.number:
+            return _Sight(incoming.number, now)
+        if incoming.is_paused:
             return sight._replace(since=min(sight.since + passed, now))
         return sight
 
@@ -110,9 +112,10 @@ class Relief:
 
     @staticmethod
     def _rate_of(ws: WebSocket, sight: _Sight, now: float) -> float:
-        if ws._end is not None or ws._messages_received != sight.number or now - sight.since <= FIRST_SECONDS:
+        incoming = ws._message_under_way()
+        if incoming is None or incoming.number != sight.number or now - sight.since <= FIRST_SECONDS:
             return inf
-        return ws._connection.bytes_kept / (now - sight.since)
+        return incoming.size / (now - sight.since)
 
     def relieve(self) -> None:
         """Too much is held: close as many as it takes until nine tenths of the limit are.

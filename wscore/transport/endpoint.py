@@ -1,8 +1,8 @@
 """One end of a connection, as transports see it: what has happened, and what that means for those who wait.
 
-Decides how a connection ends, from whichever side, and which error that is for whom; what becomes of Pings that are due
-and Pongs that are not; who is told. Calls of users stand in `websocket`, which builds on this. It refuses to know how
-bytes move: a transport's class stores the attributes that `STATE` names, calls `_set_up`, reports what happens to the
+For the reactor, as long as it has no `Session`. Decides how a connection ends, from whichever side, and which error
+that is for whom, and who is told. Calls of users stand in `endpoint_face`, which builds on this. It refuses to know how
+bytes move: a transport's class stores the attributes that are named here, calls `_set_up`, reports what happens to the
 methods under "what has happened", and implements the hooks at the end.
 
 RFC 6455 sections 5.5 and 7.
@@ -22,10 +22,9 @@ from ..codec import CloseCode, Piece, weight
 from ..codec.errors import MESSAGE_TOO_BIG
 from ..protocol.connection import Connection, State
 from ..protocol.events import Close, Event, Pong
-from ..protocol.timers import Timers
 from ..session.options import Options
 from ..session.rates import Throttle
-from .errors import ConnectionClosed, ConnectionLost
+from .errors import ConnectionClosed, ConnectionLost, is_an_end
 from .pings import Pings
 from .receiving import Inbox
 from .records import Opening
@@ -36,41 +35,11 @@ from .trio_glue import Manners, manners_of_this_run
 if TYPE_CHECKING:
     from .websocket import ErrorHook, MessageHook, WebSocket
 
-__all__ = ["STATE", "Endpoint"]
-
-STATE = (
-    "_bytes_received",
-    "_bytes_sent",
-    "_closed_here",
-    "_connection",
-    "_end",
-    "_failed",
-    "_has_reset",
-    "_held",
-    "_inbox",
-    "_keepalive",
-    "_leaving",
-    "_line",
-    "_manners",
-    "_messages_dropped",
-    "_messages_received",
-    "_messages_sent",
-    "_on_error",
-    "_on_message",
-    "_opening",
-    "_options",
-    "_over",
-    "_pings",
-    "_progress",
-    "_reserve",
-    "_sending_broke",
-    "_throttle",
-    "_timers",
-)
+__all__ = ["Endpoint"]
 
 
 class Endpoint:
-    """What both transports do about one connection. Where its attributes are stored is theirs to say."""
+    """What happens to one connection. Where its attributes are stored is the transport's to say."""
 
     if not TYPE_CHECKING:  # mypy does not know attributes that a subclass stores
         __slots__ = ()
@@ -88,9 +57,6 @@ class Endpoint:
     _has_reset: bool
     _failed: bool
     _sending_broke: bool
-    # Keepalive: `_keepalive` is the payload of our own Ping while it is under way.
-    _timers: Timers
-    _keepalive: bytes | None
     _throttle: Throttle | None
     # What all connections of the server hold, and how much of it this one has told it.
     _reserve: Reserve | None
@@ -144,15 +110,6 @@ class Endpoint:
         self._failed = False
         self._messages_received = self._messages_sent = self._messages_dropped = 0
         self._bytes_received = self._bytes_sent = 0
-
-    def _begin_keepalive(self) -> None:
-        self._timers = Timers(self._options.ping_interval, self._options.ping_timeout, trio.current_time())
-        self._keepalive = None
-
-    @property
-    def _is_paused(self) -> bool:
-        """Whether we have stopped reading for a while."""
-        return self._timers.is_paused
 
     def _new_inbox(self) -> Inbox:
         return Inbox(
@@ -258,7 +215,7 @@ class Endpoint:
 
     def _handler_failed(self, error: Exception) -> None:
         """The handler or `on_message` raised: close with 1011, unless that only says that the connection has ended."""
-        if self._sending_error() is not None and _is_an_end(error):
+        if self._sending_error() is not None and is_an_end(error):
             return
         self._failed = True
         self._fail(CloseCode.INTERNAL_ERROR, "")
@@ -336,45 +293,28 @@ class Endpoint:
             self._end = event
             self._shut()
 
-    def _ponged(self, payload: bytes) -> None:
-        now = trio.current_time()
-        self._pings.answered(payload, now)
-        if self._keepalive is not None and self._keepalive not in self._pings:
-            self._keepalive = None
-            self._timers.answered(now)
-            self._deadline_changed()
-
     def _has_written(self) -> None:
         """Bytes have left."""
         self._line.advance()
         self._progress.unpark_all()
 
-    @enable_ki_protection
-    def _has_flushed(self) -> None:
-        """All bytes have left that were taken from the connection."""
-        now = trio.current_time()
-        if self._keepalive in self._pings.left(now):
-            self._timers.pinged(now, self._bytes_received)
-
     def _has_said_all(self) -> bool:
         return self._has_reset or (self._connection.state is State.CLOSED and not self._unsent())
 
-    def _look_at_the_clock(self) -> None:
-        """Do what is due: a Ping, or giving up a peer that does not answer, or does not close."""
-        now = trio.current_time()
-        if now >= self._timers.close_by:
-            self._give_up()
-        elif now >= self._timers.pong_by:
-            # Whoever is in the middle of a long frame cannot answer, but is there.
-            if self._timers.is_silent(self._bytes_received, now):
-                self._fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time")
-        elif self._timers.ping_is_due(now) and self._connection.state is State.OPEN:
-            self._keepalive = self._pings.new_payload()
-            self._pings.add(self._keepalive, now)
-            self._connection.ping(self._keepalive)
-            self._output_waits()
-
     # For transports to implement
+
+    @property
+    @abstractmethod
+    def _is_paused(self) -> bool:
+        """Whether we have stopped reading for a while."""
+
+    @abstractmethod
+    def _begin_keepalive(self) -> None:
+        """The connection begins."""
+
+    @abstractmethod
+    def _ponged(self, payload: bytes) -> None:
+        """A Pong has come that somebody waits for."""
 
     @property
     @abstractmethod
@@ -407,7 +347,7 @@ class Endpoint:
 
     @abstractmethod
     def _deadline_changed(self) -> None:
-        """`_timers` may have come to an earlier one than it had."""
+        """It may be earlier than it was."""
 
     @abstractmethod
     def _closing_begins(self) -> None:
@@ -425,10 +365,3 @@ class Endpoint:
 def _is_whole(event: Event) -> bool:
     """Whether it is a message, or the last piece of one."""
     return event.last if isinstance(event, Piece) else isinstance(event, str | bytes)
-
-
-def _is_an_end(error: Exception) -> bool:
-    """Whether it says no more than that a connection has ended; a handler with a nursery raises groups."""
-    if isinstance(error, ExceptionGroup):
-        return error.split((ConnectionClosed, ConnectionLost))[1] is None
-    return isinstance(error, ConnectionClosed | ConnectionLost)

@@ -1,14 +1,15 @@
 """How a `WebSocket` says that it has ended.
 
 Two classes, by what the caller can do: `ConnectionClosed` is the orderly end that `async for` hides, `ConnectionLost`
-everything else. Use after one's own `aclose()` is `trio.ClosedResourceError`, as on every Trio resource, and misuse is
+everything else. Use after one's own `aclose()` is `trio.ClosedResourceError`, as on every Trio resource (`ClosedHere`,
+so that a handler whose connection another task has closed is not taken for one that fails), and misuse is
 `LocalProtocolError`, `TypeError` or `ValueError`. Which code goes with which end is decided by the protocol layer
 (RFC 6455 sections 7.1.5 and 7.4).
 """
 
 import trio
 
-__all__ = ["ConnectionClosed", "ConnectionLost"]
+__all__ = ["ClosedHere", "ConnectionClosed", "ConnectionLost", "is_an_end"]
 
 
 class ConnectionClosed(trio.EndOfChannel):
@@ -46,6 +47,20 @@ class ConnectionLost(trio.BrokenResourceError):
         return f"the connection is gone: {described(self.code, self.reason)}"
 
 
+class ClosedHere(trio.ClosedResourceError):
+    """This side has closed the connection by `aclose` or `abort`, and wants nothing more of it."""
+
+
 def described(code: int, reason: str) -> str:
     """The code, and the reason as a literal: a peer chose it, so it must not reach a terminal as it is."""
     return f"{code} {reason!a}" if reason else str(code)
+
+
+_ENDS = ConnectionClosed, ConnectionLost, ClosedHere
+
+
+def is_an_end(error: Exception) -> bool:
+    """Whether it says no more than that a connection has ended; a handler with a nursery raises groups."""
+    if isinstance(error, ExceptionGroup):
+        return error.split(_ENDS)[1] is None
+    return isinstance(error, _ENDS)

@@ -14,10 +14,10 @@ from contextlib import suppress
 
 import trio
 
-__all__ = ["DISCARD_LIMIT", "LINGER_TIME", "discard", "linger", "reset"]
+from ..session import DISCARD_LIMIT, LINGER_TIME
+from .sockets import transport_of
 
-LINGER_TIME = 2.0
-DISCARD_LIMIT = 32 << 20
+__all__ = ["DISCARD_LIMIT", "LINGER_TIME", "close_now", "discard", "end_sending", "linger", "reset"]
 
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
 
@@ -27,26 +27,16 @@ async def linger(
     *,
     timeout: float = LINGER_TIME,
     limit: int = DISCARD_LIMIT,
-    peer_first_by: float | None = None,
 ) -> None:
     """End sending, read and discard until the peer ends too, `limit` bytes or `timeout` seconds, then close.
 
-    With `peer_first_by`, on Trio's clock, the peer is waited for until then before we end, and if it does not, that is
-    the end: a client lets its server be first (RFC 6455 section 7.1.1), so that it need not remember the connection
-    itself (TIME_WAIT).
-
     No other task may use the stream. A peer that is gone already is no error. Cancelled, the stream is closed at once.
     """
-    transport = _transport_of(stream)
+    transport = transport_of(stream)
     try:
         with suppress(*_GONE):
-            if peer_first_by is not None:
-                with trio.move_on_at(peer_first_by) as waiting:
-                    limit -= await discard(stream, limit)
-                if waiting.cancelled_caught:
-                    return
             with trio.move_on_after(timeout):
-                await _end_sending(stream)
+                await end_sending(stream)
                 await discard(transport, limit)
     finally:
         await close_now(transport)
@@ -71,26 +61,23 @@ async def close_now(stream: trio.abc.AsyncResource) -> None:
 
 def reset(stream: trio.abc.Stream) -> None:
     """Make the next close of a socket a reset: what waits in the system's buffer is for a peer that takes nothing."""
-    transport = _transport_of(stream)
+    transport = transport_of(stream)
     if isinstance(transport, trio.SocketStream):
         with suppress(OSError):
             transport.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
-def _transport_of(stream: trio.abc.Stream) -> trio.abc.Stream:
-    """What is below TLS, where there is TLS."""
-    while isinstance(stream, trio.SSLStream):
-        stream = stream.transport_stream
-    return stream
+async def end_sending(stream: trio.abc.Stream) -> None:
+    """Say that we send no more, in TLS and below it, and wait for the peer to say so in TLS.
 
-
-async def _end_sending(stream: trio.abc.Stream) -> None:
+    No other task may use the stream. Raises what the stream raises. Cancelled, the stream is of no use any more.
+    """
     if isinstance(stream, trio.SSLStream):
         transport = stream.transport_stream
         # This sends our close_notify and waits for the peer's. If data come in its place, OpenSSL gives up; the
         # alert is out by then, and what follows is discarded unread.
         with suppress(trio.BrokenResourceError):
             await stream.unwrap()
-        await _end_sending(transport)
+        await end_sending(transport)
     elif isinstance(stream, trio.abc.HalfCloseableStream):
         await stream.send_eof()

@@ -1,4 +1,4 @@
-"""What waits between the network and `receive`, counted in bytes, and the task that waits for it.
+"""What waits between the network and `receive`, and the task that waits for it.
 
 Decides how pieces become messages again, and that one task at a time receives. What a message weighs, and when reading
 pauses and goes on, is the queue's to say. It does not read, and does not know why a connection ends.
@@ -13,10 +13,10 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..codec import LocalProtocolError, Piece
-from ..session.queue import ReceiveQueue, size_of
+from ..session.queue import EMPTY, Empty, ReceiveQueue, size_of
 from .trio_glue import Manners, Signal
 
-__all__ = ["Inbox", "Joiner", "Pieces"]
+__all__ = ["Inbox", "Joiner", "Pieces", "Receiver"]
 
 
 class Joiner:
@@ -53,59 +53,47 @@ class Joiner:
         self.size = 0
 
 
-class Inbox:
-    """A queue, and the calls that take from it.
+class Receiver:
+    """The calls that take what has come, for one task at a time.
 
-    `check` raises once nothing will come any more, `has_room` is called when paused reading may go on, `too_big` when
+    `fetch` returns what comes next, or EMPTY, and raises once nothing will come any more. `too_big` is called when
     joined pieces exceed `max_message_size`; it ends the connection.
     """
 
     __slots__ = (
         "_arrival",
-        "_check",
-        "_has_room",
+        "_fetch",
         "_is_waiting",
         "_joiner",
         "_manners",
         "_max_message_size",
         "_mid_pieces",
         "_too_big",
-        "queue",
     )
 
     def __init__(
         self,
-        limit: int,
         max_message_size: int,
         manners: Manners,
         *,
-        check: Callable[[], None],
-        has_room: Callable[[], None],
+        fetch: Callable[[], str | bytes | Piece | Empty],
         too_big: Callable[[], None],
     ) -> None:
-        self.queue = ReceiveQueue(limit)
         self._max_message_size = max_message_size
         self._manners = manners
-        self._check = check
-        self._has_room = has_room
+        self._fetch = fetch
         self._too_big = too_big
         self._joiner = Joiner()
         self._arrival = Signal()
         self._is_waiting = False
         self._mid_pieces = False
 
-    def put(self, item: str | bytes | Piece) -> None:
-        """Add what has come, and wake who waits for it."""
-        self.queue.put(item)
-        self._arrival.give()
-
     def wake(self) -> None:
-        """Let who waits see that nothing more will come."""
+        """Let who waits see what has come, or that nothing more will."""
         self._arrival.give()
 
-    def clear(self) -> None:
-        """Throw everything away."""
-        self.queue.clear()
+    def forget(self) -> None:
+        """Throw away what has been taken, and not returned."""
         self._joiner.clear()
 
     async def receive(self) -> str | bytes:
@@ -118,7 +106,7 @@ class Inbox:
                 return item
             self._joiner.add(item)
             if self._joiner.size > self._max_message_size:
-                self.clear()
+                self.forget()
                 self._too_big()
             elif item.last:
                 return self._joiner.take()
@@ -136,20 +124,57 @@ class Inbox:
         await self._manners.enter()
         if self._is_waiting:
             raise trio.BusyResourceError("another task is receiving from this WebSocket")
-        if self.queue:
-            item = self._pop()
+        item = self._fetch()
+        if item is not EMPTY:
             await self._manners.leave()
             return item
         self._is_waiting = True
         try:
-            while not self.queue:
-                self._check()
+            while item is EMPTY:
                 await self._arrival.wait()
+                item = self._fetch()
         finally:
             self._is_waiting = False
-        return self._pop()
+        return item
 
-    def _pop(self) -> str | bytes | Piece:
+
+class Inbox(Receiver):
+    """A queue of its own, and the calls that take from it.
+
+    `check` raises once nothing will come any more, `has_room` is called when paused reading may go on.
+    """
+
+    __slots__ = ("_check", "_has_room", "queue")
+
+    def __init__(
+        self,
+        limit: int,
+        max_message_size: int,
+        manners: Manners,
+        *,
+        check: Callable[[], None],
+        has_room: Callable[[], None],
+        too_big: Callable[[], None],
+    ) -> None:
+        super().__init__(max_message_size, manners, fetch=self._get, too_big=too_big)
+        self.queue = ReceiveQueue(limit)
+        self._check = check
+        self._has_room = has_room
+
+    def put(self, item: str | bytes | Piece) -> None:
+        """Add what has come, and wake who waits for it."""
+        self.queue.put(item)
+        self.wake()
+
+    def clear(self) -> None:
+        """Throw everything away."""
+        self.queue.clear()
+        self.forget()
+
+    def _get(self) -> str | bytes | Piece | Empty:
+        if not self.queue:
+            self._check()
+            return EMPTY
         item = self.queue.get()
         if self.queue.has_room:
             self._has_room()
@@ -161,7 +186,7 @@ class Pieces(AsyncIterator[str | bytes]):
 
     __slots__ = ("_ended", "_inbox")
 
-    def __init__(self, inbox: Inbox) -> None:
+    def __init__(self, inbox: Receiver) -> None:
         self._inbox = inbox
         self._ended = False
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import marshal
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ..protocol.handshake import Request
 from ..session.opening.facts import KeptRequest, Opening
 
-__all__ = ["Folded", "Opening", "Statistics", "fold", "unfold"]
+__all__ = ["Folded", "Incoming", "Opening", "Statistics", "fold", "unfold"]
 
 
 Folded: TypeAlias = bytes | tuple[bytes, Any]
@@ -45,6 +45,17 @@ def unfold(folded: Folded) -> Opening:
         scheme, host, head = asked
         request = KeptRequest(head, scheme, host)
     return Opening(request=request, subprotocol=subprotocol, user=user, local_address=local, remote_address=remote)
+
+
+class Incoming(NamedTuple):
+    """A message of the peer's that has come in part."""
+
+    number: int
+    """How many have come before it."""
+    size: int
+    """How many bytes of it have come."""
+    is_paused: bool
+    """Whether we do not read on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,39 +1,36 @@
-"""The stream transport: a `WebSocket` over any `trio.abc.Stream`.
+"""The stream transport: a `WebSocket` over any `trio.abc.Stream`, which is a pump around a `Session`.
 
-Each connection has two tasks of its own, which no caller's cancellation reaches: the reader feeds what comes to the
-`Connection` and delivers its events, the writer sends what the `Connection` has to say and looks at the clock. Callers
-touch queues only, so a cancelled call leaves no half-written frame behind.
+Each connection has two tasks of its own, which no caller's cancellation reaches: the reader tells the session what
+comes, and hands messages to `on_message`; the writer sends what the session has to say. `timers` wakes it when
+something is due. Callers touch the session only, so a cancelled call leaves no half-written frame behind.
 
-Decides how bytes move, when reading pauses, when a peer is given up, and in which order a connection is taken down:
-what is left is written, reading stops, the stream lingers (RFC 9112 section 9.6) and is closed. A peer that takes
-nothing or does not finish closing is reset instead. It refuses to know what the bytes mean.
+Decides how bytes move, when others have their turn in between, and how a stream is closed: with a reset, or so that the
+peer can still read what was sent last (RFC 9112 section 9.6). When that is, and all else about a connection's life, is
+the session's to say; what callers see stands in `session_face`.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from math import inf
 from typing import Any
 
 import trio
-from trio.lowlevel import RunVar, current_task, enable_ki_protection
+from trio.lowlevel import RunVar, checkpoint, current_task, enable_ki_protection
 
-from ..codec import CloseCode, DeflatePool, Role
+from ..codec import CloseCode, DeflatePool, Piece, Role
 from ..protocol.connection import Connection
-from ..protocol.events import Event
 from ..protocol.extensions import DeflateParameters
+from ..session import EMPTY, LINGER_TIME, Options, Phase, Wakeup
 from ..session.logs import of_peer, repeats
-from ..session.options import Options
-from ..session.queue import weight_of as weight_of_item
-from ..session.receiving import TURN_BUDGET
-from .endpoint import STATE
-from .linger import DISCARD_LIMIT, close_now, discard, linger, reset
-from .pings import Pings
-from .receiving import Inbox
+from .linger import close_now, end_sending, reset
 from .records import Opening, Statistics
 from .reserve import Reserve
-from .sending import SendLine, weight_of
+from .session_face import SessionWebSocket
+from .sockets import transport_of, unacknowledged
+from .timers import Timer, timers_of_this_run
 from .trio_glue import Signal, undecrypted, unwrapped
 from .websocket import ErrorHook, MessageHook, WebSocket
 
@@ -45,10 +42,9 @@ RECEIVE_SIZE = 1 << 16
 # `send_timeout` takes nothing.
 SLICE = 1 << 14
 
-# The part of `close_timeout` that answers may take before a Close frame is answered: the peer waits for that, too.
-PATIENCE = 0.5
-
 _GONE = (trio.BrokenResourceError, trio.ClosedResourceError)
+_CLOSING, _CLOSED = Phase.CLOSING, Phase.CLOSED
+_NOBODY = Wakeup.NOBODY
 
 logger = logging.getLogger("wscore")
 logger.addFilter(repeats)
@@ -160,31 +156,12 @@ async def run_websocket(
     return ws.statistics()
 
 
-class StreamWebSocket(WebSocket):
+class StreamWebSocket(SessionWebSocket):
     """A `WebSocket` whose bytes two tasks move over a stream."""
 
     __slots__ = (
-        *STATE,
-        "_context",
-        "_discarded",
-        "_idling",
-        "_in_flight",
-        "_output",
-        "_patience",
-        "_reading",
-        "_room",
-        "_scope",
-        "_stream",
-        "_to_hand_over",
-        "_writing",
-        "__weakref__",
-        "crash",
-    )
-    _inbox: Inbox
-    _line: SendLine
-    _progress: trio.lowlevel.ParkingLot
-    _pings: Pings
-    _over: trio.Event
+        "_below", "_context", "_held_back", "_output", "_reading", "_room", "_scope", "_stream", "_timer", "crash",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -196,312 +173,224 @@ class StreamWebSocket(WebSocket):
         on_error: ErrorHook,
         reserve: Reserve | None = None,
     ) -> None:
-        self._set_up(connection, options, opening, on_message, on_error, reserve)
-        self._inbox = self._new_inbox()
-        self._line = self._new_line()
-        self._progress = trio.lowlevel.ParkingLot()
-        self._pings = self._new_pings()
-        self._over = trio.Event()
-        self._in_flight = 0  # bytes that were taken from the connection but not written yet
+        super().__init__(connection, options, opening, on_message, on_error, reserve)
         self.crash: BaseException | None = None
         self._stream = stream
+        self._below = transport_of(stream)
         self._context = current_task().context
+        self._timer = Timer(timers_of_this_run(), self)
         self._output = Signal()  # wakes the writer
         self._room = Signal()  # wakes the reader
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
-        self._writing = trio.CancelScope()
-        self._patience = trio.CancelScope()
-        self._idling = trio.CancelScope()
-        self._discarded = 0
-        self._to_hand_over = (0, 0)  # messages that wait for `on_message`, and what they weigh
+        self._held_back = False
 
     @enable_ki_protection
     async def run(self, around: trio.CancelScope) -> None:
         """Move bytes until the connection is over, then close the stream. An error of ours cancels `around`."""
         try:
             with self._scope:
-                await self._pump()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    await self._read()
         except BaseException as error:
             cause = unwrapped(error)
             if isinstance(cause, trio.Cancelled):
                 raise cause from None
             self.crash = cause
-            around.cancel()
         finally:
-            await close_now(self._stream)
-            self._lose()
+            if self.crash is not None:
+                around.cancel()
+            if self._session.resets:
+                reset(self._below)
+            await close_now(self._below)
+            self._session.broken(trio.current_time())
+            self._look()
+            self._timer.stop()
             self._leave_reserve()
             self._over.set()
-
-    async def _pump(self) -> None:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._write)
-            await self._read()
-        if self._has_reset:
-            reset(self._stream)
-        elif self._end is not None and self._end.origin != "lost":
-            peer_first_by = self._timers.close_by if self._connection.role is Role.CLIENT else None
-            await linger(self._stream, limit=DISCARD_LIMIT - self._discarded, peer_first_by=peer_first_by)
 
     # Reading
 
     async def _read(self) -> None:
-        with self._reading:
-            try:
-                await self._take_in(self._take_rest())
+        try:
+            with self._reading:
                 await self._read_until_end()
-            except _GONE:
-                pass
-        self._lose()
+            if self._session.phase is not _CLOSED:
+                await self._linger()
+        except _GONE:
+            self._session.broken(trio.current_time())
+        self._look()
 
-    def _take_rest(self) -> bytes:
+    async def _read_until_end(self) -> None:
+        session = self._session
+        data = self._take_rest()
+        while session.phase is not _CLOSED:
+            if data:
+                session.received(data, trio.current_time())
+                data = b""  # while this task waits, nothing is kept but what is accounted for
+            await self._hand_over()
+            self._account()
+            self._look()
+            if self._may_read():
+                data = await self._stream.receive_some(RECEIVE_SIZE)
+                if not data:
+                    await self._end_reading()
+            elif session.deadline == -inf:
+                # There is more of what was read before. Others have their turn first.
+                await checkpoint()
+                session.time_is(trio.current_time())
+            else:
+                await self._room.wait()
+
+    def _take_rest(self) -> bytes | bytearray:
         rest = self._opening.rest
         self._opening = self._opening.without_rest()
         return rest
 
-    async def _read_until_end(self) -> None:
-        while self._end is None:
-            await self._wait_for_room()
-            if not await self._take_in(await self._stream.receive_some(RECEIVE_SIZE)):
+    def _may_read(self) -> bool:
+        if self._reserve is not None:
+            is_short = self._is_short()
+            if is_short is not self._held_back:
+                self._held_back = is_short
+                self._session.hold_back(is_short, trio.current_time())
+                self._look()
+        return self._session.wants_read
+
+    async def _end_reading(self) -> None:
+        session = self._session
+        session.received_eof(trio.current_time())
+        if session.phase is _CLOSED and self.close_code != CloseCode.ABNORMAL:
+            # Under TLS the peer is to know that it has all, even if it has ended first.
+            with trio.move_on_after(LINGER_TIME), suppress(*_GONE):
+                await end_sending(self._stream)
+
+    async def _linger(self) -> None:
+        """Say that we send no more, and pass over what still comes, for as long as the session waits for the end."""
+        session = self._session
+        await end_sending(self._stream)
+        while session.wants_read:
+            data = await self._below.receive_some(RECEIVE_SIZE)
+            if data:
+                session.received(data, trio.current_time())
+            else:
+                session.received_eof(trio.current_time())
+            self._look()
+
+    async def _hand_over(self) -> None:
+        """Give `on_message` what there is, as far as there is room for answers."""
+        session, on_message = self._session, self._on_message
+        while on_message is not None and session.phase < _CLOSING and session.has_room_for_answer():
+            message = session.receive()
+            if message is EMPTY or isinstance(message, Piece):  # there are none with `on_message`
                 return
-        # The peer may have to get rid of an upload before it reads why we end.
-        self._discarded = await discard(self._stream)
+            self._handed_over += 1
+            self._context.run(self._call, on_message, message)
+            await self._manners.leave()
 
-    async def _take_in(self, data: bytes | bytearray) -> bool:
-        """False for no bytes, which is the end. Nothing is kept while it waits but what is accounted for."""
-        size = len(data)
-        self._bytes_received += size
-        events = self._connection.receive_data(data, self._budget())
-        is_end = not data
-        del data
-        while True:
-            if self._connection.has_pongs:
-                self._output_waits()
-            messages = 0 if self._throttle is None else self._count(self._throttle, events)
-            await self._hand_out(events)
-            self._account()
-            if self._throttle is not None:
-                await self._slow_down(self._charge(self._throttle, messages, size))
-                size = 0
-            if not self._connection.has_rest:
-                return not is_end
-            # Others have their turn, too, before there is more of this.
-            await trio.lowlevel.checkpoint()
-            if self._connection.is_ending:
-                await self._wait_for_answers()
-            else:
-                await self._wait_for_room()
-            events = self._connection.receive_data(b"", self._budget())
-
-    def _budget(self) -> int:
-        if self._discards:
-            return TURN_BUDGET
-        if self._on_message is None:
-            budget = self._inbox.queue.budget
-        else:
-            # What an answer would find no room for may wait where it is.
-            budget = max(self._options.max_send_buffer - self._unsent(), 1)
-        by_rate = None if self._throttle is None else self._budget_by_rate(self._throttle)
-        return min(budget, TURN_BUDGET if by_rate is None else by_rate)
-
-    async def _slow_down(self, seconds: float) -> None:
-        """The peer sends too fast: take nothing more for a while, as when too much waits to be received."""
-        if not seconds:
-            return
-        self._pause()
-        with trio.move_on_after(seconds):
-            while not self._discards:
-                await self._room.wait()
-        self._resume()
-
-    async def _wait_for_room(self) -> None:
-        """While too much waits to be received, do not read; our own deadline for a Pong stands still."""
-        if self._discards or not self._has_no_room():
-            return
-        self._pause()
-        while not self._discards and self._has_no_room():
-            await self._room.wait()
-        self._resume()
-
-    def _has_no_room(self) -> bool:
-        return self._inbox.queue.is_full or self._is_short()
-
-    async def _wait_for_answers(self) -> None:
-        """Before the peer's Close frame, or what it did wrong, takes effect, let what came before be answered."""
-        self._pause()
-        with trio.move_on_after(self._options.close_timeout * PATIENCE):
-            while not self._discards:
-                while self._has_answers_to_come():
-                    await self._room.wait()
-                # Whoever has received the last message sends the answer in this turn, or not at once.
-                await trio.lowlevel.checkpoint()
-                if not self._has_answers_to_come():
-                    break
-        self._resume()
-
-    def _has_answers_to_come(self) -> bool:
-        """Whether messages wait to be received, or a sender for room."""
-        return not self._discards and bool(self._inbox.queue or self._line)
-
-    async def _hand_out(self, events: list[Event]) -> None:
-        """Deliver these, messages to `on_message` where there is one; the list is empty afterwards."""
-        events.reverse()
-        if self._on_message is None:
-            while events:
-                self._deliver(events.pop())
-            return
-        weights = [weight_of_item(event) for event in events if isinstance(event, str | bytes)]
-        count, weight = len(weights), sum(weights)
-        while events:
-            self._to_hand_over = count, weight
-            event = events.pop()
-            if isinstance(event, str | bytes):
-                await self._call(self._on_message, event)
-                count -= 1
-                weight -= weights.pop()
-            else:
-                self._deliver(event)
-        self._to_hand_over = 0, 0
-
-    async def _call(self, on_message: MessageHook, message: str | bytes) -> None:
-        """Hand a message to `on_message`, once an answer of its size would fit into the send buffer."""
-        weight = weight_of(message)
-        if not self._line.fits(weight):
-            self._account()
-            self._pause()
-            while not self._line.fits(weight) and not self._discards:
-                await self._progress.park()
-            self._resume()
-        if self._discards:
-            return
-        self._messages_received += 1
-        self._context.run(self._hand_over, on_message, message)
-        await self._manners.leave()
-
-    def _hand_over(self, on_message: MessageHook, message: str | bytes) -> None:
+    def _call(self, on_message: MessageHook, message: str | bytes) -> None:
         try:
             on_message(self, message)
         except Exception as error:
             self._handler_failed(error)
 
-    def _pause(self) -> None:
-        self._timers.pause()
-        if self._throttle is not None:
-            self._throttle.pause(trio.current_time())
-
-    def _resume(self) -> None:
-        now = trio.current_time()
-        self._timers.resume(now)
-        if self._throttle is not None:
-            self._throttle.excuse(now)
-        self._deadline_changed()
-
     # Writing
 
     @enable_ki_protection
     async def _write(self) -> None:
+        session = self._session
         try:
-            with self._writing:
-                while not self._has_said_all():
-                    if self._connection.bytes_to_send:
-                        await self._flush()
-                    else:
-                        await self._idle()
-                    self._look_at_the_clock()
+            while session.phase is not _CLOSED:
+                data = session.output()
+                if data:
+                    await self._send(data)
+                else:
+                    await self._output.wait()
         except _GONE:
-            self._cannot_send()
-        else:
-            self._reading.cancel()
+            session.cannot_send(trio.current_time())
+            self._look()
+            await self._send_nothing()
 
-    async def _flush(self) -> None:
-        """Write what there is; nothing else is written meanwhile, so a tick's frames leave together."""
-        data = self._connection.data_to_send()
-        self._in_flight = len(data)
+    async def _send(self, data: bytes) -> None:
+        """Write it; nothing else is written meanwhile, so a tick's frames leave together."""
+        session = self._session
+        left = len(data)
+        session.sent(left, trio.current_time())
         self._account()
-        with trio.CancelScope() as self._patience, memoryview(data) as view:
+        self._look()
+        with memoryview(data) as view:
             for start in range(0, len(data), SLICE):
-                deadline = trio.current_time() + self._options.send_timeout
-                self._patience.deadline = min(deadline, self._timers.close_by)
                 part = view[start : start + SLICE]
                 await self._stream.send_all(part)
-                self._in_flight -= len(part)
-                self._bytes_sent += len(part)
+                left -= len(part)
+                session.sent(left, trio.current_time())
                 self._account()
-                self._has_written()
-                if self._connection.is_ending:
-                    self._room.give()
-        if self._in_flight:
-            self._give_up()
-        else:
-            self._has_flushed()
+                self._look()
 
-    async def _idle(self) -> None:
-        with trio.CancelScope(deadline=self._timers.next()) as self._idling:
+    async def _send_nothing(self) -> None:
+        """Let the session throw away what it still says."""
+        while self._session.phase is not _CLOSED:
+            self._session.output()
+            self._look()
             await self._output.wait()
-        if self._idling.cancelled_caught:
-            # If this process was stopped, the answer may have come meanwhile: in the next turn Trio finds that out, and
-            # in the one after it has been read.
-            await trio.lowlevel.checkpoint()
-            await trio.lowlevel.checkpoint()
 
-    def _cannot_send(self) -> None:
-        """The stream broke. The peer may have said why before it went: what has come is still read."""
-        self._sending_broke = True
-        self._end_unanswered()
-        self._connection.data_to_send()
-        self._in_flight = 0
-        self._reading.deadline = trio.current_time() + self._options.close_timeout
-        self._shut()
+    # What the session wants
 
-    # What Endpoint asks for
+    def _look(self) -> None:
+        session = self._session
+        while True:
+            if session.wants_acknowledged:
+                session.acknowledged(unacknowledged(self._below), trio.current_time())
+            wakeups = session.wakeups()
+            if wakeups is not _NOBODY:
+                self._wake(int(wakeups))
+            if session.phase is _CLOSED:
+                self._scope.cancel()
+                return
+            if session.shuts_sending:
+                self._reading.cancel()
+            deadline = session.deadline
+            if deadline != -inf:
+                if session.wants_read:
+                    self._wake_reader()
+                self._timer.set(deadline)
+                return
+            if self._pass_on():
+                return
+            session.time_is(trio.current_time())
 
-    @property
-    def _face(self) -> WebSocket:
-        return self
+    def _pass_on(self) -> bool:
+        """Let a task do what is to be done at once; False if that is neither task's business."""
+        if not self._session.wants_read:
+            self._wake_reader()  # there may be more of what was read before, and others have their turn first
+        if self._session.wants_write:
+            self._output.give()
+        return self._session.wants_write or not self._session.wants_read
 
-    def _unsent(self) -> int:
-        return self._in_flight + self._connection.bytes_to_send
+    def _wake(self, wakeups: int) -> None:
+        super()._wake(wakeups)
+        if self._on_message is not None:
+            self._wake_reader()
 
-    def _receive_queue(self) -> tuple[int, int]:
-        count, size = self._to_hand_over
-        return len(self._inbox.queue) + count, self._inbox.queue.size + size
+    def _wake_reader(self) -> None:
+        """Let it look what it has to do, which it does by itself before it waits."""
+        if self._room.is_awaited:
+            self._room.give()
 
-    def _holds(self) -> int:
-        """As everywhere, and what came encrypted, and waits to be decrypted."""
-        return super()._holds() + undecrypted(self._stream)
-
-    def _forget_received(self) -> None:
-        self._inbox.clear()
-
-    def _send_away(self) -> None:
-        self._line.fail(self._why_shut)
-        self._pings.fail()
-        self._progress.unpark_all()
-        self._inbox.wake()
+    def _time_is(self, now: float) -> None:
+        """Do what is due; the only call from the task that waits for deadlines, in which nothing may fail."""
+        try:
+            self._session.time_is(now)
+            self._look()
+        except Exception as error:
+            self.crash = error
+            self._scope.cancel()
 
     def _output_waits(self) -> None:
         self._output.give()
 
+    def _undecrypted(self) -> int:
+        return undecrypted(self._stream)
+
     def _input_has_room(self) -> None:
-        if self._held > self._inbox.queue.size * 2:
-            self._account()
-        self._room.give()
-
-    def _deadline_changed(self) -> None:
-        self._idling.deadline = self._timers.next()
-
-    def _closing_begins(self) -> None:
-        self._timers.closing(trio.current_time(), self._options.close_timeout)
-        self._patience.deadline = min(self._patience.deadline, self._timers.close_by)
-        if self._end is not None and self._end.origin == "lost":
-            self._writing.cancel()
-
-    def _give_up(self) -> None:
-        if not self._has_said_all():
-            self._has_reset = True
-            self._reading.cancel()
-            self._writing.cancel()
-
-    def _cut(self) -> None:
-        self._scope.cancel()
+        self._wake_reader()

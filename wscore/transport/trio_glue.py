@@ -203,6 +203,11 @@ class Signal:
             task, self._task = self._task, None
             trio.lowlevel.reschedule(task)
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a task waits."""
+        return self._task is not None
+
     async def wait(self) -> None:
         """Wait for the signal and use it up. Cancelled, it is not used up. For one task at a time."""
         if self._given:

@@ -1,8 +1,7 @@
 """`WebSocket`: what a Trio program holds of one connection, whichever transport moves its bytes.
 
-Decides what a caller sees: what waits and for how long it counts, when a call gives way to other tasks, who may send.
-All rules of RFC 6455 are `Connection`'s; which error an end becomes stands in `endpoint`, and with it what a transport
-has to do to become a `WebSocket`.
+Decides what a caller sees, and what that costs who is cancelled; it says so, and does what is the same everywhere:
+`session_face` does the rest over a `Session`, `endpoint_face` over what the reactor still has in its place.
 
 A WebSocket belongs to the thread of its Trio run: a call from another raises `RuntimeError`, and does nothing.
 
@@ -21,19 +20,19 @@ How an end becomes an error:
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
-from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..codec import CloseCode, LocalProtocolError
-from ..protocol.prepared import PreparedMessage
-from .endpoint import Endpoint
-from .receiving import Pieces
-from .records import Statistics
-from .sending import Sendable, weight_of
+from ..session.options import Options
+from .receiving import Pieces, Receiver
+from .records import Incoming, Opening, Statistics
+from .sending import Sendable, SendLine
+from .trio_glue import Manners
 
 if TYPE_CHECKING:
     from ..protocol.handshake import Request, Response
@@ -41,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["ErrorHook", "MessageHook", "WebSocket"]
 
 
-class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
+class WebSocket(trio.abc.Channel[str | bytes]):
     """A connection that carries messages both ways: `str` is text, `bytes` is binary (RFC 6455).
 
     Made by `serve` and `connect`. One task at a time may receive; any number may send. `async for message in ws` ends
@@ -49,6 +48,20 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
     """
 
     __slots__ = ()
+
+    if TYPE_CHECKING:
+        # Where they are stored is the transports' to say.
+        _opening: Opening
+        _options: Options
+        _manners: Manners
+        _on_message: MessageHook | None
+
+        @property
+        def _inbox(self) -> Receiver: ...
+        @property
+        def _line(self) -> SendLine: ...
+        @property
+        def _over(self) -> trio.Event: ...
 
     # What is known
 
@@ -85,37 +98,23 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         return self._opening.remote_address
 
     @property
+    @abstractmethod
     def latency(self) -> float | None:
         """Seconds between the last answered Ping and its Pong; None before the first."""
-        return self._pings.latency
 
     @property
+    @abstractmethod
     def close_code(self) -> int | None:
         """The code with which it ended (RFC 6455 section 7.1.5), 1006 for none; None before the end."""
-        return None if self._end is None else self._end.code
 
     @property
+    @abstractmethod
     def close_reason(self) -> str | None:
         """The reason that went with it, "" if none was given; None before the end. The peer may have chosen it."""
-        return None if self._end is None else self._end.reason
 
+    @abstractmethod
     def statistics(self) -> Statistics:
         """Counts and sizes as they are now."""
-        messages_waiting, receive_queue = self._receive_queue()
-        return Statistics(
-            messages_received=self._messages_received,
-            messages_sent=self._messages_sent,
-            messages_dropped=self._messages_dropped,
-            bytes_received=self._bytes_received,
-            bytes_sent=self._bytes_sent,
-            messages_waiting=messages_waiting,
-            receive_queue=receive_queue,
-            send_buffer=self._unsent(),
-            senders_waiting=self._senders_waiting(),
-            latency=self.latency,
-            reset=self._has_reset,
-            failed=self._failed,
-        )
 
     # Receiving
 
@@ -157,7 +156,7 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
 
     # Sending
 
-    @enable_ki_protection
+    @abstractmethod
     async def send(self, message: Sendable, *, compress: bool | None = None) -> None:
         """Send one message: `str` as text, any buffer of bytes as binary, or what `wscore.prepare` made of either.
 
@@ -168,34 +167,14 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         Raises `ConnectionLost` if the peer has closed or the connection has failed, `trio.ClosedResourceError` after
         our own `aclose`, TypeError or UnicodeEncodeError for what cannot be sent. Cancelled, nothing was sent.
         """
-        await self._manners.enter()
-        self._check_sending()
-        if self._goes_at_once(message):
-            self._add(message, compress)
-        elif self._options.slow_consumer == "wait" or self._line.is_held:
-            await self._line.wait(weight_of(message), partial(self._add, message, compress))
-            return
-        else:
-            self._refuse_to_wait()
-            self._check_sending()
-        await self._manners.leave()
 
-    @enable_ki_protection
+    @abstractmethod
     def send_nowait(self, message: Sendable, *, compress: bool | None = None) -> bool:
         """As `send`, without waiting: whether there was room. If not, nothing was sent, and `slow_consumer` decides
         whether the connection goes on.
 
         Raises as `send`.
         """
-        self._manners.stay_in_thread()
-        self._check_sending()
-        if self._goes_at_once(message):
-            self._add(message, compress)
-            return True
-        weight_of(message)
-        if self._options.slow_consumer != "wait" and not self._line.is_held:
-            self._refuse_to_wait()
-        return False
 
     async def send_pieces(
         self, pieces: Iterable[Sendable] | AsyncIterable[Sendable], *, compress: bool | None = None
@@ -230,38 +209,11 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         finally:
             self._line.release(message)
 
-    @enable_ki_protection
+    @abstractmethod
     async def _send_fragment(self, data: Sendable, fin: bool, compress: bool | None, message: object) -> None:
-        await self._manners.enter()
-        self._check_sending()
-        add = partial(self._add_fragment, data, fin, compress, message)
-        weight = weight_of(data)
-        if self._line.goes_at_once(weight, message):
-            add()
-            await self._manners.leave()
-        else:
-            await self._line.wait(weight, add, message)
+        """Send a part of `message`, as `send`; it has the line from the first until `SendLine.release`."""
 
-    def _goes_at_once(self, message: Sendable) -> bool:
-        # With nothing in the way, the message need not be weighed: text would be encoded for it.
-        if not self._unsent() and not self._line and not self._line.is_held:
-            return True
-        return self._line.goes_at_once(weight_of(message))
-
-    def _add(self, message: Sendable, compress: bool | None) -> None:
-        self._connection.send(message, compress)
-        self._messages_sent += 1
-        self._output_waits()
-
-    def _add_fragment(self, data: Sendable, fin: bool, compress: bool | None, message: object) -> None:
-        if isinstance(data, PreparedMessage):
-            raise TypeError("a prepared message is whole: send it with send")
-        self._connection.send_fragment(data, fin=fin, compress=compress)
-        self._line.hold(message)
-        self._messages_sent += fin
-        self._output_waits()
-
-    @enable_ki_protection
+    @abstractmethod
     async def ping(self, payload: bytes | bytearray | memoryview | None = None) -> float:
         """Send a Ping and wait for its Pong (RFC 6455 section 5.5.2); return the seconds in between.
 
@@ -269,29 +221,10 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         longer one, and for one that is under way already; else as `send`. Cancelled, the Ping may have been sent; its
         Pong is ignored.
         """
-        await self._manners.enter()
-        key = self._pings.new_payload() if payload is None else memoryview(payload).tobytes()
-        self._check_sending()
-        while self._unsent() > self._options.max_send_buffer:
-            await self._progress.park()
-            self._check_sending()
-        if key in self._pings:
-            raise LocalProtocolError("a Ping with this payload is under way: take another, or none")
-        self._connection.ping(key)
-        pings = self._pings
-        ping = pings.add(key, trio.current_time())
-        self._output_waits()
-        try:
-            await ping.done.wait()
-        finally:
-            pings.forget(key)
-        if ping.seconds is None:
-            raise self._why_shut()
-        return ping.seconds
 
     # Closing
 
-    @enable_ki_protection
+    @abstractmethod
     async def aclose(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close with `code` and `reason`: send a Close frame, wait for the peer's, close the stream.
 
@@ -302,45 +235,54 @@ class WebSocket(Endpoint, trio.abc.Channel[str | bytes]):
         `code` is 1000 to 1003, 1007 to 1014 or 3000 to 4999, `reason` has at most 123 bytes of UTF-8 (RFC 6455 sections
         5.5.1 and 7.4); `LocalProtocolError` otherwise, and nothing has happened.
         """
-        self._manners.stay_in_thread()
-        if not self._closed_here:
-            self._start_closing(code, reason)
-            self._closed_here = True
-            self._forget_received()
-            self._shut()
-        try:
-            await self._over.wait()
-        except BaseException:
-            self._cut()
-            with trio.CancelScope(shield=True):
-                await self._over.wait()
-            raise
 
-    @enable_ki_protection
+    @abstractmethod
     def close_nowait(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Begin to close with `code` and `reason`, and do not wait: for `on_message`, or for another connection's task.
 
         The task that receives gets what has come already, then `ConnectionClosed` with this code. No effect if the
         connection is closing or has ended. Raises as `aclose`.
         """
-        self._manners.stay_in_thread()
-        if self._start_closing(code, reason):
-            self._leaving = (CloseCode.NO_STATUS if code is None else code, reason)
-            self._shut()
 
-    @enable_ki_protection
+    @abstractmethod
     def abort(self) -> None:
         """Close the stream at once, without a closing handshake; afterwards as after `aclose`."""
-        self._manners.stay_in_thread()
-        if not self._over.is_set():
-            self._closed_here = True
-            self._forget_received()
-            self._shut()
-            self._cut()
 
     async def wait_closed(self) -> None:
         """Wait until the connection has ended, in whatever way, and its stream is closed."""
         await self._over.wait()
+
+    # For servers
+
+    @property
+    @abstractmethod
+    def _is_shut(self) -> bool:
+        """Whether nothing can be sent any more."""
+
+    @abstractmethod
+    def _fail(self, code: int, reason: str) -> None:
+        """Give the connection up, for a reason that the protocol layer cannot see."""
+
+    @abstractmethod
+    def _handler_failed(self, error: Exception) -> None:
+        """The handler or `on_message` raised: close with 1011, unless that only says that the connection has ended."""
+
+    @property
+    @abstractmethod
+    def _held(self) -> int:
+        """How many bytes it has told its `Reserve` that it holds."""
+
+    @abstractmethod
+    def _run_short(self) -> None:
+        """The server has no memory to spare, and this connection is to give back what it holds: close with 1013."""
+
+    @abstractmethod
+    def _give_up(self) -> None:
+        """The peer had its time: end with a reset, unless all has been said."""
+
+    @abstractmethod
+    def _message_under_way(self) -> Incoming | None:
+        """A message that has come in part; None if there is none, or it is for nobody."""
 
 
 MessageHook: TypeAlias = Callable[[WebSocket, str | bytes], object]

@@ -9,7 +9,7 @@ from typing import Any
 from ...wire import TEXT
 from ..face import Face, url_of
 from ..peer import Peer
-from ..scenario import AIO, TRIO, Differs, scenario
+from ..scenario import AIO, Differs, scenario
 
 
 async def end_of_server(
@@ -93,7 +93,7 @@ async def end_by_abort_in_on_message(face: Face) -> Any:
 
 @scenario(
     {"end": "4001 why", "peer": ["close 4001 why", "eof"], "logged": []},
-    wrong={TRIO: "ends: a handler that another task closes is taken for one that failed (until the session)"},
+    wrong={"reactor": "ends: a handler that another task closes is taken for one that failed (until the session)"},
 )
 async def end_by_kick(face: Face) -> Any:
     """Another task closes a connection whose handler receives, with aclose(4001, "why")"""
@@ -111,7 +111,7 @@ async def end_by_kick(face: Face) -> Any:
 
 @scenario(
     {"end": "1006", "peer": ["eof"], "logged": []},
-    wrong={TRIO: "ends: a handler that another task closes is taken for one that failed (until the session)"},
+    wrong={"reactor": "ends: a handler that another task closes is taken for one that failed (until the session)"},
 )
 async def end_by_abort_of_another(face: Face) -> Any:
     """Another task aborts a connection whose handler receives"""

@@ -63,22 +63,22 @@ class ServerStatistics:
 
 
 class Open(Protocol):
-    """A WebSocket, as far as it is counted; `_traffic_of` and `Survey` say what else is read of it."""
+    """A WebSocket, as far as it is counted."""
 
-    @property
-    def _has_reset(self) -> bool: ...
-    @property
-    def _failed(self) -> bool: ...
     @property
     def close_code(self) -> int | None: ...
     def statistics(self) -> "Counts": ...
 
 
 class Counts(Protocol):
-    """The statistics of one WebSocket."""
+    """The statistics of one WebSocket; `_all_of` says what else is read of it."""
 
     @property
     def latency(self) -> float | None: ...
+    @property
+    def reset(self) -> bool: ...
+    @property
+    def failed(self) -> bool: ...
 
 
 class Tally:
@@ -94,9 +94,10 @@ class Tally:
 
     def ended(self, ws: Open) -> None:
         """A WebSocket is over: keep what it has counted."""
-        self._traffic = list(map(add, self._traffic, _traffic_of(ws)))
-        self.resets += ws._has_reset
-        self.errors += ws._failed
+        statistics = ws.statistics()
+        self._traffic = list(map(add, self._traffic, _traffic_of(statistics)))
+        self.resets += statistics.reset
+        self.errors += statistics.failed
         if ws.close_code is not None:
             self.close_codes[ws.close_code] += 1
 
@@ -110,7 +111,7 @@ class Tally:
 
 _TRAFFIC = ("messages_received", "messages_sent", "messages_dropped", "bytes_received", "bytes_sent")
 _DEPTHS = ("messages_waiting", "receive_queue", "send_buffer", "senders_waiting")
-_traffic_of = attrgetter(*[f"_{name}" for name in _TRAFFIC])  # of a WebSocket, without its whole statistics
+_traffic_of = attrgetter(*_TRAFFIC)
 _all_of = attrgetter(*_TRAFFIC, *_DEPTHS)
 
 

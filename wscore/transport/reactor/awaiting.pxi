@@ -235,7 +235,7 @@ cdef class Send(Awaited):
         if not link.terms.pace.cancelled() and link.inbox is None and link.goes_at_once(self.message):
             link.add(self.message)
             return _leave(self, None)
-        return _delegate(self, WebSocket.send(link, self.message))
+        return _delegate(self, EndpointWebSocket.send(link, self.message))
 
 
 cdef Receive _new_receive(Link link, bint iterating):

@@ -17,13 +17,13 @@ from ...codec import CloseCode
 from ...session.answer import Answer, Awaits
 from ...session.keepalive import Keepalive
 from ...session.sending import Sending
+from ..endpoint_face import EndpointWebSocket
 from ..linger import LINGER_TIME
-from ..websocket import WebSocket
 
 __all__ = ["Deadlines"]
 
 
-class Deadlines(WebSocket):
+class Deadlines(EndpointWebSocket):
     """The part of a `WebSocket` on the reactor that needs a clock, Trio's."""
 
     if not TYPE_CHECKING:  # mypy does not know attributes that a subclass stores

@@ -2,8 +2,8 @@
 """One connection on the reactor: what is done for each message, and when the slower parts have their turn.
 
 Decides nothing about RFC 6455, which is `Connection`'s, nor about what callers see, which is `Endpoint`'s and
-`WebSocket`'s: it drives the codec's Reader and Writer itself as long as there are only messages, in whole, and hands
-everything else to those. `websocket.py` puts both together into one class, in which this one comes first.
+`EndpointWebSocket`'s: it drives the codec's Reader and Writer itself as long as there are only messages, in whole, and
+hands everything else to those. `websocket.py` puts both together into one class, in which this one comes first.
 
 Flushing wakes no task (see `engine`); what it finds out waits for `attend`.
 
@@ -23,14 +23,13 @@ from trio.lowlevel import Abort, checkpoint, reschedule
 
 from wscore.codec import CLIENT
 from wscore.protocol.connection import State
-from wscore.session.receiving import TURN_BUDGET as _TURN_BUDGET
+from wscore.session.receiving import PATIENCE, TURN_BUDGET as _TURN_BUDGET
+from wscore.transport.endpoint_face import EndpointWebSocket
 from wscore.transport.offering import offer
 from wscore.transport.records import Opening, fold, unfold
 from wscore.transport.reserve import QUANTUM as _QUANTUM
 from wscore.transport.sending import FRAME_HEADER as _FRAME_HEADER
-from wscore.transport.stream import PATIENCE
 from wscore.transport.trio_glue import YIELDING, trap_of
-from wscore.transport.websocket import WebSocket
 
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, discard_grown, grown_data
 from wscore.codec.native.kernels cimport Kernels, kernels_in_use
@@ -194,12 +193,12 @@ cdef class Link(Wire):
         if self.inbox is None and isinstance(event, (str, bytes)):
             _queue(self, [event], weight(size_of(event)))
         else:
-            WebSocket._deliver(self, event)
+            EndpointWebSocket._deliver(self, event)
 
     def receive(self):
         _stay_in_thread(self)
         if self.inbox is not None:
-            return WebSocket.receive(self)
+            return EndpointWebSocket.receive(self)
         return _new_receive(self, False)
 
     def __aiter__(self):
@@ -208,7 +207,7 @@ cdef class Link(Wire):
     def __anext__(self):
         _stay_in_thread(self)
         if self.inbox is not None:
-            return WebSocket.__anext__(self)
+            return EndpointWebSocket.__anext__(self)
         return _new_receive(self, True)
 
     def abort_receive(self, _raise_cancel):
@@ -226,7 +225,7 @@ cdef class Link(Wire):
     def send(self, message, *, compress=None):
         _stay_in_thread(self)
         if compress is not None:
-            return WebSocket.send(self, message, compress=compress)
+            return EndpointWebSocket.send(self, message, compress=compress)
         return _new_send(self, message)
 
     def send_nowait(self, message, *, compress=None):
@@ -234,7 +233,7 @@ cdef class Link(Wire):
         if compress is None and self.goes_at_once(message):
             self.add(message)
             return True
-        return WebSocket.send_nowait(self, message, compress=compress)
+        return EndpointWebSocket.send_nowait(self, message, compress=compress)
 
     cdef Py_ssize_t goes_before(self) except -1:
         """How many bytes leave before a message that is sent now; PY_SSIZE_T_MAX if it cannot be sent now."""
