@@ -1,4 +1,4 @@
-"""Builds what is compiled: the twins of the codec, that of the adapter for asyncio, and the reactor.
+"""Builds what is compiled: the twins of the codec, that of the adapter for asyncio, the session, and the reactor.
 
 Decides, too, how the README reads on the package's page: with links that lead from there to the sources of this
 version. Everything else about the package stands in pyproject.toml.
@@ -26,6 +26,7 @@ CODEC = Path("wscore/codec/native")
 KERNELS = Path("wscore/codec/kernels")
 REACTOR = Path("wscore/transport/reactor")
 ADAPTER = Path("wscore/adapters/asyncio")
+SESSION = Path("wscore/session")
 # What modules have beside their own source: the kernels, and the poller for every system.
 SOURCES = {
     "kernels": sorted(path.as_posix() for path in KERNELS.glob("*.c")),
@@ -79,7 +80,44 @@ def native_modules() -> list[Extension]:
     for module in modules:
         if module.name.endswith(".deflate"):
             link_with_zlib(module)
+    return modules + session_modules()
+
+
+def session_modules() -> list[Extension]:
+    """What a .pxd in `session/native` has types for is compiled from the plain source, under the name of the .pxd."""
+    types = sorted((SESSION / "native").glob("*.pxd"))
+    modules = [
+        Extension(
+            ".".join(each.with_suffix("").parts),
+            [(SESSION / f"{each.stem}.py").as_posix()],
+            depends=[path.as_posix() for path in types],
+            extra_compile_args=FLAGS,
+            extra_link_args=LINKING,
+        )
+        for each in types
+    ]
+    for module in modules:
+        module.cython_directives = OF_PLAIN_SOURCES
+    forget_translations_older_than(types)
     return modules
+
+
+def forget_translations_older_than(types: list[Path]) -> None:
+    """Cython looks for changes of a .pxd beside the source only."""
+    newest = max((path.stat().st_mtime for path in types), default=0.0)
+    for path in types:
+        translated = SESSION / f"{path.stem}.c"
+        if translated.exists() and translated.stat().st_mtime < newest:
+            translated.unlink()
+
+
+# Types come from the .pxd alone; whoever leaves out `__init__` gets an exception.
+OF_PLAIN_SOURCES = {
+    "annotation_typing": False,
+    "auto_pickle": False,
+    "freethreading_compatible": True,
+    "nonecheck": True,
+}
 
 
 class AllOrNothing(build_ext):

@@ -102,7 +102,7 @@ def installed(folder: Path, thread_sanitizer: bool) -> str:
     run([*pip, *REQUIREMENTS, *(() if thread_sanitizer else COMPILED_REQUIREMENTS)])
     copy = folder / "wscore"
     shutil.rmtree(copy, ignore_errors=True)
-    translated = (f"{path.stem}.c" for path in ROOT.glob("wscore/**/*.pyx"))
+    translated = (f"{path.stem}.c" for kind in ("pyx", "pxd") for path in ROOT.glob(f"wscore/**/*.{kind}"))
     ignored = shutil.ignore_patterns("*.so", "__pycache__", *translated)
     for name in ("wscore", "tests", ".ci"):
         shutil.copytree(ROOT / name, copy / name, ignore=ignored)

@@ -43,7 +43,7 @@ def main() -> None:
 
 def copy_sources() -> None:
     """What is compiled stays, to be compiled again only if it has changed."""
-    translated = (f"{path.stem}.c" for path in ROOT.glob("wscore/**/*.pyx"))
+    translated = (f"{path.stem}.c" for kind in ("pyx", "pxd") for path in ROOT.glob(f"wscore/**/*.{kind}"))
     ignored = shutil.ignore_patterns("*.so", "__pycache__", *translated)
     for name in COPIED:
         if (ROOT / name).is_dir():

@@ -223,6 +223,7 @@ def test_the_source_distribution_has_what_a_build_needs_and_nothing_generated(so
     with tarfile.open(built(sources, "build_sdist")) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     generated = {path.with_suffix(".c").relative_to(ROOT).as_posix() for path in ROOT.glob("wscore/**/*.pyx")}
+    generated |= {f"wscore/session/{path.stem}.c" for path in ROOT.glob("wscore/session/native/*.pxd")}
     endings = ("*.pyx", "*.pxd", "*.pxi", "*.h", "*.c", "*.map")
     wanted = {path.relative_to(ROOT).as_posix() for ending in endings for path in ROOT.glob(f"wscore/**/{ending}")}
     assert {f"wscore/transport/reactor/{name}" for name in ("epoll.c", "kqueue.c", "poller.h")} <= wanted

@@ -18,12 +18,13 @@ pytestmark = pytest.mark.native
 
 
 def compiled(folder: str) -> list[str]:
-    """The compiled modules of a folder of wscore, by their stubs."""
+    """The compiled modules of a folder of wscore, by their stubs, or by their types."""
     package = f"wscore.{folder.replace('/', '.')}"
-    return [f"{package}.{path.stem}" for path in sorted((PACKAGE / folder).glob("*.pyi"))]
+    ending = "pxd" if folder == "session/native" else "pyi"
+    return [f"{package}.{path.stem}" for path in sorted((PACKAGE / folder).glob(f"*.{ending}"))]
 
 
-@pytest.mark.parametrize("folder", ["transport/reactor", "adapters/asyncio"])
+@pytest.mark.parametrize("folder", ["transport/reactor", "adapters/asyncio", "session/native"])
 def test_no_misuse_ends_the_interpreter(folder: str) -> None:
     modules = compiled(folder)
     assert modules

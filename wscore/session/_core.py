@@ -32,23 +32,24 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..codec import SERVER, CloseCode, LocalProtocolError, Piece, new_mask_key
-from ..protocol.connection import Connection
-from ..protocol.events import Close, Event, Pong
-from .answer import Answer, Awaits
-from .ending import Ending
-from .ends import Cause, End, Phase, Wakeup
+from wscore.codec import SERVER, CloseCode, LocalProtocolError, Piece, new_mask_key
+from wscore.protocol.connection import Connection
+from wscore.protocol.events import Close, Event, Pong
+from wscore.session.ending import Ending
+from wscore.session.ends import EMPTY, WAKEUPS, Awaits, Cause, Empty, End, Phase, Wakeup
+from wscore.session.options import Options
+from wscore.session.pings import Pings
+
+from .answer import Answer
 from .keepalive import Keepalive
-from .options import Options
-from .pings import Pings
-from .queue import EMPTY, Empty, size_of
+from .queue import size_of
 from .receiving import Receiving
 from .sending import FRAME_HEADER, Sending
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-    from ..protocol.prepared import PreparedMessage
+    from wscore.protocol.prepared import PreparedMessage
 
 __all__ = ["DISCARD_LIMIT", "LINGER_TIME", "Session"]
 
@@ -59,7 +60,8 @@ DISCARD_LIMIT = 32 << 20
 OPEN, BROKEN, CLOSING, DRAINING, CLOSED = Phase
 # What each of them waits for once all has left.
 _WAITS_FOR = (Awaits.NOTHING, Awaits.CLOSE, Awaits.CLOSE, Awaits.END, Awaits.NOTHING)
-_ALL = Wakeup.RECEIVE | Wakeup.SEND | Wakeup.PING
+# As plain numbers, since joining flags costs thousands of instructions.
+_RECEIVE, _SEND, _PING, _OVER = map(int, (Wakeup.RECEIVE, Wakeup.SEND, Wakeup.PING, Wakeup.OVER))
 
 
 class Session:
@@ -104,11 +106,9 @@ class Session:
         self._sending = Sending(options.send_timeout)
         self._receiving = Receiving(connection, options, answers_at_once=answers_at_once)
         self._keepalive = Keepalive(options.ping_interval, now)
-        self._answer = Answer()
-        self._ending = Ending()
-        self._wakeups = Wakeup.NOBODY
-        self._at_eof = False
-        self._discarded = 0
+        self._answer, self._ending = Answer(), Ending()
+        self._wakeups = 0
+        self._at_eof, self._discarded = False, 0
 
     # What happened
 
@@ -145,9 +145,9 @@ class Session:
             if self._answer.awaits is Awaits.NOTHING and self.pings.has_left(self._keepalive.payload):
                 self._expect(Awaits.PONG, self.options.ping_timeout, now)
         if left and self.senders_waiting:
-            self._wakeups |= Wakeup.SEND
+            self._wakeups |= _SEND
         if left and self._receiving.answers_at_once and self._receiving.queue:
-            self._wakeups |= Wakeup.RECEIVE
+            self._wakeups |= _RECEIVE
         self._settle(now)
 
     def cannot_send(self, now: float) -> None:
@@ -157,7 +157,7 @@ class Session:
         self._ending.losing = Cause.RESET
         self.connection.data_to_send()
         if self.phase is OPEN:
-            self._enter(BROKEN, Wakeup.SEND | Wakeup.PING)
+            self._enter(BROKEN, _SEND | _PING)
         self._settle(now)
 
     def acknowledged(self, n_unacknowledged: int | None, now: float) -> None:
@@ -324,8 +324,8 @@ class Session:
 
     def wakeups(self) -> Wakeup:
         """Whom to wake since this was asked last."""
-        wakeups, self._wakeups = self._wakeups, Wakeup.NOBODY
-        return wakeups
+        wakeups, self._wakeups = self._wakeups, 0
+        return WAKEUPS[wakeups]
 
     # How it is
 
@@ -363,12 +363,12 @@ class Session:
 
     def _handle(self, events: list[Event], now: float) -> None:
         if self._receiving.queue:
-            self._wakeups |= Wakeup.RECEIVE
+            self._wakeups |= _RECEIVE
         for event in events:
             if isinstance(event, Close):
                 self._conclude([event])
             elif isinstance(event, Pong) and self.pings.pong(event.payload, now):
-                self._wakeups |= Wakeup.PING
+                self._wakeups |= _PING
                 self._ponged(now)
         if self._receiving.is_too_fast:
             self.fail(CloseCode.POLICY_VIOLATION, "too much was sent in too short a time", Cause.LIMIT)
@@ -484,7 +484,7 @@ class Session:
             self._lose(cause)
         self._enter(CLOSED)
 
-    def _enter(self, phase: Phase, wakeups: Wakeup = _ALL) -> None:
+    def _enter(self, phase: Phase, wakeups: int = _RECEIVE | _SEND | _PING) -> None:
         self.phase = phase
         if phase > BROKEN:
             self._receiving.discard()
@@ -495,6 +495,6 @@ class Session:
         self._wakeups |= wakeups
         if phase is CLOSED:
             self._sending.breaks()
-            self._wakeups |= Wakeup.OVER
+            self._wakeups |= _OVER
         if self._sending.is_broken:
             self.connection.data_to_send()

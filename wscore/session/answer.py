@@ -9,23 +9,14 @@ Knows neither frames nor a clock.
 
 from __future__ import annotations
 
-import enum
+from wscore.session.ends import Awaits
 
 from .deadline import Deadline
 
-__all__ = ["Answer", "Awaits"]
+__all__ = ["Answer"]
 
 # After so small a part of the time it is asked first.
 FIRST_LOOK = 1 / 64
-
-
-class Awaits(enum.IntEnum):
-    """What the peer owes us."""
-
-    NOTHING = 0
-    PONG = 1
-    CLOSE = 2
-    END = 3
 
 
 class Answer(Deadline):
@@ -51,12 +42,12 @@ class Answer(Deadline):
 
     def restart(self, now: float) -> None:
         """The peer has its time anew."""
-        super().restart(now)
+        Deadline.restart(self, now)
         self._look = self._timeout * FIRST_LOOK
 
     def stop(self) -> None:
         """Nothing is owed."""
-        super().stop()
+        Deadline.stop(self)
         self.awaits = Awaits.NOTHING
 
     def acknowledged(self, acked: int, now: float) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-__all__ = ["Cause", "End", "Phase", "Wakeup"]
+__all__ = ["EMPTY", "WAKEUPS", "Awaits", "Cause", "Empty", "End", "Phase", "Wakeup"]
 
 
 class Phase(enum.IntEnum):
@@ -38,6 +38,29 @@ class Wakeup(enum.IntFlag):
     """A Ping was answered, or will never be."""
     OVER = 8
     """The connection is CLOSED."""
+
+
+# By number, since to look one up costs as much as ten calls.
+WAKEUPS = tuple(Wakeup(flags) for flags in range(2 * Wakeup.OVER))
+
+
+class Awaits(enum.IntEnum):
+    """What the peer owes us."""
+
+    NOTHING = 0
+    PONG = 1
+    CLOSE = 2
+    END = 3
+
+
+class Empty(enum.Enum):
+    """The type of `EMPTY`."""
+
+    EMPTY = "empty"
+
+
+EMPTY = Empty.EMPTY
+"""What `Session.receive` returns while there is no message."""
 
 
 class Cause(enum.Enum):

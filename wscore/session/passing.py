@@ -8,8 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._core import Session
-from .answer import Awaits
-from .ends import Phase
+from .ends import Awaits, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

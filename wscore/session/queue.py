@@ -5,27 +5,16 @@ Decides when it is full, and when it has room again. What a message weighs is th
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from typing import TYPE_CHECKING
 
-from ..codec import PIECE_WEIGHT, Piece, weight
-from ..protocol.prepared import PreparedMessage
+from wscore.codec import PIECE_WEIGHT, Piece, weight
+from wscore.protocol.prepared import PreparedMessage
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
-__all__ = ["EMPTY", "Empty", "ReceiveQueue", "size_of", "weight_of"]
-
-
-class Empty(enum.Enum):
-    """The type of `EMPTY`."""
-
-    EMPTY = "empty"
-
-
-EMPTY = Empty.EMPTY
-"""What `Session.receive` returns while there is no message."""
+__all__ = ["ReceiveQueue", "size_of", "weight_of"]
 
 
 def size_of(message: str | Buffer | Piece | PreparedMessage) -> int:

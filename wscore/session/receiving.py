@@ -11,7 +11,8 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from ..codec import Piece, weight
+from wscore.codec import Piece, weight
+
 from .queue import ReceiveQueue
 
 if TYPE_CHECKING:
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
 
     from typing_extensions import Buffer
 
-    from ..protocol.connection import Connection
-    from ..protocol.events import Event
-    from .options import Options
+    from wscore.protocol.connection import Connection
+    from wscore.protocol.events import Event
+    from wscore.session.options import Options
 
 __all__ = ["TURN_BUDGET", "Receiving"]
 

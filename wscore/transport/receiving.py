@@ -13,7 +13,8 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..codec import LocalProtocolError, Piece
-from ..session.queue import EMPTY, Empty, ReceiveQueue, size_of
+from ..session import EMPTY, Empty
+from ..session.queue import ReceiveQueue, size_of
 from .trio_glue import Manners, Signal
 
 __all__ = ["Inbox", "Joiner", "Pieces", "Receiver"]

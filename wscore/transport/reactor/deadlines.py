@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from trio import current_time
 
 from ...codec import CloseCode
-from ...session.answer import Answer, Awaits
+from ...session.answer import Answer
+from ...session.ends import Awaits
 from ...session.keepalive import Keepalive
 from ...session.sending import Sending
 from ..endpoint_face import EndpointWebSocket

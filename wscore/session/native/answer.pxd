@@ -1,0 +1,10 @@
+from wscore.session.native.deadline cimport Deadline
+
+cdef class Answer(Deadline):
+    cdef public object awaits
+    cdef readonly double _look
+    cdef readonly double _patience
+    cdef readonly long long _position
+    cdef readonly long long _acked
+
+    cpdef bint acknowledged(self, long long acked, double now) except -1
