@@ -16,14 +16,14 @@ import trio
 
 from wscore.codec import CLIENT
 from wscore.protocol.connection import Connection
-from wscore.protocol.handshake import ClientHandshake, HandshakeError, HeadersLike, Response
+from wscore.protocol.handshake import ClientHandshake, HeadersLike
 from wscore.protocol.uri import Uri
+from wscore.session.opening import ClientOpening, Opening
 from wscore.session.options import Compression, FastProducer, Options, SlowConsumer
 from wscore.session.rates import Rate
 from wscore.transport.addresses import addresses_of
 from wscore.transport.choice import check_transport
 from wscore.transport.linger import close_now
-from wscore.transport.records import Opening
 from wscore.transport.stream import new_connection, open_websocket
 from wscore.transport.tls import start_tls
 from wscore.transport.trio_glue import unwrapped
@@ -116,11 +116,13 @@ async def connect(
     )
     context = context_for(handshake.uri, ssl_context)
     on_the_reactor = _on_the_reactor(transport, stream)
+    opening = ClientOpening(handshake)
     below = await reach(handshake.uri, connect_timeout) if stream is None else stream
+    local, remote = addresses_of(below)
     try:
-        top, opening = await _open(below, handshake, context, handshake_timeout, on_the_reactor)
+        top = await _open(below, opening, context, handshake.uri.server_name, handshake_timeout, on_the_reactor)
         connection = new_connection(CLIENT, options, handshake.deflate)
-        async with _go_on(top, connection, options, opening, on_the_reactor) as ws:
+        async with _go_on(top, connection, options, opening.opened(local, remote), on_the_reactor) as ws:
             yield ws
     finally:
         await close_now(below)
@@ -182,31 +184,24 @@ def _plain(error: OSError, uri: Uri) -> OSError:
 
 async def _open(
     stream: trio.abc.Stream,
-    handshake: ClientHandshake,
+    opening: ClientOpening,
     context: ssl.SSLContext | None,
+    server_name: str,
     timeout: float,
     on_the_reactor: bool,
-) -> tuple[trio.abc.Stream, Opening]:
-    """Shake hands, first on TLS, then on WebSocket; return the stream to go on with, and what was settled."""
-    local, remote = addresses_of(stream)
+) -> trio.abc.Stream:
+    """Shake hands, first on TLS, then on WebSocket; return the stream to go on with."""
     try:
         with trio.fail_after(timeout):
             if context is not None:
-                stream = await _encrypt(stream, context, handshake.uri.server_name, on_the_reactor)
-            response = await _ask(stream, handshake)
-    except trio.TooSlowError:
-        raise_refusal(handshake)
-        raise
+                stream = await _encrypt(stream, context, server_name, on_the_reactor)
+            await _ask(stream, opening)
+    except trio.TooSlowError as error:
+        raise opening.failure(error) from None
     except trio.BrokenResourceError as error:
-        raise_refusal(handshake)
-        raise _as_os_error(error) from None
-    return stream, Opening(
-        response=response,
-        subprotocol=handshake.subprotocol,
-        local_address=local,
-        remote_address=remote,
-        rest=handshake.rest,
-    )
+        why = error.__cause__
+        raise opening.failure(why if isinstance(why, OSError) else None) from None
+    return stream
 
 
 async def _encrypt(
@@ -231,29 +226,8 @@ def _go_on(
     return go_on(stream, connection, options, opening)
 
 
-async def _ask(stream: trio.abc.Stream, handshake: ClientHandshake) -> Response:
-    # A server may refuse, and close, before it has read the request: what it said is read all the same.
-    with suppress(trio.BrokenResourceError):
-        await stream.send_all(handshake.data_to_send())
-    while True:
-        data = await stream.receive_some(_RECEIVE_SIZE)
-        if not data:
-            handshake.receive_eof()
-        response = handshake.receive_data(data)
-        if response is not None:
-            return response
-
-
-def raise_refusal(handshake: ClientHandshake) -> None:
-    """Raise `HandshakeError` if the server has refused, even if its answer broke off."""
-    try:
-        handshake.receive_eof()
-    except HandshakeError as error:
-        if error.response is not None:
-            raise error from None
-
-
-def _as_os_error(error: trio.BrokenResourceError) -> OSError:
-    if isinstance(error.__cause__, OSError):
-        return error.__cause__
-    return ConnectionResetError("the server broke off during the opening handshake")
+async def _ask(stream: trio.abc.Stream, opening: ClientOpening) -> None:
+    with suppress(trio.BrokenResourceError):  # see `ClientOpening.request`
+        await stream.send_all(opening.request())
+    while not opening.received(await stream.receive_some(_RECEIVE_SIZE)):
+        pass

@@ -7,10 +7,15 @@ sentence. Sizes are bytes, times seconds. What concerns a whole server stands wi
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ..protocol.checks import check_choice, check_size, check_time
+from ..protocol.connection import Connection
 from .rates import Rate, Throttle, rate_of
+
+if TYPE_CHECKING:
+    from ..codec import DeflatePool, Role
+    from ..protocol.extensions import DeflateParameters
 
 __all__ = ["NOTSENT_LOWAT", "Compression", "FastProducer", "Options", "SlowConsumer"]
 
@@ -79,6 +84,19 @@ class Options:
     def __post_init__(self) -> None:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
+
+    def new_connection(self, role: Role, pool: DeflatePool, deflate: DeflateParameters | None = None) -> Connection:
+        """A `Connection` with these options, whose compressors live in `pool`; `deflate` is what was agreed on."""
+        return Connection(
+            role,
+            max_message_size=self.max_message_size,
+            max_fragments=self.max_fragments,
+            pieces=self.pieces,
+            compression=self.compression,
+            compression_threshold=self.compression_threshold,
+            compression_pool=pool,
+            deflate=deflate,
+        )
 
     def new_throttle(self) -> Throttle | None:
         """What holds a peer to its rates, if it has any."""

@@ -61,16 +61,7 @@ def new_connection(role: Role, options: Options, deflate: DeflateParameters | No
     if pool is None:
         pool = DeflatePool()
         _deflate_pool.set(pool)
-    return Connection(
-        role,
-        max_message_size=options.max_message_size,
-        max_fragments=options.max_fragments,
-        pieces=options.pieces,
-        compression=options.compression,
-        compression_threshold=options.compression_threshold,
-        compression_pool=pool,
-        deflate=deflate,
-    )
+    return options.new_connection(role, pool, deflate)
 
 
 def log_error(ws: WebSocket, error: Exception) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from wscore.codec import CLIENT, CloseCode, DeflatePool
 from wscore.protocol.handshake import ClientHandshake
+from wscore.session.opening import ClientOpening
 
 from .addresses import reach
 from .logs import log_error
@@ -73,7 +74,7 @@ async def connect(
     context = _context_for(handshake.uri, ssl)
     loop = asyncio.get_running_loop()
     done: asyncio.Future[WebSocket] = loop.create_future()
-    opening = Connecting(chosen, DeflatePool(1), handshake, done)
+    opening = Connecting(chosen, DeflatePool(1), ClientOpening(handshake), done)
     hooks = {"on_open": on_open, "on_message": on_message, "on_close": on_close, "on_error": on_error}
     ws = WebSocket(opening, chosen, copy_context(), **hooks)  # type: ignore[arg-type]
     try:

@@ -12,10 +12,9 @@ from collections.abc import Awaitable
 from math import inf
 from typing import TYPE_CHECKING
 
-from wscore.codec import CLIENT, SERVER, DeflatePool
-from wscore.protocol.connection import Connection
-from wscore.protocol.handshake import ClientHandshake, HandshakeError, Request
-from wscore.session.opening import Driver, ServerOpening
+from wscore.codec import SERVER, DeflatePool
+from wscore.protocol.handshake import HandshakeError, Request
+from wscore.session.opening import ClientOpening, Driver, ServerOpening
 from wscore.session.site.refusals import FAILED
 
 from .delivery import limit_unsent
@@ -24,8 +23,6 @@ from .logs import watch_repeats
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from wscore.codec import Role
-    from wscore.protocol.extensions import DeflateParameters
     from wscore.session.opening import Opening as Settled
     from wscore.session.site.admission import Admission
     from wscore.session.site.application import Answer
@@ -39,11 +36,6 @@ __all__ = ["Accepting", "Connecting", "Opening"]
 
 class Opening(ABC):
     """What a `WebSocket` asks until it is open."""
-
-    def __init__(self, role: Role, options: Options, pool: DeflatePool) -> None:
-        self._role = role
-        self._options = options
-        self._pool = pool
 
     @property
     def request(self) -> Request | None:
@@ -73,18 +65,6 @@ class Opening(ABC):
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """The transport is gone, now or later."""
 
-    def _new_connection(self, deflate: DeflateParameters | None) -> Connection:
-        options = self._options
-        return Connection(
-            self._role,
-            max_message_size=options.max_message_size,
-            max_fragments=options.max_fragments,
-            compression=options.compression,
-            compression_threshold=options.compression_threshold,
-            compression_pool=self._pool,
-            deflate=deflate,
-        )
-
 
 class Accepting(Driver, Opening):
     """The server's side: the driver of a `ServerOpening`, of which `admission` says who may connect.
@@ -103,8 +83,9 @@ class Accepting(Driver, Opening):
         left: Callable[[WebSocket], object],
         lost: Callable[[WebSocket], object],
     ) -> None:
-        Opening.__init__(self, SERVER, options, pool)
-        Driver.__init__(self)
+        super().__init__()
+        self._options = options
+        self._pool = pool
         self._admission = admission
         self._came = came
         self._left = left
@@ -162,7 +143,7 @@ class Accepting(Driver, Opening):
         ws = self._leave(opening.output())
         self._settled = opening.opened.without_rest()
         ws.user, ws.subprotocol = self._settled.user, self._settled.subprotocol
-        ws.opened(self._new_connection(opening.deflate), opening.opened.rest)
+        ws.opened(self._options.new_connection(SERVER, self._pool, opening.deflate), opening.opened.rest)
 
     def say_last(self, output: bytes) -> None:
         self._leave(output).not_opened()
@@ -215,56 +196,46 @@ class Connecting(Opening):
     """The client's side; `done` is a future that gets the open `WebSocket`, or why there is none."""
 
     def __init__(
-        self, options: Options, pool: DeflatePool, handshake: ClientHandshake, done: asyncio.Future[WebSocket]
+        self, options: Options, pool: DeflatePool, opening: ClientOpening, done: asyncio.Future[WebSocket]
     ) -> None:
-        super().__init__(CLIENT, options, pool)
-        self._handshake = handshake
+        self._options = options
+        self._pool = pool
+        self._opening = opening
         self._done = done
 
     def begin(self, ws: WebSocket) -> None:
         """Send the request."""
         assert ws.transport is not None
-        ws.transport.write(self._handshake.data_to_send())
+        ws.transport.write(self._opening.request())
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
-        """Go on with the answer."""
+        """Go on with the answer; it may be the end, b"": a refusal may end without saying how long it is."""
         if self._done.done():
             return
+        opening = self._opening
         try:
-            response = self._handshake.receive_data(data)
+            is_open = opening.received(data)
         except HandshakeError as error:
             self._fail(ws, error)
             return
-        if response is not None:
-            ws.response = response
-            ws.subprotocol = self._handshake.subprotocol
-            ws.opened(self._new_connection(self._handshake.deflate), bytes(self._handshake.rest))
+        if is_open:
+            settled = opening.opened()
+            ws.response, ws.subprotocol = settled.response, settled.subprotocol
+            ws.opened(opening.new_connection(self._options, self._pool), settled.rest)
             self._done.set_result(ws)
 
     def eof(self, ws: WebSocket) -> None:
-        """A refusal may end without saying how long it is."""
-        if not self._done.done():
-            try:
-                self._handshake.receive_eof()
-            except HandshakeError as error:
-                self._fail(ws, error)
+        """The server sends no more."""
+        self.receive(ws, b"")
 
     def expired(self, ws: WebSocket) -> None:
-        """Give up; if the server has refused, and its answer does not end, that is known all the same."""
-        self._fail(ws, self._refusal() or TimeoutError("the server took too long for the opening handshake"))
+        """Give up."""
+        self._fail(ws, self._opening.failure(TimeoutError("the server took too long for the opening handshake")))
 
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """Say why, if nobody was told."""
         if not self._done.done():
-            lost = error or ConnectionResetError("the server broke off during the opening handshake")
-            self._done.set_exception(self._refusal() or lost)
-
-    def _refusal(self) -> HandshakeError | None:
-        try:
-            self._handshake.receive_eof()
-        except HandshakeError as error:
-            return error if error.response is not None else None
-        return None
+            self._done.set_exception(self._opening.failure(error))
 
     def _fail(self, ws: WebSocket, error: Exception) -> None:
         if not self._done.done():

@@ -16,11 +16,12 @@ from typing import NamedTuple, TypeVar
 import trio
 
 from wscore.cli.options import Settings
-from wscore.client.connect import context_for, raise_refusal, reach
+from wscore.client.connect import context_for, reach
 from wscore.codec import CLIENT
 from wscore.protocol.connection import Connection
 from wscore.protocol.handshake import ClientHandshake
 from wscore.protocol.uri import Uri
+from wscore.session.opening import ClientOpening
 
 _RECEIVE_SIZE = 1 << 16
 
@@ -55,20 +56,20 @@ class Opener:
         Raises `OSError`, `HandshakeError` and `trio.TooSlowError`; then, and when cancelled, nothing stays open.
         """
         handshake = self._handshake(self.uri)
+        opening = ClientOpening(handshake)
         try:
             with trio.fail_after(self._settings["timeout"]):
-                connected = await self._open(handshake)
-        except (OSError, trio.TooSlowError):
-            raise_refusal(handshake)  # whose end may have broken off, or not come in time
-            raise
+                connected = await self._open(opening)
+        except (OSError, trio.TooSlowError) as error:
+            raise opening.failure(error) from None
         return Opened(connected, self._connection(handshake), handshake.rest, handshake.deflate is not None)
 
-    async def _open(self, handshake: ClientHandshake) -> socket.socket:
+    async def _open(self, opening: ClientOpening) -> socket.socket:
         connected = await self._connect()
         try:
             if self._tls is not None:
                 connected = await _start_tls(connected, self._tls, self.uri.server_name)
-            await _shake_hands(connected, handshake)
+            await _shake_hands(connected, opening)
         except BaseException:
             connected.close()
             raise
@@ -125,16 +126,11 @@ async def _start_tls(connected: socket.socket, context: ssl.SSLContext, host: st
     return encrypted
 
 
-async def _shake_hands(connected: socket.socket, handshake: ClientHandshake) -> None:
-    # A server may refuse, and close, before it has read the request: what it said is read all the same.
-    with suppress(OSError):
-        await _send_all(connected, handshake.data_to_send())
-    response = None
-    while response is None:
-        data = await _retry(connected, partial(connected.recv, _RECEIVE_SIZE))
-        if not data:
-            handshake.receive_eof()
-        response = handshake.receive_data(data)
+async def _shake_hands(connected: socket.socket, opening: ClientOpening) -> None:
+    with suppress(OSError):  # see `ClientOpening.request`
+        await _send_all(connected, opening.request())
+    while not opening.received(await _retry(connected, partial(connected.recv, _RECEIVE_SIZE))):
+        pass
 
 
 async def _send_all(connected: socket.socket, data: bytes) -> None:
