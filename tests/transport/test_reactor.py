@@ -106,6 +106,33 @@ async def test_replies_of_a_tick_leave_in_one_write(pair) -> None:
         pair[1].close()
 
 
+async def test_answers_of_on_message_leave_before_others_have_their_turn() -> None:
+    """They were all kept until the end of the tick, and the heap grew and shrank with them."""
+    pairs = [socket.socketpair() for _ in range(20)]
+    seen = []
+
+    def answer(ws, message) -> None:
+        seen.append([is_readable(theirs) for _, theirs in pairs].count(True))
+        assert [ws.send_nowait(b"x" * 10), ws.send_nowait(b"y")] == [True, True]
+
+    async with AsyncExitStack() as stack:
+        for ours, theirs in pairs:
+            ours.setblocking(False)
+            stack.enter_context(theirs)
+            await stack.enter_async_context(opened(ours, answer))
+        for _, theirs in pairs:
+            theirs.send(frames("?"))
+        await trio.testing.wait_all_tasks_blocked()
+        assert seen == list(range(20))
+        assert {theirs.recv(1 << 10) for _, theirs in pairs} == {b"\x82\x0axxxxxxxxxx\x82\x01y"}
+        for _, theirs in pairs:
+            theirs.close()
+
+
+def is_readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
+
+
 @pytest.mark.parametrize("seconds", [0.01, 1, 63, 65, 100_000])
 async def test_a_deadline_is_kept_however_far_it_is(pair, seconds: float, autojump_clock) -> None:
     async with opened(pair[0], ping_interval=seconds, ping_timeout=None) as ws:

@@ -3,9 +3,9 @@
 
 Decides what happens in a turn, in which order, and when a turn is over: Trio waits for the poller's descriptor, then
 everything between two waits happens here, without a task and without a Python frame for each connection. What is
-written in a tick leaves when the tick ends, in one system call a connection: after each look at the poller, and
-before Trio waits for input or output, whichever task wrote it. It refuses to know what its sources are, and what
-bytes mean.
+written in a tick leaves when the tick ends, in one system call a connection, unless the source has it leave before:
+after each look at the poller, and before Trio waits for input or output, whichever task wrote it. It refuses to know
+what its sources are, and what bytes mean.
 
 A turn ends after 256 events or a millisecond; events that it has not come to are seen first in the next one. Sources
 that call what may take long look at the time themselves. Where events come within microseconds of waiting for them, the

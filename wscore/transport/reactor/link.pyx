@@ -47,7 +47,7 @@ cdef extern from "Python.h":
 
 cdef enum:
     # With so much to send, the end of the tick is not waited for.
-    EARLY_FLUSH = 1 << 16
+    EARLY_FLUSH = 1 << 14
     # `_on_message` may take a microsecond or a millisecond: after so many calls the clock is looked at.
     CALLS_A_LOOK = 16
     BY_DEFAULT = -1

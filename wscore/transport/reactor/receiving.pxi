@@ -109,7 +109,8 @@ cdef int _call(Link self) except -1:
                     return self.reactor.attend_to(self)
     finally:
         PyContext_Exit(self.context)
-    return 0
+    # Now its answers are in the caches; and if those of all were kept, the heap would grow and shrink with each turn.
+    return self.flush() if self.is_dirty and self.backlog is None else 0
 
 
 cdef bint _hand_over(Link self, object event) except -1:
