@@ -370,6 +370,132 @@ def test_the_peers_close_frame_that_waits_counts_though_the_transport_breaks():
     assert life.received_before_the_end() == ["x"]
 
 
+# The end of the peer's bytes, which takes effect as its Close frame does
+
+
+def asked_and_ended(**options):
+    """A peer that has sent a message and then ended its side, which nobody has received yet."""
+    life = wire(**options)
+    life.peer_sends("question")
+    life.eof_comes()
+    assert life.session.end is None
+    return life
+
+
+def test_a_message_before_the_end_of_the_bytes_can_be_answered():
+    life = asked_and_ended()
+    assert life.session.receive() == "question"
+    assert life.session.send("answer")
+    life.look()
+    assert (life.session.phase, life.seen) == (Phase.OPEN, ["answer"])
+    assert life.session.receive() is EMPTY
+    life.look()
+    assert life.session.end == End(1006, "", False, Cause.EOF)
+    assert (life.session.phase, life.woken & ALL) == (Phase.CLOSED, ALL)
+
+
+@pytest.mark.parametrize("closes", [False, True])
+def test_what_was_said_still_leaves_after_the_end_of_the_bytes(closes):
+    life = asked_and_ended(blocks=True)
+    life.session.receive()
+    life.session.send("answer")
+    life.look()
+    assert life.session.close(4000) if closes else life.session.receive() is EMPTY
+    life.look()
+    assert (life.session.phase, life.session.end.cause, life.seen) == (Phase.DRAINING, Cause.EOF, [])
+    life.blocks = False
+    life.write()
+    assert (life.session.phase, life.session.resets) == (Phase.CLOSED, False)
+    assert life.seen[0] == "answer"
+    assert [event.code for event in life.seen[1:]] == [4000] * closes
+
+
+def test_what_was_said_and_does_not_leave_after_the_end_of_the_bytes_is_stuck():
+    life = asked_and_ended(blocks=True, close_timeout=10.0)
+    life.session.receive()
+    life.session.send("answer")
+    life.look()
+    life.session.receive()
+    life.look()
+    life.wait(9.9)
+    assert life.session.phase is Phase.DRAINING
+    life.wait(0.2)
+    assert (life.session.phase, life.session.resets, life.session.end.cause) == (Phase.CLOSED, True, Cause.EOF)
+
+
+def test_half_of_close_timeout_is_waited_for_an_answer_after_the_end_of_the_bytes():
+    life = asked_and_ended(close_timeout=10.0)
+    assert life.session.receive() == "question"
+    life.wait(4.9)
+    assert life.session.phase is Phase.OPEN
+    life.wait(0.2)
+    assert (life.session.phase, life.session.end.cause) == (Phase.CLOSED, Cause.EOF)
+
+
+def test_who_waits_for_room_is_waited_for_after_the_end_of_the_bytes():
+    life = asked_and_ended(blocks=True, max_send_buffer=10)
+    life.session.receive()
+    assert life.session.send("answer")
+    assert not life.session.send("and more")
+    life.session.senders_waiting = 1
+    assert life.session.receive() is EMPTY
+    life.look()
+    assert life.session.phase is Phase.OPEN
+    life.write()
+    assert life.session.send("and more")
+    life.session.senders_waiting = 0
+    life.write()
+    assert (life.session.phase, life.seen) == (Phase.CLOSED, ["answer", "and more"])
+
+
+def test_a_hook_answers_what_came_before_the_end_of_the_bytes():
+    life = wire(hook=lambda message: life.session.send(message))
+    life.peer_sends("one", "two")
+    life.eof_comes()
+    assert (life.seen, life.session.phase) == (["one", "two"], Phase.CLOSED)
+
+
+def test_whoever_closes_waits_no_longer_for_room_for_what_came_before_the_end_of_the_bytes():
+    life = wire(max_receive_queue=1)
+    life.peer_sends("one", "two", "three")
+    life.eof_comes()
+    life.session.close()
+    life.look()
+    assert (life.session.phase, life.session.end.cause) == (Phase.CLOSED, Cause.EOF)
+
+
+def test_the_end_of_the_bytes_waits_for_nobody_where_nothing_is_read_for_other_reasons():
+    life = wire()
+    life.session.hold_back(True, life.now)
+    life.eof_comes()
+    assert (life.session.phase, life.session.end.cause) == (Phase.CLOSED, Cause.EOF)
+
+
+@pytest.mark.parametrize("breaks_first", [False, True])
+def test_the_end_of_the_bytes_waits_for_no_answer_that_cannot_leave(breaks_first):
+    life = wire()
+    life.peer_sends("question")
+    for act in (life.sending_breaks, life.eof_comes) if breaks_first else (life.eof_comes, life.sending_breaks):
+        act()
+    # What came first is why: a peer that ends both ways resets what is sent to it afterwards.
+    assert (life.session.phase, life.session.end.cause) == (Phase.CLOSED, Cause.RESET if breaks_first else Cause.EOF)
+    assert life.received_before_the_end() == ["question"]
+
+
+def test_a_broken_transport_does_not_wait_for_an_answer():
+    life = asked_and_ended()
+    life.session.broken(life.now)
+    assert (life.session.phase, life.session.end.cause) == (Phase.CLOSED, Cause.EOF)
+
+
+def test_failed_after_the_end_of_the_bytes_says_why():
+    life = asked_and_ended()
+    life.session.fail(1011)
+    life.look()
+    assert (life.session.phase, life.session.end.cause) == (Phase.CLOSED, Cause.FAILED)
+    assert [event.code for event in life.seen] == [1011]
+
+
 # A thousand ends
 
 

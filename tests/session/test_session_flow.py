@@ -123,16 +123,10 @@ def test_the_end_while_reading_is_paused_comes_after_what_came_before():
     for _ in range(3):
         got.append(life.session.receive())
         life.look()
-    assert got == ["one", "two", "three"]
+    assert (got, life.session.end) == (["one", "two", "three"], None)
+    assert life.session.receive() is EMPTY
+    life.look()
     assert life.session.end.cause is Cause.EOF
-
-
-def test_the_end_while_reading_is_paused_with_nothing_left_comes_at_once():
-    life = wire(max_receive_queue=1)
-    life.peer_sends("one")
-    life.eof_comes()
-    assert life.session.end.cause is Cause.EOF
-    assert life.session.receive() == "one"
 
 
 def test_a_close_frame_before_the_end_of_the_bytes_is_answered():

@@ -71,11 +71,14 @@ class Life(RuleBasedStateMachine):
         self.end = None
         self.peer_closed = False
         self.we_ended = False
+        self.eof_at = inf
+        self.asked = True  # since a message came last, somebody has asked for one and there was none
+        self.came = 0
         self.pending = b""  # what the peer has said, and has not come
         now = self.wire.now
         self.opened_at = now
         self.heard_at = now
-        self.paused, self.unsent, self.unread = Since(now), Since(now), Since(now)
+        self.paused, self.unsent, self.unread, self.without_room = Since(now), Since(now), Since(now), Since(now)
         self.moved_at = now  # when bytes left the pump last, or began to wait in it
         self.in_pump = self.in_system = 0
         self.acknowledged_at = now  # when the peer read last, or something was there for it to read
@@ -134,6 +137,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def eof_comes(self):
         self.peer_closed = True
+        self.eof_at = self.wire.now
         self.wire.eof_comes()
 
     @rule(reads=st.booleans())
@@ -184,7 +188,9 @@ class Life(RuleBasedStateMachine):
         except ConnectionEnded as error:
             self.check_error(error)
         else:
-            if message is not EMPTY:
+            if message is EMPTY:
+                self.asked = True
+            else:
                 assert message == self.sent[self.got]
                 self.got += 1
         self.wire.look()
@@ -245,6 +251,10 @@ class Life(RuleBasedStateMachine):
         self.paused.note(now, not session.wants_read)
         self.unsent.note(now, session.unsent > 0)
         self.unread.note(now, len(self.wire.system) > 0)
+        waiting = session.receive_queue[0]
+        if session.messages_received > self.came:
+            self.came, self.asked = session.messages_received, self.has_hook and not waiting
+        self.without_room.note(now, self.eof_at <= now and self.got + waiting < len(self.sent))
         if len(self.wire.pump) < self.in_pump or not self.in_pump:
             self.moved_at = now
         if len(self.wire.system) < self.in_system or not self.in_system:
@@ -270,6 +280,8 @@ class Life(RuleBasedStateMachine):
             assert now - (self.all_left_at or self.phase_at) >= CLOSE_TIMEOUT - EPSILON
         elif end.cause is Cause.STUCK:
             assert now - self.moved_at >= min(SEND_TIMEOUT, CLOSE_TIMEOUT) - EPSILON
+        elif end.cause is Cause.EOF and before is Phase.OPEN and not self.we_ended:
+            assert self.asked or now - self.patient_since >= CLOSE_TIMEOUT / 2 - EPSILON
 
     def check_lateness(self):
         """No deadline is late: what nothing excuses has ended by now."""
@@ -278,11 +290,18 @@ class Life(RuleBasedStateMachine):
             assert now - self.moved_at < SEND_TIMEOUT + EPSILON
             if phase >= Phase.CLOSING:
                 assert now - max(self.moved_at, self.phase_at) < CLOSE_TIMEOUT + EPSILON
+        if phase is Phase.OPEN and self.eof_at <= now:
+            assert now - self.patient_since < CLOSE_TIMEOUT / 2 + EPSILON
         quiet = max(self.unsent.at, self.acknowledged_at)
         if phase is Phase.OPEN:
             assert now - max(quiet, self.heard_at, self.paused.at) < PING_INTERVAL + 2 * PING_TIMEOUT + EPSILON
         elif phase is Phase.CLOSING or phase is Phase.DRAINING:
             assert now - max(quiet, self.phase_at) < 2 * CLOSE_TIMEOUT + EPSILON
+
+    @property
+    def patient_since(self):
+        """Since when nothing was left to come but the end of the bytes."""
+        return max(self.eof_at, self.without_room.at)
 
     # What must hold
 
@@ -297,8 +316,8 @@ class Life(RuleBasedStateMachine):
     def check_error(self, error):
         assert self.session.end is not None or self.we_ended
         assert isinstance(error, ConnectionEnded)
-        if self.session.end is not None and self.session.end.cause is Cause.CLOSE and not self.we_ended:
-            # An orderly end: all that the peer sent before it was received.
+        if self.session.end is not None and self.session.end.cause in (Cause.CLOSE, Cause.EOF) and not self.we_ended:
+            # All that the peer sent before its end was received.
             assert self.got == len(self.sent)
 
     @invariant()

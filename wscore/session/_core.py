@@ -10,19 +10,21 @@ The phases, and what leads from one to the next:
     OPEN      close                                   CLOSING   Close frame  -                          all
               the peer's Close frame, once what came  DRAINING  its answer   -                          all
               before could be answered
+              the end of its bytes, once what came    DRAINING  -            -                          all
+              before could be answered
               a broken rule, a limit, silence, fail   DRAINING  Close frame  -                          all
               cannot_send                             BROKEN    -            close, for close_timeout   SEND, PING
     BROKEN    close                                   CLOSING   -            close, for close_timeout   all
               any end                                 CLOSED    -            -                          all
     CLOSING   all has left                            -         -            close, for close_timeout   -
-              the peer's Close frame                  DRAINING  -            -                          all
+              the peer's Close frame, or its bytes    DRAINING  -            -                          all
+              end without one
               nothing in time                         CLOSED    resets       -                          all
     DRAINING  all has left: a server shuts sending    -         -            end, for LINGER_TIME,      -
                                                                              a client for close_timeout
               the peer's end, nothing in time, or     CLOSED    -            -                          OVER
               DISCARD_LIMIT bytes for nobody
-    any       the peer's end without a Close frame,   CLOSED    -            -                          all
-              broken, abort
+    any       broken, abort                           CLOSED    -            -                          all
               nothing leaves for send_timeout, from   CLOSED    resets       -                          all
               CLOSING on for close_timeout at most
 """
@@ -79,7 +81,7 @@ class Session:
     """
 
     __slots__ = (
-        "_answer", "_at_eof", "_discarded", "_ending", "_keepalive", "_receiving", "_sending", "_wakeups",
+        "_answer", "_discarded", "_ending", "_keepalive", "_receiving", "_sending", "_wakeups",
         "bytes_received", "connection", "held_below", "messages_dropped", "messages_sent", "options", "phase",
         "pings", "resets", "senders_waiting", "shuts_sending", "wants_acknowledged",
     )  # fmt: skip
@@ -108,7 +110,7 @@ class Session:
         self._keepalive = Keepalive(options.ping_interval, now)
         self._answer, self._ending = Answer(), Ending()
         self._wakeups = 0
-        self._at_eof, self._discarded = False, 0
+        self._discarded = 0
 
     # What happened
 
@@ -128,14 +130,12 @@ class Session:
 
     def received_eof(self, now: float) -> None:
         """The peer sends no more."""
-        self._at_eof = True
-        if self.phase < DRAINING and not (self._receiving.is_paused and self._receiving.has_rest):
-            self._lose(Cause.EOF)
+        self._receiving.end(now)
         self._settle(now)
 
-    def broken(self, now: float) -> None:
-        """The transport is broken both ways: nothing comes, and nothing leaves."""
-        self._finish(Cause.RESET)
+    def broken(self, now: float, cause: Cause = Cause.RESET) -> None:
+        """The transport is broken both ways: nothing comes, and nothing leaves. `cause` is ABORT if we did it."""
+        self._finish(Cause.EOF if self._receiving.at_eof else cause)
 
     def sent(self, n_left: int, now: float) -> None:
         """Of all the `output` there was, `n_left` bytes have not been written yet. ValueError if that cannot be."""
@@ -154,7 +154,8 @@ class Session:
         """Nothing leaves any more. The peer may have said why before it went: what comes is still read."""
         self._sending.breaks()
         self._receiving.expect_no_answer()
-        self._ending.losing = Cause.RESET
+        if not self._receiving.at_eof:
+            self._ending.losing = Cause.RESET
         self.connection.data_to_send()
         if self.phase is OPEN:
             self._enter(BROKEN, _SEND | _PING)
@@ -304,7 +305,7 @@ class Session:
     @property
     def wants_read(self) -> bool:
         """Whether the pump is to read."""
-        return not (self._receiving.is_paused or self._at_eof or self.phase is CLOSED)
+        return not (self._receiving.is_paused or self._receiving.at_eof or self.phase is CLOSED)
 
     @property
     def wants_write(self) -> bool:
@@ -387,7 +388,7 @@ class Session:
             self._go_on(now)
         if self._is_to_hurry():
             self._sending.hurry(self.options.close_timeout, now)
-        if self.phase is DRAINING and not self.unsent and (self._at_eof or self._sending.is_broken):
+        if self.phase is DRAINING and not self.unsent and (self._receiving.at_eof or self._sending.is_broken):
             self._finish()
         elif self._is_to_wait():
             self._wait_for_the_end(now)
@@ -396,14 +397,13 @@ class Session:
         return self._receiving.is_paused and self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0)
 
     def _go_on(self, now: float) -> None:
-        """Take what was left of what was read before, as far as there is room; then let the pump read on."""
+        """Take what was left of what was read before, as far as there is room; then let the pump read on, or end."""
+        had_rest = self._receiving.has_rest
         self._handle(self._receiving.go_on(now, self.unsent), now)
-        if self._receiving.is_paused:
-            return
-        if self._answer.awaits is Awaits.PONG:
-            self._answer.restart(now)  # it may stand behind much else that comes only now
-        if self._at_eof and self.phase < DRAINING:
+        if self._receiving.at_eof and self.phase < DRAINING and not (had_rest and self._receiving.is_paused):
             self._lose(Cause.EOF)
+        if not self._receiving.is_paused and self._answer.awaits is Awaits.PONG:
+            self._answer.restart(now)  # it may stand behind much else that comes only now
 
     def _is_to_hurry(self) -> bool:
         """Whether bytes may be stuck for longer than they may from now on."""
@@ -473,7 +473,7 @@ class Session:
         for event in events:
             assert isinstance(event, Close)
             self._ending.conclude(event, has_failed=self.connection.defect is not None)
-            self._enter(CLOSED if event.origin == "lost" or self._sending.is_broken else DRAINING)
+            self._enter(CLOSED if self._sending.is_broken else DRAINING)
 
     def _finish(self, cause: Cause | None = None, *, resets: bool = False) -> None:
         """The transport is to be closed; that is how the connection ends, unless it has ended."""

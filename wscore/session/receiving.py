@@ -1,9 +1,10 @@
 """What comes from the peer: in which portions it is taken, where messages wait, and when reading pauses.
 
 Reading pauses while too much waits to be received, while a rate is used up, while the caller holds it back, and before
-the peer's Close frame, or what it did wrong, takes effect, so that what came before can be answered first. What was
-read by then stays in the `Connection`. Where messages are answered at once, no more is read than answers have room for,
-and reading pauses as long as one waits for that. It refuses to know what an end means, and reads no clock.
+the peer's Close frame, what it did wrong, or the end of its bytes takes effect, so that what came before can be
+answered first. What was read by then stays in the `Connection`. Where messages are answered at once, no more is read
+than answers have room for, and reading pauses as long as one waits for that. It refuses to know what an end means, and
+reads no clock.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Receiving:
         "_throttle",
         "_unread",
         "answers_at_once",
+        "at_eof",
         "discards",
         "is_answered",
         "is_paused",
@@ -62,6 +64,8 @@ class Receiving:
         """How many have come in all."""
         self.discards = False
         """Whether messages that still come are for nobody."""
+        self.at_eof = False
+        """Whether no more bytes come."""
         self.is_paused = False
         self.is_answered = True
         """Whether nobody owes an answer: no message has come since somebody asked for one and there was none."""
@@ -100,9 +104,14 @@ class Receiving:
         if not (self.has_rest or self._must_pause()):
             self.is_paused = False
             self._patience_by = inf
-        elif self._connection.is_ending:
+        elif self._is_at_end:
             self._pause(now)
         return others
+
+    def end(self, now: float) -> None:
+        """No more bytes come. That takes effect as a Close frame does: when reading `may_go_on` with nothing left."""
+        self.at_eof = True
+        self._pause(now)
 
     def read_on(self, data: Buffer, budget: int, now: float) -> list[Event]:
         """As `take`, of what follows where the Reader has stopped that somebody else has called with this `budget`."""
@@ -143,10 +152,10 @@ class Receiving:
         """
         if self.discards or now >= self._patience_by:
             return True
+        if self._is_at_end:
+            return self.is_answered and not self.queue and not is_answering
         if self._is_held_back or self._slow_until != -inf:
             return False
-        if self._connection.is_ending:
-            return self.is_answered and not self.queue and not is_answering
         return self.queue.has_room
 
     def discard(self) -> None:
@@ -205,13 +214,20 @@ class Receiving:
             self._slow_until = now + wait if wait else -inf
         return others
 
+    @property
+    def _is_at_end(self) -> bool:
+        """Whether there is nothing left but how the peer ends: its Close frame, a broken rule, its bytes' end."""
+        return self._connection.is_ending or (self.at_eof and not self.has_rest)
+
     def _must_pause(self) -> bool:
-        return not self.discards and (self.queue.is_full or self._is_held_back or self._slow_until != -inf)
+        if self.discards:
+            return False
+        return self.queue.is_full or self._is_held_back or self._slow_until != -inf or self.at_eof
 
     def _pause(self, now: float) -> None:
         if not self.is_paused:
             self.is_paused = True
             if self._throttle is not None:
                 self._throttle.pause(now)
-        if self._connection.is_ending and self._patience_by == inf:
+        if self._is_at_end and self._patience_by == inf:
             self._patience_by = now + self._patience

@@ -9,7 +9,7 @@ from typing import Any
 from ...wire import BINARY, CLOSE, CONTINUATION, PING, TEXT
 from ..face import Face
 from ..peer import Peer
-from ..scenario import TRIO, scenario
+from ..scenario import scenario
 from .cancelling import fill
 from .messages import BOTH
 
@@ -139,7 +139,7 @@ async def end_by_eof_inside_a_frame(face: Face) -> Any:
 
 @scenario(
     {"handler": ["text 'last'", "eof"], "on_message": ["text 'last'", "eof"]},
-    wrong={TRIO: "ends: the end of the bytes takes effect before a handler has had its turn (until the session)"},
+    wrong={"reactor": "ends: the end of the bytes takes effect before a handler has had its turn (until the session)"},
 )
 async def end_by_eof_behind_a_message(face: Face) -> Any:
     """The peer's bytes end right behind a message, which is answered"""

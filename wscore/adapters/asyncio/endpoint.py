@@ -140,9 +140,12 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
             self._opening.eof(self._face)
             return False
         self._at_eof = True
-        self._session.received_eof(self._now())
+        now, may_answer = self._now(), bool(self._transport.can_write_eof())
+        self._session.received_eof(now)
+        if not may_answer:
+            self._session.cannot_send(now)  # TLS of asyncio's ends both sides at once
         self._look()
-        return self._session.phase is not Phase.CLOSED and bool(self._transport.can_write_eof())
+        return may_answer and self._session.phase is not Phase.CLOSED
 
     def connection_lost(self, exc: Exception | None) -> None:
         """For asyncio: the transport is closed."""

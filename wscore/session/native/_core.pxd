@@ -22,7 +22,6 @@ cdef class Session:
     cdef readonly Answer _answer
     cdef readonly object _ending
     cdef readonly int _wakeups
-    cdef readonly bint _at_eof
     cdef readonly long long _discarded
 
     cpdef bint fits(self, long long size) except -1

@@ -4,6 +4,7 @@ cdef class Receiving:
     cdef readonly ReceiveQueue queue
     cdef readonly long long messages
     cdef readonly bint discards
+    cdef readonly bint at_eof
     cdef readonly bint is_paused
     cdef public bint is_answered
     cdef readonly object _connection
