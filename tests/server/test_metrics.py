@@ -55,6 +55,13 @@ def test_close_codes_of_applications_count_together() -> None:
     assert codes == {"1000": 2, "1006": 1, "2999": 1, "3xxx": 7, "4xxx": 11}
 
 
+def test_ends_are_shown_by_cause() -> None:
+    tally = Tally()
+    tally.causes.update({"eof": 2, "silent": 1})
+    found = samples(snapshot_of(statistics_of(tally)))
+    assert (found["wscore_ends_total", "eof"], found["wscore_ends_total", "silent"]) == (2, 1)
+
+
 def test_refusals_are_shown_by_reason() -> None:
     tally = Tally()
     tally.reasons.update({"origin": 2, "full": 1})

@@ -1,5 +1,7 @@
 """Closing, from either side, crossing, slow, and not at all."""
 
+import copy
+import pickle
 from contextlib import suppress
 from dataclasses import replace
 
@@ -9,6 +11,7 @@ import trio.testing
 
 from wscore.codec import CLIENT, SERVER, LocalProtocolError
 from wscore.protocol.events import Close
+from wscore.session import Cause, End
 from wscore.transport.errors import ConnectionClosed, ConnectionLost
 
 from ..wire import CLOSE, KEY, TEXT, Frame, encode
@@ -299,6 +302,18 @@ def test_errors_show_the_peers_words_harmlessly() -> None:
     assert str(ConnectionClosed(1001, "x\x1b[2J", False)) == r"this side closed the connection with 1001 'x\x1b[2J'"
     assert str(ConnectionLost(1006, "\u202e")) == r"the connection is gone: 1006 '\u202e'"
     assert repr(ConnectionLost(1006, "")) == "ConnectionLost(1006, '')"
+    end = End(1002, "\u202e", False, Cause.RULE)
+    assert str(ConnectionLost(1002, "\u202e", end)) == f"the connection is gone: {end}"
+    assert str(end) == r"the peer broke a rule of the protocol: 1002 '\u202e'"
+
+
+def test_why_a_connection_was_lost_survives_a_copy() -> None:
+    end = End(1011, "late", False, Cause.SILENT, 20.5, 3.0)
+    for error in (
+        copy.copy(ConnectionLost(1011, "late", end)),
+        pickle.loads(pickle.dumps(ConnectionLost(1011, "", end))),
+    ):
+        assert (error.code, error.end) == (1011, end)
 
 
 async def echo(ws) -> None:

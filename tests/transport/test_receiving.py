@@ -57,7 +57,7 @@ async def test_bytes_that_stop_inside_a_frame_are_a_loss(link) -> None:
         peer.connection.send("a message that stays unfinished")
         await peer.stream.send_all(peer.connection.data_to_send()[:-1])
         await peer.stream.send_eof()
-        with pytest.raises(ConnectionLost, match="the connection is gone: 1006"):
+        with pytest.raises(ConnectionLost, match=r"the connection is gone: .*1006"):
             await ws.receive()
 
 

@@ -17,6 +17,7 @@ from wscore.server.logs import escape, fields, logger
 from wscore.session.opening import Opening, Stage
 from wscore.session.options import Options
 from wscore.session.site.limits import Place
+from wscore.session.site.logs import log_loss
 from wscore.session.site.statistics import Tally
 from wscore.transport.calling import interruptible
 from wscore.transport.linger import close_now, linger, reset
@@ -150,6 +151,7 @@ class Conversations:
         """Its handler is done, and it is closed."""
         self.websockets.pop(ws, None)
         self._tally.ended(ws)
+        log_loss(ws)
 
     async def _run(self, stream: trio.abc.Stream, connection: Connection, settled: Opening) -> None:
         ws: WebSocket | None = None

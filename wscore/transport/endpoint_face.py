@@ -12,7 +12,9 @@ import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..codec import CloseCode, LocalProtocolError
+from ..protocol.events import Close
 from ..protocol.prepared import PreparedMessage
+from ..session.ends import Cause, End
 from .endpoint import Endpoint
 from .records import Incoming, Statistics
 from .sending import Sendable, weight_of
@@ -31,12 +33,23 @@ class EndpointWebSocket(Endpoint, WebSocket):
         return self._pings.latency
 
     @property
-    def close_code(self) -> int | None:
-        return None if self._end is None else self._end.code
+    def end(self) -> End | None:
+        """Without numbers, and with no more of a cause than can be seen, as long as there is no session."""
+        close = self._end
+        return None if close is None else End(close.code, close.reason, close.origin == "peer", self._cause_of(close))
 
-    @property
-    def close_reason(self) -> str | None:
-        return None if self._end is None else self._end.reason
+    def _cause_of(self, close: Close) -> Cause:
+        if close.origin == "lost":
+            return Cause.RESET if self._sending_broke else Cause.UNCLOSED if self._has_reset else Cause.EOF
+        if self._connection.defect is None:
+            return Cause.CLOSE
+        causes: dict[int, Cause] = {
+            CloseCode.INTERNAL_ERROR: Cause.FAILED if self._failed else Cause.SILENT,
+            CloseCode.MESSAGE_TOO_BIG: Cause.LIMIT,
+            CloseCode.POLICY_VIOLATION: Cause.LIMIT,
+            CloseCode.TRY_AGAIN_LATER: Cause.LIMIT,
+        }
+        return causes.get(close.code, Cause.RULE)
 
     def statistics(self) -> Statistics:
         messages_waiting, receive_queue = self._receive_queue()

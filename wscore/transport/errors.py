@@ -9,6 +9,8 @@ so that a handler whose connection another task has closed is not taken for one 
 
 import trio
 
+from ..session.ends import End
+
 __all__ = ["ClosedHere", "ConnectionClosed", "ConnectionLost", "is_an_end"]
 
 
@@ -36,15 +38,17 @@ class ConnectionLost(trio.BrokenResourceError):
     `code` is 1006 if the bytes ended without a Close frame, the peer's code if it has closed and cannot be sent to any
     more, or the code with which this side gave the connection up: 1002 for a broken rule, 1009 for a message above the
     limit, 1011 for a peer that answers no Ping, and so on. `reason` is the sentence that went with it, often empty.
+    `end` says why, with numbers; None if nobody knows.
     """
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, end: End | None = None) -> None:
         super().__init__(int(code), reason)
         self.code = int(code)
         self.reason = reason
+        self.end = end
 
     def __str__(self) -> str:
-        return f"the connection is gone: {described(self.code, self.reason)}"
+        return f"the connection is gone: {self.end or described(self.code, self.reason)}"
 
 
 class ClosedHere(trio.ClosedResourceError):

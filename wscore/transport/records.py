@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import marshal
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 from ..protocol.handshake import Request
+from ..session.counts import Statistics
 from ..session.opening.facts import KeptRequest, Opening
 
 __all__ = ["Folded", "Incoming", "Opening", "Statistics", "fold", "unfold"]
@@ -56,26 +56,3 @@ class Incoming(NamedTuple):
     """How many bytes of it have come."""
     is_paused: bool
     """Whether we do not read on."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statistics:
-    """One connection at one moment; sizes are in bytes, as on the wire unless it says otherwise."""
-
-    messages_received: int
-    messages_sent: int
-    messages_dropped: int
-    """By `slow_consumer="drop"`."""
-    bytes_received: int
-    bytes_sent: int
-    messages_waiting: int
-    """Received, and not fetched yet; pieces count singly."""
-    receive_queue: int
-    """What they weigh: size after inflating, and 64 each."""
-    send_buffer: int
-    senders_waiting: int
-    latency: float | None
-    reset: bool
-    """Whether the peer took nothing, or did not close, for so long that we gave it up."""
-    failed: bool
-    """Whether the handler or `on_message` raised what it should not."""

@@ -21,9 +21,11 @@ from ..protocol.connection import Connection
 from ..protocol.prepared import PreparedMessage
 from ..session import Empty, Options, Phase, Session, Wakeup
 from ..session import errors as ends
+from ..session.counts import Statistics, statistics_of
+from ..session.ends import Cause, End
 from .errors import ClosedHere, ConnectionClosed, ConnectionLost, is_an_end
 from .receiving import Receiver
-from .records import Incoming, Opening, Statistics
+from .records import Incoming, Opening
 from .reserve import QUANTUM, Reserve
 from .sending import Sendable, SendLine, weight_of
 from .trio_glue import Manners, manners_of_this_run
@@ -41,7 +43,7 @@ def error_of(error: ends.ConnectionEnded) -> Exception:
     if isinstance(error, ends.ConnectionClosed):
         return ConnectionClosed(end.code, end.reason, end.by_peer)
     if isinstance(error, ends.ConnectionLost):
-        return ConnectionLost(end.code, end.reason)
+        return ConnectionLost(end.code, end.reason, end)
     return ClosedHere("this WebSocket was closed by aclose")
 
 
@@ -91,7 +93,7 @@ class SessionWebSocket(WebSocket):
             options.max_message_size,
             self._manners,
             fetch=self._fetch,
-            too_big=partial(self._fail, *MESSAGE_TOO_BIG),
+            too_big=partial(self._fail, *MESSAGE_TOO_BIG, Cause.LIMIT),
         )
         self._line = SendLine(self._unsent, options.max_send_buffer)
         self._pings: dict[bytes, _Ping] = {}  # those that somebody waits for
@@ -112,29 +114,15 @@ class SessionWebSocket(WebSocket):
         return self._session.pings.latency
 
     @property
-    def close_code(self) -> int | None:
-        return None if self._session.end is None else self._session.end.code
-
-    @property
-    def close_reason(self) -> str | None:
-        return None if self._session.end is None else self._session.end.reason
+    def end(self) -> End | None:
+        return self._session.end
 
     def statistics(self) -> Statistics:
-        session = self._session
-        messages_waiting, receive_queue = session.receive_queue
-        return Statistics(
-            messages_received=session.messages_received if self._on_message is None else self._handed_over,
-            messages_sent=session.messages_sent,
-            messages_dropped=session.messages_dropped,
-            bytes_received=session.bytes_received,
-            bytes_sent=session.bytes_sent,
-            messages_waiting=messages_waiting,
-            receive_queue=receive_queue,
-            send_buffer=session.unsent,
-            senders_waiting=len(self._line),
-            latency=self.latency,
-            reset=session.resets,
+        return statistics_of(
+            self._session,
             failed=self._failed,
+            senders_waiting=len(self._line),
+            messages_received=None if self._on_message is None else self._handed_over,
         )
 
     # Receiving
@@ -296,8 +284,8 @@ class SessionWebSocket(WebSocket):
     def _is_shut(self) -> bool:
         return self._session.phase is not _OPEN
 
-    def _fail(self, code: int, reason: str) -> None:
-        self._session.fail(code, reason)
+    def _fail(self, code: int, reason: str, cause: Cause = Cause.FAILED) -> None:
+        self._session.fail(code, reason, cause)
         self._look()
 
     def _handler_failed(self, error: Exception) -> None:

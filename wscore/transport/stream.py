@@ -23,7 +23,7 @@ from trio.lowlevel import RunVar, checkpoint, current_task, enable_ki_protection
 from ..codec import CloseCode, DeflatePool, Piece, Role
 from ..protocol.connection import Connection
 from ..protocol.extensions import DeflateParameters
-from ..session import EMPTY, LINGER_TIME, Options, Phase, Wakeup
+from ..session import EMPTY, LINGER_TIME, Cause, Options, Phase, Wakeup
 from ..session.logs import of_peer, repeats
 from .linger import close_now, end_sending, reset
 from .records import Opening, Statistics
@@ -195,7 +195,7 @@ class StreamWebSocket(SessionWebSocket):
             if self._session.resets:
                 reset(self._below)
             await close_now(self._below)
-            self._session.broken(trio.current_time())
+            self._session.broken(trio.current_time(), Cause.ABORT)  # unless it has ended: we were cancelled
             self._look()
             self._timer.stop()
             self._leave_reserve()

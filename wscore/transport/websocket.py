@@ -36,6 +36,7 @@ from .trio_glue import Manners
 
 if TYPE_CHECKING:
     from ..protocol.handshake import Request, Response
+    from ..session.ends import End
 
 __all__ = ["ErrorHook", "MessageHook", "WebSocket"]
 
@@ -104,13 +105,18 @@ class WebSocket(trio.abc.Channel[str | bytes]):
 
     @property
     @abstractmethod
-    def close_code(self) -> int | None:
-        """The code with which it ended (RFC 6455 section 7.1.5), 1006 for none; None before the end."""
+    def end(self) -> End | None:
+        """How it ended, and why, with numbers; None before the end."""
 
     @property
-    @abstractmethod
+    def close_code(self) -> int | None:
+        """The code with which it ended (RFC 6455 section 7.1.5), 1006 for none; None before the end."""
+        return None if self.end is None else self.end.code
+
+    @property
     def close_reason(self) -> str | None:
         """The reason that went with it, "" if none was given; None before the end. The peer may have chosen it."""
+        return None if self.end is None else self.end.reason
 
     @abstractmethod
     def statistics(self) -> Statistics:

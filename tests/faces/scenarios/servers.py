@@ -7,10 +7,8 @@ from wscore.codec import CLIENT, Deflater, Writer
 
 from ...wire import CONTINUATION, PING, TEXT
 from ..face import Face, url_of
-from ..scenario import AIO, scenario
+from ..scenario import scenario
 from .messages import echo
-
-NO_COUNTS = "asyncio's server and WebSocket count nothing for others to read"
 
 
 @scenario(
@@ -22,7 +20,6 @@ NO_COUNTS = "asyncio's server and WebSocket count nothing for others to read"
         "waiting": [2, 104 + 2 * 48],
         "failed": [False, False],
     },
-    lacks={AIO: NO_COUNTS},
 )
 async def counts_of_a_connection(face: Face) -> Any:
     """statistics() of one connection after the same traffic"""
@@ -58,7 +55,6 @@ async def counts_of_a_connection(face: Face) -> Any:
         "refusals": {"426": 1},
         "messages": [4, 4],
     },
-    lacks={AIO: NO_COUNTS},
 )
 async def counts_of_a_server(face: Face) -> Any:
     """statistics() of a server after the same connections"""

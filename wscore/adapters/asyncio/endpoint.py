@@ -243,6 +243,8 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
             self._next_turn()
         if wakeups & Wakeup.PING:
             self._tell_answers(session)
+        if wakeups & Wakeup.OVER:
+            self._opening.over(self._face)
 
     def _next_turn(self) -> None:
         """Let the first in line look whether there is room, or learn that there is nothing to wait for."""

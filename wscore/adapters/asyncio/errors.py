@@ -5,7 +5,7 @@
 and which error with which end the session's.
 """
 
-from wscore.session import errors
+from wscore.session import End, errors
 
 __all__ = ["ConnectionClosed", "ConnectionLost", "of_session"]
 
@@ -34,21 +34,23 @@ class ConnectionLost(ConnectionError):
     `code` is 1006 if the bytes ended without a Close frame, the peer's code if it has closed and cannot be sent to any
     more, or the code with which this side gave the connection up: 1002 for a broken rule, 1009 for a message above the
     limit, 1011 for a peer that answers no Ping, and so on. `reason` is the sentence that went with it, often empty.
+    `end` says why, with numbers; None if nobody knows.
     """
 
-    def __init__(self, code: int, reason: str) -> None:
+    def __init__(self, code: int, reason: str, end: End | None = None) -> None:
         super().__init__(int(code), reason)
         self.code = int(code)
         self.reason = reason
+        self.end = end
 
     def __str__(self) -> str:
-        return f"the connection is gone: {_said(self.code, self.reason)}"
+        return f"the connection is gone: {self.end or _said(self.code, self.reason)}"
 
 
 def of_session(error: errors.ConnectionEnded) -> ConnectionClosed | ConnectionLost:
     """What the session says, in asyncio's words. After our own `aclose` or `abort` nobody need be told of a loss."""
     if isinstance(error, errors.ConnectionLost):
-        return ConnectionLost(error.code, error.reason)
+        return ConnectionLost(error.code, error.reason, error.end)
     return ConnectionClosed(error.code, error.reason, error.by_peer)
 
 

@@ -61,6 +61,9 @@ class Opening(ABC):
     def expired(self, ws: WebSocket) -> None:
         """It has taken too long."""
 
+    def over(self, ws: WebSocket) -> None:  # noqa: B027 - a client's end is told to who uses it
+        """What was opened has ended."""
+
     @abstractmethod
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """The transport is gone, now or later."""
@@ -70,7 +73,7 @@ class Accepting(Driver, Opening):
     """The server's side: the driver of a `ServerOpening`, of which `admission` says who may connect.
 
     `came(ws)` is told of the connection, and says what it is refused with, whatever it asks for; `left(ws)` is called
-    when the handshake is over, and `lost(ws)` when the transport is.
+    when the handshake is over, `over(ws)` when the WebSocket is, and `lost(ws)` when the transport is.
     """
 
     def __init__(
@@ -81,6 +84,7 @@ class Accepting(Driver, Opening):
         *,
         came: Callable[[WebSocket], Refusal | None],
         left: Callable[[WebSocket], object],
+        over: Callable[[WebSocket], object],
         lost: Callable[[WebSocket], object],
     ) -> None:
         super().__init__()
@@ -89,6 +93,7 @@ class Accepting(Driver, Opening):
         self._admission = admission
         self._came = came
         self._left = left
+        self._over = over
         self._forget = lost
         self._ws: WebSocket | None = None  # while the handshake is under way
         self._settled: Settled | None = None
@@ -129,6 +134,10 @@ class Accepting(Driver, Opening):
         """Answer in place of whoever is too slow: the peer, or who is to judge it."""
         self.tell(ServerOpening.time_is, inf)
 
+    def over(self, ws: WebSocket) -> None:
+        """Count it, and say why, if it was lost."""
+        self._over(ws)
+
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """Forget it."""
         self.gone()
@@ -142,6 +151,7 @@ class Accepting(Driver, Opening):
         assert opening.opened is not None
         ws = self._leave(opening.output())
         self._settled = opening.opened.without_rest()
+        self._admission.tally.accepted += 1
         ws.user, ws.subprotocol = self._settled.user, self._settled.subprotocol
         ws.opened(self._options.new_connection(SERVER, self._pool, opening.deflate), opening.opened.rest)
 

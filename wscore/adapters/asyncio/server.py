@@ -20,11 +20,12 @@ from wscore.protocol.handshake import Accept, Refuse, Request
 from wscore.protocol.origin import SitePolicy, is_loopback
 from wscore.session.site.admission import Admission
 from wscore.session.site.limits import MAX_TURNED_AWAY, default_max_connections
+from wscore.session.site.logs import log_loss
 from wscore.session.site.refusals import Refusal
-from wscore.session.site.statistics import Tally
+from wscore.session.site.statistics import ServerStatistics, Tally
 
 from .listening import listen
-from .logs import log_error
+from .logs import log_error, watch_repeats
 from .opening import Accepting
 from .options import Options
 from .websocket import WebSocket
@@ -108,6 +109,7 @@ class Server:
         self._listening: asyncio.Server | None = None
         self._everybody: set[WebSocket] = set()
         self._shaking_hands: set[WebSocket] = set()
+        self._over: set[WebSocket] = set()  # those of everybody that were counted, and have not left yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: set[asyncio.Task[None]] = set()  # those of the tasks that wait in `aclose`
         self._closing = asyncio.Event()
@@ -115,8 +117,8 @@ class Server:
 
     def __call__(self) -> WebSocket:
         """Make the protocol of one more connection."""
-        left, lost = self._shaking_hands.discard, self._forget
-        opening = Accepting(self._options, self._pool, self._admission, came=self._count, left=left, lost=lost)
+        hooks = {"came": self._count, "left": self._shaking_hands.discard, "over": self._ended, "lost": self._forget}
+        opening = Accepting(self._options, self._pool, self._admission, **hooks)
         return WebSocket(
             opening,
             self._options,
@@ -136,6 +138,11 @@ class Server:
     def connections(self) -> Collection[WebSocket]:
         """The connections that have become WebSockets, and are open or closing."""
         return {ws for ws in self._everybody if ws.is_websocket}
+
+    def statistics(self) -> ServerStatistics:
+        """What was counted until now, of the connections that are open and of those that were."""
+        going_on = (ws for ws in self.connections if ws not in self._over)
+        return self._admission.tally.snapshot(going_on, len(self._shaking_hands))
 
     # Closing
 
@@ -242,8 +249,16 @@ class Server:
             ws.abort()
             raise
 
+    def _ended(self, ws: WebSocket) -> None:
+        self._admission.tally.ended(ws)
+        log_loss(ws)
+        watch_repeats()
+        if ws in self._everybody:
+            self._over.add(ws)
+
     def _forget(self, ws: WebSocket) -> None:
         self._everybody.discard(ws)
+        self._over.discard(ws)
         self._somebody_left.set()
 
 

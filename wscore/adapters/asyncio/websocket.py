@@ -24,8 +24,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from wscore.codec import CloseCode
-from wscore.session import EMPTY, ConnectionEnded
+from wscore.codec import CloseCode, LocalProtocolError
+from wscore.session import EMPTY, Cause, ConnectionEnded
+from wscore.session.counts import statistics_of
 from wscore.session.queue import size_of
 
 from .endpoint import Endpoint
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from wscore.protocol.prepared import PreparedMessage
+    from wscore.session import End
+    from wscore.session.counts import Statistics
     from wscore.session.passing import PassingSession
 
 __all__ = ["WebSocket"]
@@ -79,16 +82,27 @@ class WebSocket(Endpoint):
         return None if self._life is None else self._life.pings.latency
 
     @property
+    def end(self) -> End | None:
+        """How it ended, and why, with numbers; None before the end."""
+        return None if self._life is None else self._life.end
+
+    @property
     def close_code(self) -> int | None:
         """The code with which it ended (RFC 6455 section 7.1.5), 1006 for none; None before the end."""
-        end = None if self._life is None else self._life.end
-        return None if end is None else end.code
+        return None if self.end is None else self.end.code
 
     @property
     def close_reason(self) -> str | None:
         """The reason that went with it, "" if none was given; None before the end. The peer may have chosen it."""
-        end = None if self._life is None else self._life.end
-        return None if end is None else end.reason
+        return None if self.end is None else self.end.reason
+
+    def statistics(self) -> Statistics:
+        """Counts and sizes as they are now. Raises `LocalProtocolError` before it is open."""
+        session = self._session
+        if session is None:
+            raise LocalProtocolError("the opening handshake is not over: nothing was counted")
+        failed = session.end is not None and session.end.cause is Cause.FAILED
+        return statistics_of(session, failed=failed, senders_waiting=len(self._line or ()))
 
     # Receiving
 

@@ -9,6 +9,8 @@ from operator import add, attrgetter
 from types import MappingProxyType
 from typing import Protocol
 
+from wscore.session.ends import End
+
 __all__ = ["LATENCY_BOUNDS", "ServerStatistics", "Survey", "Tally"]
 
 # Seconds, from the same rack to the other side of the world over a bad link.
@@ -43,6 +45,8 @@ class ServerStatistics:
     bytes_sent: int
     close_codes: Mapping[int, int]
     """How WebSockets ended, by close code (1006: without one)."""
+    causes: Mapping[str, int]
+    """Why they did: by the values of `wscore.session.Cause`."""
     resets: int
     """Peers that took nothing, or did not close, and were given up."""
     errors: int
@@ -50,7 +54,7 @@ class ServerStatistics:
     messages_waiting: int
     """Received and not fetched, on WebSockets that are open now."""
     receive_queue: int
-    """What they weigh: size after inflating, and 64 each."""
+    """What they weigh: size after inflating, and 48 each, 8 if they are empty or one byte."""
     send_buffer: int
     """Bytes that wait to be sent now."""
     senders_waiting: int
@@ -66,7 +70,7 @@ class Open(Protocol):
     """A WebSocket, as far as it is counted."""
 
     @property
-    def close_code(self) -> int | None: ...
+    def end(self) -> End | None: ...
     def statistics(self) -> "Counts": ...
 
 
@@ -90,6 +94,7 @@ class Tally:
         self.reasons: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.close_codes: Counter[int] = Counter()
+        self.causes: Counter[str] = Counter()
         self._traffic = [0] * len(_TRAFFIC)
 
     def ended(self, ws: Open) -> None:
@@ -98,8 +103,9 @@ class Tally:
         self._traffic = list(map(add, self._traffic, _traffic_of(statistics)))
         self.resets += statistics.reset
         self.errors += statistics.failed
-        if ws.close_code is not None:
-            self.close_codes[ws.close_code] += 1
+        if ws.end is not None:
+            self.close_codes[ws.end.code] += 1
+            self.causes[ws.end.cause.value] += 1
 
     def snapshot(self, open_now: Iterable[Open], handshakes: int) -> ServerStatistics:
         """All of it, and what those have counted that are still open."""
@@ -139,6 +145,7 @@ class Survey:
         self._reasons = MappingProxyType(dict(tally.reasons))
         self._dropped = MappingProxyType(dict(tally.dropped))
         self._close_codes = MappingProxyType(dict(tally.close_codes))
+        self._causes = MappingProxyType(dict(tally.causes))
 
     def add(self, ws: Open) -> None:
         """Count one WebSocket."""
@@ -157,6 +164,7 @@ class Survey:
             reasons=self._reasons,
             dropped=self._dropped,
             close_codes=self._close_codes,
+            causes=self._causes,
             latencies=MappingProxyType(dict(zip(LATENCY_BOUNDS, self._latencies, strict=True))),
             latency=self._latency,
             **self._others,
