@@ -1,8 +1,11 @@
-"""The C face of framing: headers in any memory (RFC 6455 section 5.2)."""
+"""The C face of framing: headers and frames in any memory (RFC 6455 section 5.2)."""
 
 from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcpy
 
-from wscore.codec.native.masking cimport key_words
+from wscore.codec.native.kernels cimport Kernels
+from wscore.codec.native.masking cimport key_words, xor_bytes
+from wscore.codec.native.text cimport encode_into
 
 cdef enum:
     # First byte
@@ -38,6 +41,44 @@ cdef inline Py_ssize_t write_header(uint8_t* header, int first, uint64_t size, i
     for i in range(2, end):
         header[i] = <uint8_t>(size >> (8 * (end - 1 - i)))
     return end
+
+cdef inline Py_ssize_t header_size(uint64_t size, bint is_masked) noexcept nogil:
+    """How many bytes a header takes, with its mask key."""
+    return (2 if size < 126 else 4 if size < 1 << 16 else 10) + (4 if is_masked else 0)
+
+cdef inline Py_ssize_t put_header(uint8_t* target, int first, uint64_t size, const uint8_t* key) noexcept nogil:
+    """Write a header with its mask key, which has 4 bytes or is NULL, for none; return how many bytes they take."""
+    cdef Py_ssize_t end
+    if key == NULL:
+        return write_header(target, first, size, 0)
+    end = write_header(target, first, size, MASK_BIT)
+    memcpy(target + end, key, 4)
+    return end + 4
+
+cdef inline Py_ssize_t put_frame(
+    uint8_t* target, int first, const uint8_t* payload, Py_ssize_t size, const uint8_t* key
+) noexcept nogil:
+    """Write a frame, masked if there is a `key`, where there is room for MAX_HEADER bytes beside the payload; return
+    how many bytes it takes.
+    """
+    cdef Py_ssize_t end = put_header(target, first, size, key)
+    if key == NULL:
+        memcpy(target + end, payload, size)
+    else:
+        xor_bytes(target + end, payload, size, key_words(key, 0))
+    return end + size
+
+cdef inline Py_ssize_t put_text_frame(
+    const Kernels* kernels, uint8_t* target, int first, object text, Py_ssize_t size, const uint8_t* key
+) noexcept:
+    """The same of text that has `size` bytes as UTF-8, encoded straight into its frame; there is room for WSCORE_SLACK
+    bytes more.
+    """
+    cdef Py_ssize_t end = put_header(target, first, size, key)
+    encode_into(kernels, target + end, text)
+    if key != NULL:
+        xor_bytes(target + end, target + end, size, key_words(key, 0))
+    return end + size
 
 # The rules that a header can break (sections 5.2, 5.4 and 5.5).
 cdef enum Rule:

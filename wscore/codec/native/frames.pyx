@@ -5,14 +5,12 @@ Decides how a header is written: lengths in the fewest bytes. Knows nothing of m
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
 from wscore.codec.native.buffers cimport PY_SSIZE_T_MAX, Growing, clipped, get_buffer, reserve, take_grown
 from wscore.codec.native.kernels cimport WSCORE_SLACK, Kernels, kernels_in_use
-from wscore.codec.native.masking cimport key_words, xor_bytes
-from wscore.codec.native.text cimport PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, encode_into, utf8_size
+from wscore.codec.native.text cimport PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, utf8_size
 
 __all__ = ["encode_frame"]
 
@@ -50,53 +48,38 @@ cdef int _check(Py_ssize_t opcode, Py_ssize_t size, bint fin, bint rsv1) except 
 
 
 cdef bytes _frame(int first, const uint8_t* payload, Py_ssize_t size, object key):
-    cdef uint8_t header[MAX_HEADER]
-    cdef Py_ssize_t end = _header(header, first, size, key)
+    cdef uint8_t copy[4]
+    cdef Growing frame
+    cdef const uint8_t* mask = _copied(key, copy)
     if size > PY_SSIZE_T_MAX - MAX_HEADER:
         raise MemoryError
-    frame = PyBytes_FromStringAndSize(NULL, end + size)
-    target = <uint8_t*>PyBytes_AS_STRING(frame)
-    memcpy(target, header, end)
-    if key is None:
-        memcpy(target + end, payload, size)
-    else:
-        xor_bytes(target + end, payload, size, key_words(target + end - 4, 0))
-    return frame
+    frame.store = NULL
+    frame.size = 0
+    frame.size = put_frame(reserve(&frame, header_size(size, mask != NULL) + size, 0), first, payload, size, mask)
+    return take_grown(&frame)
 
 
 cdef bytes _text_frame(int first, object text, object key):
     cdef Py_ssize_t size = utf8_size(kernels, text)
-    cdef uint8_t header[MAX_HEADER]
-    cdef Py_ssize_t end
+    cdef uint8_t copy[4]
     cdef Growing frame
+    cdef const uint8_t* mask
     if PyUnicode_IS_COMPACT_ASCII(text):
         return _frame(first, <const uint8_t*>PyUnicode_DATA(text), size, key)
     if size > PY_SSIZE_T_MAX - MAX_HEADER - WSCORE_SLACK:
         raise MemoryError
-    end = _header(header, first, size, key)
+    mask = _copied(key, copy)
     frame.store = NULL
     frame.size = 0
-    target = reserve(&frame, end + size + WSCORE_SLACK, 0)
-    memcpy(target, header, end)
-    encode_into(kernels, target + end, text)
-    if key is not None:
-        xor_bytes(target + end, target + end, size, key_words(target + end - 4, 0))
-    frame.size = end + size
+    frame.size = put_text_frame(kernels, reserve(&frame, size + MAX_HEADER + WSCORE_SLACK, 0), first, text, size, mask)
     return take_grown(&frame)
 
 
-cdef Py_ssize_t _header(uint8_t* header, int first, Py_ssize_t size, object key) except -1:
-    """Write the header, the mask key with it; return its size."""
-    cdef Py_ssize_t end
-    if key is None:
-        return write_header(header, first, size, 0)
-    end = write_header(header, first, size, MASK_BIT)
-    _copy_key(key, header + end)
-    return end + 4
-
-
-cdef int _copy_key(object key, uint8_t* target) except -1:
+cdef const uint8_t* _copied(object key, uint8_t* target) except? NULL:
+    """The mask key, copied to `target`; NULL for none."""
     cdef Py_buffer view
+    if key is None:
+        return NULL
     get_buffer(key, &view, PyBUF_SIMPLE)
     try:
         if view.len != 4:
@@ -104,4 +87,4 @@ cdef int _copy_key(object key, uint8_t* target) except -1:
         memcpy(target, view.buf, 4)
     finally:
         PyBuffer_Release(&view)
-    return 0
+    return target

@@ -27,12 +27,13 @@ from wscore.codec.native.buffers cimport (
 )
 from wscore.codec.native.deflate cimport Deflater, borrow_scratch, return_scratch
 from wscore.codec.native.frames cimport (
-    BINARY, CLOSE, FIN, MASK_BIT, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, write_header,
+    BINARY, CLOSE, FIN, MAX_CONTROL_PAYLOAD, MAX_HEADER, PING, PONG, RSV1, TEXT, put_frame, put_text_frame,
+    write_header,
 )
 from wscore.codec.native.kernels cimport WSCORE_SLACK, Kernels, kernels_in_use
-from wscore.codec.native.masking cimport key_words, take_mask_key, xor_bytes
+from wscore.codec.native.masking cimport take_mask_key
 from wscore.codec.native.text cimport (
-    PyUnicode_AsUTF8String, PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, encode_into, utf8_size,
+    PyUnicode_AsUTF8String, PyUnicode_DATA, PyUnicode_IS_COMPACT_ASCII, utf8_size,
 )
 
 __all__ = ["Writer", "write_to_all"]
@@ -271,51 +272,27 @@ cdef inline int _write_frame(Writer self, int first, const uint8_t* data, Py_ssi
     cdef uint8_t key[4]
     if self.masks:
         take_mask_key(key)
-    return _put_frame(self, first, data, size, key)
+        return _put_frame(self, first, data, size, key)
+    return _put_frame(self, first, data, size, NULL)
 
 
 cdef int _put_frame(Writer self, int first, const uint8_t* data, Py_ssize_t size, const uint8_t* key) except -1:
-    cdef uint8_t* target
-    cdef Py_ssize_t end
     if size > PY_SSIZE_T_MAX - MAX_HEADER:
         raise MemoryError
-    target = _room(self, size + MAX_HEADER)
-    end = _put_header(self, target, first, size, key)
-    if self.masks:
-        xor_bytes(target + end, data, size, key_words(key, 0))
-    else:
-        memcpy(target + end, data, size)
-    self.tail.size += end + size
+    self.tail.size += put_frame(_room(self, size + MAX_HEADER), first, data, size, key)
     return 0
-
-
-cdef inline Py_ssize_t _put_header(
-    Writer self, uint8_t* target, int first, Py_ssize_t size, const uint8_t* key
-) noexcept:
-    """Write the header and, where we mask, the key; return how many bytes they take."""
-    cdef Py_ssize_t end
-    if not self.masks:
-        return write_header(target, first, size, 0)
-    end = write_header(target, first, size, MASK_BIT)
-    memcpy(target + end, key, 4)
-    return end + 4
 
 
 cdef int _put_text(Writer self, object text, Py_ssize_t size) except -1:
     """Encode text of `size` bytes straight into its frame."""
     cdef uint8_t key[4]
     cdef uint8_t* target
-    cdef Py_ssize_t end
     if self.masks:
         take_mask_key(key)
     if size > PY_SSIZE_T_MAX - MAX_HEADER - WSCORE_SLACK:
         raise MemoryError
     target = _room(self, size + MAX_HEADER + WSCORE_SLACK)
-    end = _put_header(self, target, FIN | TEXT, size, key)
-    encode_into(kernels, target + end, text)
-    if self.masks:
-        xor_bytes(target + end, target + end, size, key_words(key, 0))
-    self.tail.size += end + size
+    self.tail.size += put_text_frame(kernels, target, FIN | TEXT, text, size, key if self.masks else NULL)
     return 0
 
 
@@ -334,7 +311,7 @@ cdef int _write_compressed(Writer self, int first, const uint8_t* data, Py_ssize
     try:
         with cython.critical_section(deflater):
             deflater.deflate_bytes(data, size, first & FIN != 0, &output)
-        _put_compressed_frame(self, first, &output, key, deflater)
+        _put_compressed_frame(self, first, &output, key if self.masks else NULL, deflater)
     finally:
         return_scratch(&output)
     return 0
