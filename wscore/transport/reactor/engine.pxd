@@ -1,8 +1,9 @@
 """The C face of the reactor, for the modules beside it."""
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from wscore.transport.reactor.pace cimport Pace
+from wscore.transport.reactor.wheel cimport Timed, Wheel
 
 cdef extern from "poller.h" nogil:
     enum:
@@ -28,18 +29,14 @@ cdef extern from "poller.h" nogil:
 cdef enum:
     RECEIVE_SIZE = 1 << 16
 
-cdef class Source:
+# What is on the wheel has a descriptor, and is owned for that.
+cdef class Source(Timed):
     cdef Reactor reactor
     cdef readonly int fd  # -1 once it is closed
     cdef int interest  # what the poller was asked for; 0 is not to be in it
     cdef uint32_t generation
     cdef uint8_t is_dirty
     cdef uint8_t wants_attention
-    cdef double deadline
-    # Its place on the wheel: unowned, since whoever is on the wheel has a descriptor, and is owned for that.
-    cdef void* wheel_slot
-    cdef void* wheel_next
-    cdef void* wheel_previous
 
     # For subclasses to implement. What they raise ends this source by `failed`.
     cdef int ready(self, int events) except -1
@@ -79,9 +76,7 @@ cdef class Reactor:
     cdef object task  # in whose place it has its turns; None if they are left to the task
     cdef bint trio_waits
     cdef bint wakes_nobody  # Trio waits next, and has made up for how long
-    cdef void** wheel
-    cdef int64_t tick
-    cdef double wakes_at
+    cdef Wheel wheel
     cdef bint deadline_changed
     cdef object at_deadline_change
     cdef object at_end

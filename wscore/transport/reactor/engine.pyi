@@ -5,11 +5,12 @@ from trio.lowlevel import Task
 from typing_extensions import disjoint_base
 
 from ..trio_glue import Pace
+from .wheel import Timed
 
 __all__ = ["Reactor"]
 
 @disjoint_base
-class Source:
+class Source(Timed):
     @property
     def fd(self) -> int: ...
 

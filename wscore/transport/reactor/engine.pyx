@@ -24,13 +24,13 @@ which an alarm brings about.
 cimport cython
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.errno cimport EBADF, errno
-from libc.math cimport INFINITY, floor
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
-from libc.string cimport memset
+from libc.math cimport INFINITY
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 import os
 
 from wscore.transport.reactor.pace cimport Pace, monotonic
+from wscore.transport.reactor.wheel cimport Timed, Wheel, leave
 
 __all__ = ["Reactor"]
 
@@ -41,9 +41,6 @@ cdef enum:
     TURN_EVENTS = 256
     # With no more of them in a turn, one answer need not wait for the others: many are faster one after the other.
     FEW_EVENTS = 4
-    # The wheel: a slot for each 32nd of a second, 64 seconds in all. What is farther away waits in the last slot.
-    SLOTS_A_SECOND = 32
-    SLOTS = 2048
 
 cdef double TURN_TIME = 1e-3
 # Seconds: who answers as quickly is looked out for.
@@ -51,13 +48,11 @@ cdef double QUICK_ANSWER = 60e-6
 
 
 @cython.auto_pickle(False)
-cdef class Source:
+cdef class Source(Timed):
     """Something with a descriptor: a listening socket, a connection."""
 
     def __cinit__(self):
         self.fd = -1
-        self.deadline = INFINITY
-        self.wheel_slot = NULL
 
     cdef int ready(self, int events) except -1:
         raise NotImplementedError
@@ -106,7 +101,7 @@ cdef class Source:
         self.interest = other.interest
         self.fd = other.fd
         other.fd = -1
-        _leave_wheel(other)
+        leave(other)
         other.deadline = INFINITY
         self.reactor.sources[self.fd] = self
         return 0
@@ -132,10 +127,12 @@ cdef class Source:
         """Have `expired` called at `when`, on Trio's clock, or up to a slot later; INFINITY for never."""
         if when == self.deadline:
             return 0
-        _leave_wheel(self)
+        leave(self)
         self.deadline = when
-        if when != INFINITY and self.fd >= 0:
-            _join_wheel(self.reactor, self)
+        if when != INFINITY and self.fd >= 0 and self.reactor.wheel.join(self):
+            self.reactor.deadline_changed = True
+            if not self.reactor.in_turn:
+                wscore_poller_wake(&self.reactor.poller)
         return 0
 
     cdef int close_fd(self) except -1:
@@ -148,7 +145,7 @@ cdef class Source:
             # Where that fails, the end of the descriptor does the same.
             wscore_poller_remove(&reactor.poller, fd, self.interest)
             self.interest = 0
-        _leave_wheel(self)
+        leave(self)
         self.fd = -1
         self.deadline = INFINITY
         close(fd)
@@ -157,9 +154,6 @@ cdef class Source:
         if reactor.count == 0:
             _end(reactor)
         return 0
-
-
-include "wheel.pxi"
 
 
 @cython.auto_pickle(False)
@@ -173,10 +167,8 @@ cdef class Reactor:
         self.poller.fd = self.poller.alarm = -1
         self.buffer = <uint8_t*>PyMem_Malloc(RECEIVE_SIZE)
         self.plain = <uint8_t*>PyMem_Malloc(RECEIVE_SIZE)
-        self.wheel = <void**>PyMem_Malloc(SLOTS * sizeof(void*))
-        if self.buffer == NULL or self.plain == NULL or self.wheel == NULL:
+        if self.buffer == NULL or self.plain == NULL:
             raise MemoryError
-        memset(self.wheel, 0, SLOTS * sizeof(void*))
         if wscore_poller_open(&self.poller) < 0:
             raise OSError(errno, os.strerror(errno))
         self.sources = []
@@ -185,14 +177,12 @@ cdef class Reactor:
         self.failures = []
         self.at_deadline_change = at_deadline_change
         self.at_end = at_end
-        self.tick = <int64_t>floor(now * SLOTS_A_SECOND)
-        self.wakes_at = INFINITY
+        self.wheel = Wheel(now)
 
     def __dealloc__(self):
         wscore_poller_close(&self.poller)
         PyMem_Free(self.buffer)
         PyMem_Free(self.plain)
-        PyMem_Free(self.wheel)
 
     def fileno(self):
         """What to wait for: readable when there is something to do in a turn."""
@@ -269,23 +259,13 @@ cdef class Reactor:
 
     def next_deadline(self):
         """When `expire` is to be called next."""
-        cdef int64_t tick = self.tick
-        while tick < self.tick + SLOTS and self.wheel[tick % SLOTS] == NULL:
-            tick += 1
-        self.wakes_at = INFINITY if tick == self.tick + SLOTS else _due_by(self.wheel[tick % SLOTS], tick + 1)
-        return self.wakes_at
+        return self.wheel.next_deadline()
 
     def expire(self, double now):
         """Tell those whose deadline has come."""
-        cdef int64_t last = <int64_t>floor(now * SLOTS_A_SECOND)
-        cdef int64_t tick = max(self.tick, last - SLOTS + 1)
-        cdef list due = []
         cdef Source source
-        self.tick = max(self.tick, last)
+        cdef list due = self.wheel.due_by(now)
         self.turn_ends_at = monotonic() + TURN_TIME
-        while tick <= last:
-            _collect_due(self, self.wheel[tick % SLOTS], now, due)
-            tick += 1
         self.in_turn = True
         try:
             for each in due:
@@ -466,7 +446,7 @@ cdef int _attend_all(Reactor self) except -1:
 
 
 cdef int _expire_one(Reactor self, Source source, double now) except -1:
-    _leave_wheel(source)
+    leave(source)
     source.deadline = INFINITY
     try:
         source.expired(now)

@@ -1,0 +1,16 @@
+from typing import Self
+
+from typing_extensions import disjoint_base
+
+__all__ = ["Timed", "Wheel"]
+
+@disjoint_base
+class Timed:
+    @property
+    def deadline(self) -> float: ...
+
+class Wheel:
+    def __new__(cls, now: float) -> Self: ...
+    def put(self, each: Timed, when: float) -> None: ...
+    def next_deadline(self) -> float: ...
+    def expire(self, now: float) -> list[Timed]: ...
