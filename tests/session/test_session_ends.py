@@ -16,6 +16,7 @@ from wscore.session import (
     Phase,
     Wakeup,
 )
+from wscore.session.errors import Closed, Lost
 
 from .peer import Wire
 
@@ -340,6 +341,23 @@ def test_the_peers_close_frame_ends_in_order():
 def test_an_end_without_a_reason_says_its_code():
     assert str(End(1006, "", False, Cause.EOF)) == "the peer's bytes ended without a Close frame: 1006"
     assert len({str(End(1006, "", False, cause)) for cause in Cause}) == len(Cause)
+
+
+def test_the_faces_errors_say_who_closed_and_why_it_was_lost_and_show_the_peers_words_harmlessly():
+    class OfOrder(Closed, EOFError):
+        pass
+
+    class OfLoss(Lost, ConnectionError):
+        pass
+
+    assert str(OfOrder(1000, "", True)) == "the peer closed the connection with 1000"
+    assert str(OfOrder(1001, "x\x1b[2J", False)) == r"this side closed the connection with 1001 'x\x1b[2J'"
+    end = End(1011, "late", False, Cause.SILENT, 20.0, 3.0)
+    assert str(OfLoss(1011, "late", end)) == (
+        "the connection is gone: the peer was silent for 20.0 s: 1011 'late' (our own loop stood still for 3.0 s)"
+    )
+    unknown = OfLoss(1006, "\u202e")
+    assert (str(unknown), unknown.code, unknown.end) == (r"the connection is gone: 1006 '\u202e'", 1006, None)
 
 
 @pytest.mark.parametrize(

@@ -9,30 +9,20 @@ so that a handler whose connection another task has closed is not taken for one 
 
 import trio
 
-from ..session.ends import End
+from ..session.errors import Closed, Lost
 
 __all__ = ["ClosedHere", "ConnectionClosed", "ConnectionLost", "is_an_end"]
 
 
-class ConnectionClosed(trio.EndOfChannel):
+class ConnectionClosed(Closed, trio.EndOfChannel):
     """The closing handshake has ended the connection; no message follows.
 
     `code` and `reason` are those of the Close frame that came first: the peer's if `by_peer`, else ours (this process
     is shutting down, or another task called `close_nowait`). 1005 means that the peer's frame had no code.
     """
 
-    def __init__(self, code: int, reason: str, by_peer: bool) -> None:
-        super().__init__(int(code), reason, by_peer)
-        self.code = int(code)
-        self.reason = reason
-        self.by_peer = by_peer
 
-    def __str__(self) -> str:
-        side = "the peer" if self.by_peer else "this side"
-        return f"{side} closed the connection with {described(self.code, self.reason)}"
-
-
-class ConnectionLost(trio.BrokenResourceError):
+class ConnectionLost(Lost, trio.BrokenResourceError):
     """The connection ended in disorder, or cannot carry what was asked.
 
     `code` is 1006 if the bytes ended without a Close frame, the peer's code if it has closed and cannot be sent to any
@@ -41,23 +31,9 @@ class ConnectionLost(trio.BrokenResourceError):
     `end` says why, with numbers; None if nobody knows.
     """
 
-    def __init__(self, code: int, reason: str, end: End | None = None) -> None:
-        super().__init__(int(code), reason)
-        self.code = int(code)
-        self.reason = reason
-        self.end = end
-
-    def __str__(self) -> str:
-        return f"the connection is gone: {self.end or described(self.code, self.reason)}"
-
 
 class ClosedHere(trio.ClosedResourceError):
     """This side has closed the connection by `aclose` or `abort`, and wants nothing more of it."""
-
-
-def described(code: int, reason: str) -> str:
-    """The code, and the reason as a literal: a peer chose it, so it must not reach a terminal as it is."""
-    return f"{code} {reason!a}" if reason else str(code)
 
 
 _ENDS = ConnectionClosed, ConnectionLost, ClosedHere

@@ -5,30 +5,21 @@
 and which error with which end the session's.
 """
 
-from wscore.session import End, errors
+from wscore.session import errors
+from wscore.session.errors import Closed, Lost
 
 __all__ = ["ConnectionClosed", "ConnectionLost", "of_session"]
 
 
-class ConnectionClosed(EOFError):
+class ConnectionClosed(Closed, EOFError):
     """A Close frame has ended the connection; no message follows.
 
     `code` and `reason` are those of the Close frame that came first: the peer's if `by_peer`, else ours, sent by
     `aclose`, by `close_nowait`, or because the server closes. 1005 means that the peer's frame had no code.
     """
 
-    def __init__(self, code: int, reason: str, by_peer: bool) -> None:
-        super().__init__(int(code), reason, by_peer)
-        self.code = int(code)
-        self.reason = reason
-        self.by_peer = by_peer
 
-    def __str__(self) -> str:
-        side = "the peer" if self.by_peer else "this side"
-        return f"{side} closed the connection with {_said(self.code, self.reason)}"
-
-
-class ConnectionLost(ConnectionError):
+class ConnectionLost(Lost, ConnectionError):
     """The connection ended in disorder, or cannot carry what was asked.
 
     `code` is 1006 if the bytes ended without a Close frame, the peer's code if it has closed and cannot be sent to any
@@ -37,23 +28,9 @@ class ConnectionLost(ConnectionError):
     `end` says why, with numbers; None if nobody knows.
     """
 
-    def __init__(self, code: int, reason: str, end: End | None = None) -> None:
-        super().__init__(int(code), reason)
-        self.code = int(code)
-        self.reason = reason
-        self.end = end
-
-    def __str__(self) -> str:
-        return f"the connection is gone: {self.end or _said(self.code, self.reason)}"
-
 
 def of_session(error: errors.ConnectionEnded) -> ConnectionClosed | ConnectionLost:
     """What the session says, in asyncio's words. After our own `aclose` or `abort` nobody need be told of a loss."""
     if isinstance(error, errors.ConnectionLost):
         return ConnectionLost(error.code, error.reason, error.end)
     return ConnectionClosed(error.code, error.reason, error.by_peer)
-
-
-def _said(code: int, reason: str) -> str:
-    """The reason as a literal: a peer chose it, so it must not reach a terminal as it is."""
-    return f"{code} {reason!a}" if reason else str(code)
