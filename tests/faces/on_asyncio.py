@@ -12,19 +12,11 @@ from typing import Any
 import wscore
 from wscore.adapters import asyncio as adapter
 
+from ..clocks import JumpingLoop
 from .face import Face
 from .scenario import Scenario
 
 HANGING = 20
-
-
-class JumpingLoop(asyncio.SelectorEventLoop):
-    """A loop whose clock can be set forward."""
-
-    jumped = 0.0
-
-    def time(self) -> float:
-        return super().time() + self.jumped
 
 
 class AsyncioTask:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from wscore.codec import CLIENT, SERVER
 from wscore.protocol.connection import Connection, State
 from wscore.protocol.events import Ping, Pong
-from wscore.session import EMPTY, ConnectionClosed, ConnectionEnded, ConnectionLost
+from wscore.session import EMPTY, ConnectionClosed, ConnectionEnded, ConnectionLost, Phase
 from wscore.transport import errors
 from wscore.transport.records import Opening
 from wscore.transport.stream import StreamWebSocket, open_websocket
@@ -120,8 +120,8 @@ def without_io(steps: list[Any], role: Any) -> list[Any]:
             if name == "peer ends":
                 life.eof_comes()
         life.look()
-    end, phase = life.session.end, life.session.phase
-    return [outcome.received, seen_by_peer(life.seen), end and (end.code, end.by_peer, end.cause), phase.name]
+    end, is_over = life.session.end, life.session.phase is Phase.CLOSED
+    return [outcome.received, seen_by_peer(life.seen), end and (end.code, end.by_peer, end.cause), is_over]
 
 
 async def on_a_stream(steps: list[Any], role: Any) -> list[Any]:
@@ -135,9 +135,10 @@ async def on_a_stream(steps: list[Any], role: Any) -> list[Any]:
                 events.extend(peer.receive_data(data))
 
         nursery.start_soon(read)
-        is_over = False
+        is_over, over = False, trio.Event()
         async with trio.open_nursery() as block:
             ws: StreamWebSocket = await block.start(hold_open, ours, connection, life.options)
+            block.start_soon(tell, ws.wait_closed, over)
             await trio.testing.wait_all_tasks_blocked()
             for name, argument in steps:
                 if name == "time passes":
@@ -164,11 +165,10 @@ async def on_a_stream(steps: list[Any], role: Any) -> list[Any]:
                     if name == "peer ends":
                         await theirs.send_eof()
                 await trio.testing.wait_all_tasks_blocked()
-            session = ws._session
-            end, phase = session.end, session.phase
+            end, is_over = ws.end, over.is_set()
             block.cancel_scope.cancel()
         nursery.cancel_scope.cancel()
-    return [outcome.received, seen_by_peer(events), end and (end.code, end.by_peer, end.cause), phase.name]
+    return [outcome.received, seen_by_peer(events), end and (end.code, end.by_peer, end.cause), is_over]
 
 
 async def receive(ws: StreamWebSocket, outcome: Outcome) -> None:
@@ -186,6 +186,11 @@ async def receive(ws: StreamWebSocket, outcome: Outcome) -> None:
         nursery.start_soon(wait)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
+
+
+async def tell(wait: Any, event: trio.Event) -> None:
+    await wait()
+    event.set()
 
 
 async def hold_open(stream: Any, connection: Any, options: Any, *, task_status: Any) -> None:

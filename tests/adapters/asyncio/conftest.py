@@ -60,12 +60,20 @@ def aio(names: SimpleNamespace, loop_kind: str) -> Iterator[Adapter]:
     assert adapter.complaints == []
 
 
+@pytest.fixture
+def clocked(names: SimpleNamespace) -> Iterator[Adapter]:
+    """The adapter under test, on a loop whose clock the test sets: asyncio's own, since uvloop has none such."""
+    adapter = Adapter(names, "asyncio")
+    yield adapter
+    assert adapter.complaints == []
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     if not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
     arguments = {name: pyfuncitem.funcargs[name] for name in pyfuncitem._fixtureinfo.argnames}
-    adapter = arguments["aio"]
+    adapter = arguments.get("aio") or arguments["clocked"]
 
     async def run() -> None:
         asyncio.get_running_loop().set_exception_handler(adapter.complain)

@@ -9,6 +9,7 @@ from typing import Any
 
 from wscore.protocol.request import accept_key
 
+from ...clocks import JumpingLoop
 from ...raw import KEY, UPGRADE
 from ...wire import Frame, decode, from_client
 
@@ -78,7 +79,7 @@ class Adapter:
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
         if self.loop_kind == "asyncio":
-            return asyncio.SelectorEventLoop()
+            return JumpingLoop()
         import uvloop
 
         return uvloop.new_event_loop()

@@ -267,18 +267,22 @@ async def test_a_client_block_that_fails_closes_with_1011(aio):
 
 async def test_a_closing_server_says_1001_and_waits_for_handlers(aio):
     keeper = Keeper()
-    ended = []
+    may_end, ended = asyncio.Event(), []
 
     async def handler(ws):
         await keeper(ws)
-        await asyncio.sleep(0.01)
+        await may_end.wait()
         ended.append(True)
 
     async with aio.serving(handler) as server, aio.connect(server) as ws:
         await until(lambda: keeper.ws)
         assert list(server.connections) == [keeper.ws]
         address = server.addresses[0]
-        await server.aclose()
+        closing = asyncio.ensure_future(server.aclose())
+        await until(lambda: keeper.error)
+        assert not closing.done()
+        may_end.set()
+        await closing
         assert ended == [True]
         with pytest.raises(aio.ConnectionClosed) as closed:
             await ws.receive()
@@ -396,18 +400,24 @@ async def test_handlers_that_all_close_their_server_do_not_wait_for_each_other(a
 
 
 async def test_whoever_else_closes_the_server_waits_for_a_handler_that_does(aio):
-    ended = []
+    may_end, closed, ended = asyncio.Event(), [], []
 
     async def handler(ws):
         await ws.receive()
         await server.aclose()
-        await asyncio.sleep(0.05)
+        closed.append(ws)
+        await may_end.wait()
         ended.append(ws)
 
     async with aio.serving(handler) as server, aio.connect(server) as ws:
         await ws.send("close it")
-        await until(lambda: server._closing.is_set())
-        await server.aclose()
+        await until(lambda: closed)
+        closing = asyncio.ensure_future(server.aclose())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not closing.done()
+        may_end.set()
+        await closing
         assert len(ended) == 1
 
 
@@ -440,7 +450,8 @@ async def test_a_tls_handshake_that_ends_after_the_server_becomes_no_connection(
                 raw = Raw(*await asyncio.open_connection(sock=sock, ssl=of_client, server_hostname="localhost"))
                 assert await raw.status() == 503
                 raw.abort()
-            await until(lambda: not server._everybody)
+            await until(lambda: server.statistics().handshakes == 0)
+            assert not server.connections
 
 
 async def test_after_abort_in_on_message_nothing_more_is_delivered_or_sent(aio):
@@ -459,7 +470,7 @@ async def test_after_abort_in_on_message_nothing_more_is_delivered_or_sent(aio):
         await raw.upgrade()
         raw.send(b"".join(from_client(TEXT, b"%d" % number) for number in range(5)) + from_client(PING))
         assert await raw.rest() == b""
-        await until(lambda: not server._everybody)
+        await until(lambda: not server.connections)
     assert came == ["0", "1", "2"]
 
 

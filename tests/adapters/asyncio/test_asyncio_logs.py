@@ -3,6 +3,9 @@
 import asyncio
 import contextvars
 import logging
+import time
+
+import pytest
 
 from wscore.session.logs import repeats
 
@@ -26,12 +29,20 @@ async def failed(aio, server, times):
             await raw.rest()
 
 
-def let_a_minute_pass():
-    """For whoever asks from now on what was left out."""
-    repeats._counts = {kind: (since - 61, count) for kind, (since, count) in repeats._counts.items()}
+@pytest.fixture
+def let_a_minute_pass(monkeypatch):
+    """For the log's clock, whoever asks it."""
+    now, now_ns, ahead = time.time, time.time_ns, [0]
+    monkeypatch.setattr(time, "time", lambda: now() + ahead[0])
+    monkeypatch.setattr(time, "time_ns", lambda: now_ns() + ahead[0] * 10**9)
+
+    def jump():
+        ahead[0] += 61
+
+    return jump
 
 
-async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, monkeypatch):
+async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, monkeypatch, let_a_minute_pass):
     monkeypatch.setattr(aio.logs, "AFTER", 0.01)
     caplog.set_level(logging.INFO, "wscore")
     async with aio.serving(on_message=fail) as server:
@@ -40,7 +51,7 @@ async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, mo
         let_a_minute_pass()
         await until(lambda: len(caplog.records) > 1)
         assert caplog.records[1].message.startswith("2 more in the last minute: handler_failed, ZeroDivisionError at ")
-        await until(lambda: not repeats.is_counting and asyncio.get_running_loop() not in aio.logs._loops)
+        await until(lambda: not repeats.is_counting)
         # The next one is the first again.
         await failed(aio, server, 2)
         let_a_minute_pass()
@@ -48,17 +59,17 @@ async def test_what_was_left_out_is_told_after_a_minute_and_once(aio, caplog, mo
     assert [record.message.startswith("1 more") for record in caplog.records[2:]] == [False, True]
 
 
-async def test_nothing_is_told_where_nothing_was_left_out(aio, caplog, monkeypatch):
+async def test_nothing_is_told_where_nothing_was_left_out(aio, caplog, monkeypatch, let_a_minute_pass):
     monkeypatch.setattr(aio.logs, "AFTER", 0.01)
     caplog.set_level(logging.INFO, "wscore")
     async with aio.serving(on_message=fail) as server:
         await failed(aio, server, 1)
         let_a_minute_pass()
-        await until(lambda: asyncio.get_running_loop() not in aio.logs._loops)
+        await until(lambda: not repeats.is_counting)
     assert len(caplog.records) == 1
 
 
-async def test_refusals_are_told_as_well(aio, caplog, monkeypatch):
+async def test_refusals_are_told_as_well(aio, caplog, monkeypatch, let_a_minute_pass):
     monkeypatch.setattr(aio.logs, "AFTER", 0.01)
     caplog.set_level(logging.INFO, "wscore")
     async with aio.serving() as server:
@@ -73,7 +84,7 @@ async def test_refusals_are_told_as_well(aio, caplog, monkeypatch):
     assert told == [f"1 more in the last minute: {kind}" for kind in ("objection: origin", "refused: 403 origin")]
 
 
-async def test_it_is_told_in_the_context_of_no_connection(aio, caplog, monkeypatch):
+async def test_it_is_told_in_the_context_of_no_connection(aio, caplog, monkeypatch, let_a_minute_pass):
     monkeypatch.setattr(aio.logs, "AFTER", 0.01)
     seen = []
     caplog.set_level(logging.INFO, "wscore")

@@ -2,14 +2,12 @@
 
 from typing import Any
 
+from ...clocks import STEP, TURNS
 from ...wire import BINARY, PING, PONG, TEXT
 from ..face import Face
 from ..peer import Peer, described
 from ..scenario import scenario
 from .messages import echo
-
-STEP = 0.4
-TURNS = 8  # of the loop, in which what is due is done
 
 
 async def wait(ws: Any) -> None:

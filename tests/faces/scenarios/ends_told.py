@@ -8,11 +8,11 @@ from typing import Any
 from wscore.session import Cause
 from wscore.session.logs import repeats
 
+from ...clocks import STEP, TURNS
 from ...wire import PING, TEXT
 from ..face import Face
 from ..peer import Peer
 from ..scenario import scenario
-from .deadlines import STEP, TURNS
 
 # On each of five faces: a thousand.
 COUNT = 200
