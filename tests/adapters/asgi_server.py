@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import trio
 
+from ..clocks import JumpingLoop, pass_time
 from ..raw import Raw
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -39,7 +40,8 @@ class Running:
         self.is_down = False
 
     def run(self) -> None:
-        with asyncio.Runner(loop_factory=self.server.config.get_loop_factory()) as runner:
+        factory = self.server.config.get_loop_factory()
+        with asyncio.Runner(loop_factory=JumpingLoop if self.server.config.loop == "asyncio" else factory) as runner:
             runner.run(self._serve())
 
     async def _serve(self) -> None:
@@ -72,6 +74,11 @@ class Running:
 
         future = asyncio.run_coroutine_threadsafe(call(), self.loop)
         return await trio.to_thread.run_sync(future.result, HANGING)
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let so much time pass on the server's loop, whose clock is set for that: asyncio's alone can be."""
+        future = asyncio.run_coroutine_threadsafe(pass_time(seconds), self.loop)
+        await trio.to_thread.run_sync(future.result, HANGING)
 
     async def until(self, condition: Callable[[], Any]) -> None:
         """Wait until `condition` is true in the server's loop."""

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import trio
 
 import wscore
 import wscore.adapters
@@ -386,13 +385,14 @@ async def test_pong_that_waits_behind_unread_messages_is_not_missed() -> None:
         await until_the_end(receive, send)
 
     app = Record(busy)
-    with serving(app, ws_max_queue=1, ws_ping_interval=0.05, ws_ping_timeout=0.05) as running:
+    with serving(app, ws_max_queue=1, ws_ping_interval=2, ws_ping_timeout=2) as running:
         raw = await opened(running)
         await raw.send(from_client(TEXT, b"x") * 5)
         await running.until(lambda: not running.protocol.transport.is_reading())
+        await running.pass_time(2.1)
         (ping,) = await raw.frames(1)
         # Some of these deadlines pass.
-        await trio.sleep(0.3)
+        await running.pass_time(12)
         await raw.say(PONG, ping.payload)
         await running.in_loop(may_go_on.set)
         await raw.say(CLOSE, close_payload(1000))
@@ -479,13 +479,14 @@ async def test_nothing_stays_behind() -> None:
 
 async def test_bytes_of_a_message_under_way_are_life_and_silence_is_not() -> None:
     """The Pong cannot stand within the frame; when nothing comes any more, the peer is gone all the same."""
-    with serving(Record(), ws_ping_interval=0.1, ws_ping_timeout=0.3) as running:
+    with serving(Record(), ws_ping_interval=1, ws_ping_timeout=3) as running:
         raw = await opened(running)
         data = from_client(BINARY, bytes(200))
         for at in range(0, 100, 5):
             await raw.send(data[at : at + 5])
-            await trio.sleep(0.05)
+            await running.pass_time(0.8)
             assert running.server.server_state.connections
+        await running.pass_time(5)
         frames = await raw.frames(2)
         assert [frame.opcode for frame in frames] == [PING, CLOSE]
         assert frames[1].payload[:2] == close_payload(1011)

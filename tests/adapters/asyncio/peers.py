@@ -9,7 +9,7 @@ from typing import Any
 
 from wscore.protocol.request import accept_key
 
-from ...clocks import JumpingLoop
+from ...clocks import JumpingLoop, pass_time
 from ...raw import KEY, UPGRADE
 from ...wire import Frame, decode, from_client
 
@@ -83,6 +83,17 @@ class Adapter:
         import uvloop
 
         return uvloop.new_event_loop()
+
+    @property
+    def second(self) -> float:
+        """How long a second of a test lasts: uvloop has no clock that can be set, and tests that pass time really wait
+        for a tenth of it.
+        """
+        return 1.0 if self.loop_kind == "asyncio" else 0.1
+
+    async def pass_time(self, seconds: float) -> None:
+        """Let so many seconds of the test pass."""
+        await (pass_time(seconds) if self.loop_kind == "asyncio" else asyncio.sleep(seconds * self.second))
 
     def complain(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What the loop would log: nothing may come to that."""
@@ -174,6 +185,12 @@ def tls_contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     of_client = ssl.create_default_context()
     authority.configure_trust(of_client)
     return of_server, of_client
+
+
+async def turns(count: int = 10) -> None:
+    """Let the loop turn so often: whatever has begun waits for something else by then."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 async def until(condition: Callable[[], object]) -> None:

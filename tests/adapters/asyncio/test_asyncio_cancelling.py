@@ -6,14 +6,14 @@ from functools import partial
 import pytest
 
 from ...wire import CLOSE, TEXT, close_payload, from_client
-from .peers import answer_upgrade, feed, until
+from .peers import answer_upgrade, feed, turns, until
 from .test_asyncio_flow import Holder, fill, transport_buffers_little
 
 
 async def cancelled(coroutine, when=lambda: True) -> None:
     """Start it, let it wait until `when` says so, and cancel it."""
     task = asyncio.ensure_future(coroutine)
-    await asyncio.sleep(0.005)
+    await turns()
     await until(when)
     assert not task.done()
     task.cancel()
@@ -54,7 +54,7 @@ async def test_a_cancelled_send_has_sent_nothing_and_the_others_go_on(aio):
         transport_buffers_little(raw)
         count = await fill(holder.ws)
         tasks = [asyncio.ensure_future(holder.ws.send(name)) for name in ("first", "cancelled", "last")]
-        await asyncio.sleep(0.005)
+        await turns()
         tasks[1].cancel()
         raw.writer.transport.resume_reading()
         for _ in range(count):
@@ -72,7 +72,7 @@ async def test_a_send_cancelled_when_its_turn_has_come_passes_it_on(aio):
         transport_buffers_little(raw)
         count = await fill(holder.ws)
         tasks = [asyncio.ensure_future(holder.ws.send(name)) for name in ("cancelled", "last")]
-        await asyncio.sleep(0.005)
+        await turns()
         holder.ws.resume_writing()
         tasks[0].cancel()
         raw.writer.transport.resume_reading()
@@ -176,7 +176,7 @@ async def test_a_cancelled_server_leaves_nobody_behind(aio, how):
         await raw.upgrade()
         await until(lambda: holder.ws)
         task = asyncio.ensure_future(getattr(server, how)())
-        await asyncio.sleep(0.005)
+        await turns()
         task.cancel()
         if how == "serve_forever":
             # It closes as `aclose` does: the peer answers, the handler ends.

@@ -9,7 +9,7 @@ import pytest
 from wscore.session import _core as session
 
 from ...wire import BINARY, CLOSE, PING, PONG, TEXT, close_payload, decode, from_client
-from .peers import Raw, answer_upgrade, feed, tls_contexts, until
+from .peers import Raw, answer_upgrade, feed, tls_contexts, turns, until
 
 HANGING = 20
 
@@ -413,8 +413,7 @@ async def test_whoever_else_closes_the_server_waits_for_a_handler_that_does(aio)
         await ws.send("close it")
         await until(lambda: closed)
         closing = asyncio.ensure_future(server.aclose())
-        for _ in range(10):
-            await asyncio.sleep(0)
+        await turns()
         assert not closing.done()
         may_end.set()
         await closing

@@ -6,7 +6,7 @@ import socket
 import pytest
 
 from ...wire import BINARY, CLOSE, TEXT, close_payload, from_client
-from .peers import feed, until
+from .peers import feed, turns, until
 
 KIB = 1024
 BLOCK = bytes(16 * KIB)
@@ -114,7 +114,7 @@ async def test_send_waits_in_the_order_of_calls(aio):
         transport_buffers_little(raw)
         count = await fill(holder.ws)
         tasks = [asyncio.ensure_future(holder.ws.send(str(number) + "x" * 70_000)) for number in range(5)]
-        await asyncio.sleep(0.01)
+        await turns()
         assert not any(task.done() for task in tasks)
         assert not holder.ws.send_nowait("not before the others")
         raw.writer.transport.resume_reading()

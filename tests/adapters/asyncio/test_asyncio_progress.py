@@ -46,6 +46,7 @@ class Reached:
 
     def __init__(self, aio, secure, **options):
         self.of_server, self.of_client = tls_contexts() if secure else (None, None)
+        self.aio = aio
         self.holder = Holder()
         self.serving = aio.serving(self.holder, ssl=self.of_server, ping_interval=None, **options)
 
@@ -69,13 +70,13 @@ class Reached:
         await self.serving.__aexit__(*error)
 
     async def read_slowly(self, step, pause):
-        """Read without end: about `step` bytes each `pause` seconds."""
+        """Read without end: about `step` bytes each `pause` seconds of the test."""
         while True:
             goal = self.peer.taken + step
             self.peer.transport.resume_reading()
             await until(lambda goal=goal: self.peer.taken >= goal or self.peer.lost.done())
             self.peer.transport.pause_reading()
-            await asyncio.sleep(pause)
+            await self.aio.pass_time(pause)
 
 
 @TLS
@@ -89,10 +90,10 @@ async def test_a_peer_that_takes_nothing_is_broken_off(aio, secure):
 
 @TLS
 async def test_a_peer_that_reads_without_pause_is_never_broken_off(aio, secure):
-    async with Reached(aio, secure, send_timeout=0.5) as reached:
+    async with Reached(aio, secure, send_timeout=5 * aio.second) as reached:
         total = 1 << 20
         sending = asyncio.ensure_future(send_all(reached.ws, total))
-        reading = asyncio.ensure_future(reached.read_slowly(32 * KIB, 0.08))
+        reading = asyncio.ensure_future(reached.read_slowly(32 * KIB, 0.8))
         await until(lambda: reached.peer.taken >= total or reached.ws.close_code is not None)
         reading.cancel()
         assert reached.ws.close_code is None
@@ -106,10 +107,10 @@ async def send_all(ws, total):
 
 @TLS
 async def test_a_peer_that_reads_gets_everything_however_short_close_timeout_is(aio, secure):
-    async with Reached(aio, secure, close_timeout=0.5) as reached:
+    async with Reached(aio, secure, close_timeout=5 * aio.second) as reached:
         total = 1 << 20
         await reached.ws.send(bytes(total))
-        reading = asyncio.ensure_future(reached.read_slowly(32 * KIB, 0.06))
+        reading = asyncio.ensure_future(reached.read_slowly(32 * KIB, 0.6))
         reached.ws.close_nowait(4000)
         await until(lambda: reached.peer.taken >= total + 14 or reached.peer.lost.done())
         reading.cancel()
