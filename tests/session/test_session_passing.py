@@ -3,8 +3,7 @@
 import pytest
 
 from wscore.codec import Stop
-from wscore.session import Cause, ConnectionEnded, Phase, Wakeup
-from wscore.session.passing import PassingSession
+from wscore.session import Cause, ConnectionEnded, PassingSession, Phase, Wakeup
 
 from .peer import Wire
 

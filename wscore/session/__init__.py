@@ -21,8 +21,10 @@ _IS_BUILT = PathFinder.find_spec(f"{native.__name__}._core", native.__path__) is
 
 if TYPE_CHECKING or IMPLEMENTATION == "pure" or not _IS_BUILT:
     from ._core import DISCARD_LIMIT, LINGER_TIME, Session
+    from .passing import PassingSession
 else:  # pragma: no cover - what is measured is the source
     from .native._core import DISCARD_LIMIT, LINGER_TIME, Session
+    from .native.passing import PassingSession
 
 __all__ = [
     "DISCARD_LIMIT",
@@ -35,6 +37,7 @@ __all__ = [
     "Empty",
     "End",
     "Options",
+    "PassingSession",
     "Phase",
     "Session",
     "Wakeup",

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from wscore.session.ends import Awaits, Phase
+
 from ._core import Session
-from .ends import Awaits, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,7 @@ from math import inf
 from typing import TYPE_CHECKING, Any
 
 from wscore.codec import CloseCode
-from wscore.session import DISCARD_LIMIT, LINGER_TIME, Cause, ConnectionEnded, Phase, Wakeup
-from wscore.session.passing import PassingSession
+from wscore.session import DISCARD_LIMIT, LINGER_TIME, Cause, ConnectionEnded, PassingSession, Phase, Wakeup
 from wscore.session.queue import size_of
 
 from .errors import ConnectionClosed, ConnectionLost, of_session

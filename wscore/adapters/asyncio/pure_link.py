@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from wscore.protocol.prepared import PreparedMessage
-    from wscore.session.passing import PassingSession
+    from wscore.session import PassingSession
 
 __all__ = ["Link"]
 

@@ -36,9 +36,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from wscore.protocol.prepared import PreparedMessage
-    from wscore.session import End
+    from wscore.session import End, PassingSession
     from wscore.session.counts import Statistics
-    from wscore.session.passing import PassingSession
 
 __all__ = ["WebSocket"]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextvars import Context
 
-    from wscore.session.passing import PassingSession
+    from wscore.session import PassingSession
 
     from .options import Options
 
