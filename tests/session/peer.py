@@ -31,6 +31,8 @@ class Wire:
         self.reads = True
         """Whether the peer reads, and its system acknowledges, what has left."""
         self.knows_system = True
+        self.times_asked = 0
+        """How often the session wanted to know what the peer's system has acknowledged."""
         self.seen: list[Event] = []
         """What the peer has read."""
         self.woken = Wakeup.NOBODY
@@ -90,6 +92,7 @@ class Wire:
         if self.reads and self.system:
             self.peer_reads()
         if session.wants_acknowledged:
+            self.times_asked += 1
             session.acknowledged(len(self.system) if self.knows_system else None, self.now)
             return self.look()
         woken = session.wakeups()

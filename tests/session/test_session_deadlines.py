@@ -176,6 +176,17 @@ def test_what_is_acknowledged_when_nothing_is_owed_means_nothing():
     assert (life.session.end, life.session.wants_acknowledged) == (None, False)
 
 
+def test_a_peer_that_answers_soon_makes_nobody_ask_the_system():
+    life = Wire(ping_interval=20.0)
+    life.wait(20.0)
+    life.wait(0.3)
+    life.peer_says()
+    life.wait(19.0)
+    assert (life.times_asked, life.session.end) == (0, None)
+    life.wait(2.0)
+    assert life.times_asked == 1
+
+
 def test_an_answer_that_has_come_needs_no_acknowledgement():
     """The pump was to ask, and something has come before it did."""
     life = Wire(ping_interval=20.0)
@@ -183,6 +194,8 @@ def test_an_answer_that_has_come_needs_no_acknowledgement():
     life.session.time_is(life.now)
     life.peer.receive_data(life.session.output())
     life.session.sent(0, life.now)
+    life.now += 20.0 / 64
+    life.session.time_is(life.now)
     assert life.session.wants_acknowledged
     life.session.received(life.peer.data_to_send(), life.now)
     assert not life.session.wants_acknowledged

@@ -40,10 +40,10 @@ from wscore.protocol.events import Close, Event, Pong
 from wscore.session.ending import Ending
 from wscore.session.ends import EMPTY, WAKEUPS, Awaits, Cause, Empty, End, Phase, Wakeup
 from wscore.session.options import Options
-from wscore.session.pings import Pings
 
 from .answer import Answer
 from .keepalive import Keepalive
+from .pings import Pings
 from .queue import size_of
 from .receiving import Receiving
 from .sending import FRAME_HEADER, Sending
@@ -60,8 +60,8 @@ LINGER_TIME = 2.0
 DISCARD_LIMIT = 32 << 20
 
 OPEN, BROKEN, CLOSING, DRAINING, CLOSED = Phase
-# What each of them waits for once all has left.
-_WAITS_FOR = (Awaits.NOTHING, Awaits.CLOSE, Awaits.CLOSE, Awaits.END, Awaits.NOTHING)
+_NOTHING, _PONG, _CLOSE, _END = Awaits  # members of an enumeration are slow to find by name
+_WAITS_FOR = (_NOTHING, _CLOSE, _CLOSE, _END, _NOTHING)  # by phase, once all has left
 # As plain numbers, since joining flags costs thousands of instructions.
 _RECEIVE, _SEND, _PING, _OVER = map(int, (Wakeup.RECEIVE, Wakeup.SEND, Wakeup.PING, Wakeup.OVER))
 
@@ -118,7 +118,7 @@ class Session:
         """Bytes have come from the peer. They may be told whatever `wants_read` says; none are lost."""
         size = memoryview(data).nbytes
         self.bytes_received += size
-        if size and self._answer.awaits is Awaits.PONG:
+        if size and self._answer.awaits is _PONG:
             self._answer.restart(now)  # whatever comes shows that the peer lives
         if self.phase < DRAINING:
             self._handle(self._receiving.take(data, now, self.unsent), now)
@@ -142,8 +142,8 @@ class Session:
         left = self._sending.sent(n_left, now)
         if not n_left:
             self.pings.left(now)
-            if self._answer.awaits is Awaits.NOTHING and self.pings.has_left(self._keepalive.payload):
-                self._expect(Awaits.PONG, self.options.ping_timeout, now)
+            if self._answer.awaits is _NOTHING and self.pings.has_left(self._keepalive.payload):
+                self._expect(_PONG, self.options.ping_timeout, now)
         if left and self.senders_waiting:
             self._wakeups |= _SEND
         if left and self._receiving.answers_at_once and self._receiving.queue:
@@ -402,7 +402,7 @@ class Session:
         self._handle(self._receiving.go_on(now, self.unsent), now)
         if self._receiving.at_eof and self.phase < DRAINING and not (had_rest and self._receiving.is_paused):
             self._lose(Cause.EOF)
-        if not self._receiving.is_paused and self._answer.awaits is Awaits.PONG:
+        if not self._receiving.is_paused and self._answer.awaits is _PONG:
             self._answer.restart(now)  # it may stand behind much else that comes only now
 
     def _is_to_hurry(self) -> bool:
@@ -415,33 +415,32 @@ class Session:
 
     def _wait_for_the_end(self, now: float) -> None:
         if self.phase is not DRAINING:
-            self._expect(Awaits.CLOSE, self.options.close_timeout, now)
+            self._expect(_CLOSE, self.options.close_timeout, now)
         elif self.connection.role is SERVER:
             self.shuts_sending = True
-            self._expect(Awaits.END, LINGER_TIME, now)
+            self._expect(_END, LINGER_TIME, now)
         else:
             # The server ends TCP first: its port is not the one that is short (RFC 6455 section 7.1.1).
-            self._expect(Awaits.END, self.options.close_timeout, now)
+            self._expect(_END, self.options.close_timeout, now)
 
     def _expect(self, awaits: Awaits, timeout: float | None, now: float) -> None:
         """From now on the peer owes us this."""
-        patience = self.options.close_timeout if awaits is Awaits.END else 0.0
+        patience = self.options.close_timeout if awaits is _END else 0.0
         self._answer.expect(
             awaits, inf if timeout is None else timeout, now, position=self.bytes_sent, patience=patience
         )
-        self.wants_acknowledged = True
 
     def _next_answer(self) -> float:
-        is_suspended = self._receiving.is_paused and self._answer.awaits is Awaits.PONG  # none can come
+        is_suspended = self._receiving.is_paused and self._answer.awaits is _PONG  # none can come
         return inf if is_suspended else self._answer.due
 
     def _overdue(self, now: float) -> None:
         """What the peer owes us has not come in time."""
-        if self._answer.awaits is Awaits.END:
+        if self._answer.awaits is _END:
             self._finish(resets=not self._answer.has_arrived)
             return
         self._ending.was_late(self._answer, now)
-        if self._answer.awaits is Awaits.PONG:
+        if self._answer.awaits is _PONG:
             self.fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time", Cause.SILENT)
             self._settle(now)
         else:

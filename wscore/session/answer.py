@@ -3,8 +3,8 @@
 Decides that none of them is due before our own bytes can have reached the peer: its owner asks the system how many of
 them it still has, and as long as some of them leave, the time starts anew. Nothing tells when the last of them does, so
 that is asked soon, and then after twice as long each time: a peer that is silent is not given much more than its time.
-Bytes that were sent after what is to be answered do not count: a system takes those for a program that has stopped.
-Knows neither frames nor a clock.
+Most have answered before it is asked at all. Bytes that were sent after what is to be answered do not count: a system
+takes those for a program that has stopped. Knows neither frames nor a clock.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from .deadline import Deadline
 
 __all__ = ["Answer"]
 
+_NOTHING = Awaits.NOTHING  # members of an enumeration are slow to find by name
+_UNKNOWN = -1 << 62  # nobody was asked
 # After so small a part of the time it is asked first.
 FIRST_LOOK = 1 / 64
 
@@ -26,9 +28,9 @@ class Answer(Deadline):
 
     def __init__(self) -> None:
         super().__init__()
-        self.awaits = Awaits.NOTHING
+        self.awaits = _NOTHING
         self._patience = self._look = self._timeout
-        self._position = self._acked = 0
+        self._position, self._acked = 0, _UNKNOWN
 
     def expect(self, awaits: Awaits, timeout: float, now: float, *, position: int, patience: float = 0.0) -> None:
         """It is owed from now on, for what ends with byte `position` of all that was sent. As long as some of that has
@@ -37,33 +39,41 @@ class Answer(Deadline):
         self.awaits = awaits
         self._timeout = timeout
         self._patience = max(timeout, patience)
-        self._position = self._acked = position
+        self._position = position
+        self._acked = _UNKNOWN
         self.restart(now)
 
     def restart(self, now: float) -> None:
         """The peer has its time anew."""
         Deadline.restart(self, now)
         self._look = self._timeout * FIRST_LOOK
+        if self._acked == _UNKNOWN:
+            self.due = now + self._look
 
     def stop(self) -> None:
         """Nothing is owed."""
         Deadline.stop(self)
-        self.awaits = Awaits.NOTHING
+        self.awaits = _NOTHING
+
+    def is_over(self, now: float) -> bool:
+        """Whether to ask the system: the time is over, or something may have arrived."""
+        return now >= self.due if self.due < self._limit() else Deadline.is_over(self, now)
 
     def acknowledged(self, acked: int, now: float) -> bool:
         """So many bytes of all that was sent have arrived. Whether the answer is overdue."""
-        if self.awaits is Awaits.NOTHING:
+        if self.awaits is _NOTHING:
             return False
-        acked = min(acked, self._position)
-        if acked > self._acked:
+        before, self._acked = self._acked, min(acked, self._position)
+        if self._acked > before != _UNKNOWN:
             self.restart(now)
-        self._acked = acked
-        limit = self._since + (self._timeout if self.has_arrived else self._patience)
-        if now >= limit:
+        limit = self._limit()
+        if now >= limit and self.due >= limit:
             return now >= self.due
         self.due = limit
-        if not self.has_arrived:
-            self.due = min(limit, now + self._look)
+        if now >= limit:
+            return Deadline.is_over(self, now)  # this was to be no more than a look, and comes so late
+        if not self.has_arrived and now + self._look < limit:
+            self.due = now + self._look
             self._look = min(2 * self._look, self._timeout)
         return False
 
@@ -71,3 +81,6 @@ class Answer(Deadline):
     def has_arrived(self) -> bool:
         """Whether all that is to be answered had arrived when that was asked last."""
         return self._acked == self._position
+
+    def _limit(self) -> float:
+        return self._since + (self._timeout if self.has_arrived else self._patience)

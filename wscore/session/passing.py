@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PassingSession"]
 
+# Members of an enumeration are slow to find by name.
+_OPEN, _DRAINING, _NOTHING = Phase.OPEN, Phase.DRAINING, Awaits.NOTHING
+
 
 class PassingSession(Session):
     """A `Session` whose pump, as long as it `is_plain` and nothing else is called here, may read and write messages by
@@ -30,9 +33,9 @@ class PassingSession(Session):
     def is_plain(self) -> bool:
         """Whether nothing is under way but messages."""
         return (
-            self.phase is Phase.OPEN
+            self.phase is _OPEN
             and self._receiving.is_plain
-            and self._answer.awaits is Awaits.NOTHING
+            and self._answer.awaits is _NOTHING
             and not (self.in_flight or self._wakeups or self.senders_waiting or self.pings.are_under_way)
         )
 
@@ -62,7 +65,7 @@ class PassingSession(Session):
 
     def read_on(self, data: Buffer, budget: int, now: float) -> None:
         """The Reader has stopped, and not for want of data: `data` is what follows, `budget` what it was given."""
-        if self.phase < Phase.DRAINING:
+        if self.phase < _DRAINING:
             self._handle(self._receiving.read_on(data, budget, now), now)
         self._settle(now)
 

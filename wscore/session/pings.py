@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from math import inf
 
-from ..codec import LocalProtocolError
+from wscore.codec import LocalProtocolError
 
 __all__ = ["Pings"]
 

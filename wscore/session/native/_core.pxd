@@ -1,5 +1,6 @@
 from wscore.session.native.answer cimport Answer
 from wscore.session.native.keepalive cimport Keepalive
+from wscore.session.native.pings cimport Pings
 from wscore.session.native.receiving cimport Receiving
 from wscore.session.native.sending cimport Sending
 
@@ -10,7 +11,7 @@ cdef class Session:
     cdef readonly bint resets
     cdef readonly bint shuts_sending
     cdef readonly bint wants_acknowledged
-    cdef readonly object pings
+    cdef readonly Pings pings
     cdef public long long senders_waiting
     cdef public long long held_below
     cdef readonly long long messages_sent
@@ -29,6 +30,10 @@ cdef class Session:
     cpdef _settle(self, double now)
     cpdef bint _may_go_on(self, double now) except -1
     cpdef _go_on(self, double now)
+    cpdef bint _is_to_hurry(self) except -1
     cpdef bint _is_to_wait(self) except -1
+    cpdef _wait_for_the_end(self, double now)
+    cpdef _conclude(self, list events)
+    cpdef _enter(self, object phase, int wakeups=*)
     cpdef double _next_answer(self) except? -1
     cpdef check_sending(self)

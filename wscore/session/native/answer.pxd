@@ -7,4 +7,5 @@ cdef class Answer(Deadline):
     cdef readonly long long _position
     cdef readonly long long _acked
 
+    cpdef double _limit(self) except? -1
     cpdef bint acknowledged(self, long long acked, double now) except -1

@@ -52,8 +52,9 @@ class Admission:
     """What the connections of one server go through.
 
     `sites` may be set until the first comes; `sites_at(local)` are the rules for connections to an address, where these
-    differ. `page` writes the answer to a request for which a hook says `Page`, given the bytes that have come; with
-    `has_pages` that is what is said without a hook, too. `date` is that of refusals.
+    differ: without it nobody need know to which address a connection has come. `page` writes the answer to a request
+    for which a hook says `Page`, given the bytes that have come; with `has_pages` that is what is said without a hook,
+    too. `date` is that of refusals.
     Raises `ValueError` for subprotocols that are none, and for a PROXY protocol header that nobody is trusted to send.
     """
 
@@ -77,7 +78,7 @@ class Admission:
         self._options = options
         self._subprotocols = subprotocols
         self._sites = sites
-        self._sites_at = sites_at
+        self.sites_at = sites_at
         self._date = date
         self.has_hooks = has_pages or authorize is not None or on_request is not None
         if on_request is None:
@@ -158,7 +159,7 @@ class Admission:
         return self._page(received)
 
     def _sites_of(self, local: object) -> SitePolicy:
-        return self._sites if self._sites_at is None else self._sites_at(local)
+        return self._sites if self.sites_at is None else self.sites_at(local)
 
     async def _await(self, thinking: Awaitable[Answer]) -> Answer:
         return self._unless_closing(await thinking)
