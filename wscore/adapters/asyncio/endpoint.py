@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 __all__ = ["CloseHook", "Endpoint", "ErrorHook", "MessageHook", "OpenHook"]
 
 
+# Members of an enumeration are slow to find by name, and flags to join: thousands of instructions.
+_OPEN, _CLOSED = Phase.OPEN, Phase.CLOSED
+_RECEIVE, _SEND, _PING, _OVER = map(int, (Wakeup.RECEIVE, Wakeup.SEND, Wakeup.PING, Wakeup.OVER))
+
+
 class Endpoint(Wire, asyncio.BufferedProtocol):
     """What the protocol of an asyncio transport does about one connection."""
 
@@ -75,7 +80,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         on_close: CloseHook | None = None,
         on_error: ErrorHook = log_error,
     ) -> None:
-        super().__init__(options, on_message, context)
+        Wire.__init__(self, options, on_message, context)
         self._opening = opening
         self._start = start  # what follows `on_open`, outside of the context
         self._on_open = on_open
@@ -105,9 +110,8 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """For asyncio: there is a connection; the opening handshake begins."""
         self._take_transport(transport)
-        self._give_up_at = self._now() + self._options.handshake_timeout
+        self._alarms.set(self, self._now() + self._options.handshake_timeout)
         self._opening.begin(self._face)
-        self._set_alarm()
 
     def opened(self, connection: Connection, rest: bytes) -> None:
         """For the opening handshake: it has succeeded, and `rest` came behind it."""
@@ -116,8 +120,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         self._attach(session, plain_socket_of(self._transport))
         if (left := self._in_transport()) > 0:
             session.fell_behind(left, now)  # the answer to the opening handshake
-        self._stop_the_clock()
-        self._set_alarm()
+        self._set_alarm(session, session.deadline)
         if (self._on_open is None or self._context.run(self._call_on_open)) and self._start is not None:
             self._start(self._face)
         if rest:
@@ -128,10 +131,8 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         if self._transport is not None:
             now = self._now()
             self._refused_until = now + self._options.close_timeout
-            self._give_up_at = now + LINGER_TIME
+            self._alarms.set(self, now + LINGER_TIME)
             self._end_sending()
-            self._stop_the_clock()
-            self._set_alarm()
 
     def eof_received(self) -> bool:
         """For asyncio: the peer sends no more. We go on sending only if something is left to be answered."""
@@ -144,7 +145,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         if not may_answer:
             self._session.cannot_send(now)  # TLS of asyncio's ends both sides at once
         self._look()
-        return may_answer and self._session.phase is not Phase.CLOSED
+        return may_answer and self._session.phase is not _CLOSED
 
     def connection_lost(self, exc: Exception | None) -> None:
         """For asyncio: the transport is closed."""
@@ -156,6 +157,8 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
             self._over.set_result(None)
 
     def _tell_lost(self, session: PassingSession, exc: Exception | None) -> None:
+        if session.phase is _CLOSED and not (self._is_held or self._look_is_due):
+            return  # that was seen, and told
         now = self._now()
         if exc is None:
             session.received_eof(now)
@@ -200,30 +203,32 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
             return
         self._is_inside = True
         try:
-            if self._on_message is not None:
+            woken = int(session.wakeups())
+            if self._on_message is not None and (woken & _RECEIVE or session.receive_queue[0]):
                 self._hand_over()
-            self._flush()
-            if not session.wants_read and session.deadline == -inf:
-                session.time_is(self._now())
+            if session.phase is not _CLOSED:
+                self._flush()
+                if not session.wants_read and session.deadline == -inf:
+                    session.time_is(self._now())
             self._steer(session)
-            self._wake(session, session.wakeups())
-            if session.end is not None:
-                self._tell_end(session)
+            self._wake(session, woken | int(session.wakeups()))
+            if self._on_close is not None and session.end is not None:
+                self._tell_end(self._on_close, session)
         finally:
             self._is_inside = False
-        if session.phase is Phase.CLOSED:
-            self._stop_the_clock()
-        elif session.deadline == -inf or self._may_hand_over(session):
+        if session.phase is _CLOSED:
+            self._alarms.stop(self)
+        elif (deadline := session.deadline) == -inf or self._may_hand_over(session):
             self._look_soon()
         else:
-            self._set_alarm()
+            self._set_alarm(session, deadline)
             self._is_plain = session.is_plain
 
     def _may_hand_over(self, session: PassingSession) -> bool:
         """Whether something waits for `on_message` that need not wait any more: what was sent has left at once."""
         if self._on_message is None or self._is_held or not session.receive_queue[0]:
             return False
-        return session.phase is not Phase.OPEN or session.has_room_for_answer()
+        return session.phase is not _OPEN or session.has_room_for_answer()
 
     def _look_in_turn(self) -> None:
         session = self._session
@@ -233,16 +238,14 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
                 session.time_is(self._now())
             self._look()
 
-    def _wake(self, session: PassingSession, wakeups: Wakeup) -> None:
-        if not wakeups:
-            return
-        if wakeups & Wakeup.RECEIVE:
+    def _wake(self, session: PassingSession, wakeups: int) -> None:
+        if wakeups & _RECEIVE:
             self._wake_receiver()
-        if wakeups & Wakeup.SEND:
+        if wakeups & _SEND and self._line:
             self._next_turn()
-        if wakeups & Wakeup.PING:
+        if wakeups & _PING and self._answers:
             self._tell_answers(session)
-        if wakeups & Wakeup.OVER:
+        if wakeups & _OVER:
             self._opening.over(self._face)
 
     def _next_turn(self) -> None:
@@ -261,13 +264,11 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
                 answer.set_exception(self._sending_error())
         answered.clear()
 
-    def _tell_end(self, session: PassingSession) -> None:
+    def _tell_end(self, hook: CloseHook, session: PassingSession) -> None:
         """Call `on_close`, once, when all was handed over that came before the end."""
-        hook = self._on_close
-        if hook is None or self._may_hand_over(session):
-            return
-        self._on_close = None
-        self._loop.call_soon(self._call_on_close, hook, context=self._context)
+        if not self._may_hand_over(session):
+            self._on_close = None
+            self._loop.call_soon(self._call_on_close, hook, context=self._context)
 
     # Hooks
 
@@ -295,7 +296,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         """
         session = self._session
         assert session is not None
-        if session.phase is not Phase.OPEN and _is_an_end(error):
+        if session.phase is not _OPEN and _is_an_end(error):
             return
         session.fail(CloseCode.INTERNAL_ERROR)
         self._is_held = True
@@ -319,7 +320,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         session = self._session
         if session is None:
             raise self._sending_error()
-        was_open = session.phase is Phase.OPEN
+        was_open = session.phase is _OPEN
         try:
             was_sent = session.send(message, compress)
         except ConnectionEnded as error:
@@ -341,7 +342,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
     def _opened_session(self) -> PassingSession:
         """Raises why nothing can be sent, if nothing can."""
         session = self._session
-        if session is None or session.phase is not Phase.OPEN:
+        if session is None or session.phase is not _OPEN:
             raise self._sending_error()
         return session
 
@@ -350,7 +351,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         session = self._session
         if not self._is_inside and session is not None:
             self._flush()
-            if session.phase is Phase.CLOSED and self._transport is not None:
+            if session.phase is _CLOSED and self._transport is not None:
                 self._close_transport(session)
             self._look_soon()
 
@@ -365,8 +366,7 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
 
     # The alarm
 
-    def _look_at_the_clock(self) -> None:
-        self._alarm = None
+    def _time_is(self) -> None:
         session = self._session
         if session is None:
             self._give_up()
@@ -383,11 +383,9 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
             return
         now = self._now()
         if self._refused_until == -inf:
-            self._give_up_at = inf
             self._opening.expired(self._face)
         elif now < self._refused_until and self._is_leaving():
-            self._give_up_at = now + LINGER_TIME
-            self._set_alarm()
+            self._alarms.set(self, now + LINGER_TIME)
         else:
             self._transport.abort()
 

@@ -15,7 +15,7 @@ from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport uint8_t
 
 from wscore.adapters.asyncio.memory import long_read, receive_memory
-from wscore.session import EMPTY, ConnectionEnded, Phase
+from wscore.session import EMPTY, Phase
 from wscore.session.queue import size_of
 
 from wscore.codec.native.buffers cimport discard_grown, get_buffer, grown_data
@@ -171,11 +171,8 @@ cdef class Link:
     def _hand_over(self):
         """Call `on_message` with what has come, unless that has to wait: until asked for, or for room for an answer."""
         session = self._session
-        while not self._is_held and (session.phase is not OPEN or session.has_room_for_answer()):
-            try:
-                message = session.receive()
-            except ConnectionEnded:
-                return
+        while not self._is_held and _may_receive(session):
+            message = session.receive()
             if message is EMPTY:
                 return
             _call(self, message)
@@ -333,8 +330,14 @@ cdef inline int _has_handed_over(Link self) except -1:
 cdef inline int _wake_receiver(Link self) except -1:
     if self._receiver is not None and not self._receiver.done():
         self._receiver.set_result(None)
-        _look_soon(self)  # what it sends in its next step leaves right after it
+        if self.is_plain or self._life.phase is OPEN:
+            _look_soon(self)  # what it sends in its next step leaves right after it
     return 0
+
+
+cdef inline bint _may_receive(object session) except -1:
+    """Whether there is room for an answer; after the end, whether there is anything left."""
+    return session.has_room_for_answer() if session.phase is OPEN else session.receive_queue[0] > 0
 
 
 cdef inline int _call(Link self, object message) except -1:
@@ -399,14 +402,28 @@ cdef int _flush(Link self) except -1:
     cdef bytes data
     cdef Py_ssize_t size, taken
     if not self.is_plain:
-        self._flush_session()
-        return 0
+        return _flush_session(self)
     if not self.reader.pings_waiting and self.writer.chunks is None:
         return _flush_tail(self)
     data = self._life.connection.data_to_send()
     size = PyBytes_GET_SIZE(data)
     taken = _write(self, <const uint8_t*>PyBytes_AS_STRING(data), size)
     return _leave_to_transport(self, data, taken) if taken < size else 0
+
+
+cdef int _flush_session(Link self) except -1:
+    cdef bytes data
+    cdef Py_ssize_t size, taken
+    if self._life is None or not (self.reader.pings_waiting or self.writer.pending_bytes()) or self._life.in_flight:
+        return 0
+    data = self._life.output()
+    size = PyBytes_GET_SIZE(data)
+    if size:
+        taken = _send(self, <const uint8_t*>PyBytes_AS_STRING(data), size)
+        if taken < size:
+            self._give(data[taken:])
+        self._life.sent(self._waiting(self._life) if taken < size else 0, self._now())
+    return 0
 
 
 cdef inline int _flush_tail(Link self) except -1:
@@ -421,12 +438,13 @@ cdef inline int _flush_tail(Link self) except -1:
 
 cdef inline Py_ssize_t _write(Link self, const uint8_t* data, Py_ssize_t size) except -1:
     """Give to the socket what it takes, if it is for us to do so; how much that was."""
-    cdef Py_ssize_t count
-    if size == 0 or self.fd < 0:
-        return 0
-    count = max(wscore_send(self.fd, data, size), <Py_ssize_t>0)
+    cdef Py_ssize_t count = _send(self, data, size)
     self.sent += count
     return count
+
+
+cdef inline Py_ssize_t _send(Link self, const uint8_t* data, Py_ssize_t size) noexcept:
+    return max(wscore_send(self.fd, data, size), <Py_ssize_t>0) if size and self.fd >= 0 else 0
 
 
 cdef int _leave_to_transport(Link self, bytes data, Py_ssize_t taken) except -1:

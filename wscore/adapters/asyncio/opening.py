@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable
+from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,6 @@ from wscore.protocol.handshake import HandshakeError, Request
 from wscore.session.opening import ClientOpening, Driver, ServerOpening
 from wscore.session.site.refusals import FAILED
 
-from .delivery import limit_unsent
 from .logs import watch_repeats
 
 if TYPE_CHECKING:
@@ -31,11 +31,13 @@ if TYPE_CHECKING:
     from .options import Options
     from .websocket import WebSocket
 
-__all__ = ["Accepting", "Connecting", "Opening"]
+__all__ = ["Accepting", "Connecting", "Entrance", "Opening"]
 
 
 class Opening(ABC):
     """What a `WebSocket` asks until it is open."""
+
+    __slots__ = ()
 
     @property
     def request(self) -> Request | None:
@@ -69,32 +71,31 @@ class Opening(ABC):
         """The transport is gone, now or later."""
 
 
-class Accepting(Driver, Opening):
-    """The server's side: the driver of a `ServerOpening`, of which `admission` says who may connect.
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What the connections of one server have in common on their way in; `admission` says who may connect.
 
-    `came(ws)` is told of the connection, and says what it is refused with, whatever it asks for; `left(ws)` is called
-    when the handshake is over, `over(ws)` when the WebSocket is, and `lost(ws)` when the transport is.
+    `came(ws)` is told of a connection, and says what it is refused with, whatever it asks for; `left(ws)` is called
+    when its handshake is over, `over(ws)` when the WebSocket is, and `lost(ws)` when the transport is.
     """
 
-    def __init__(
-        self,
-        options: Options,
-        pool: DeflatePool,
-        admission: Admission,
-        *,
-        came: Callable[[WebSocket], Refusal | None],
-        left: Callable[[WebSocket], object],
-        over: Callable[[WebSocket], object],
-        lost: Callable[[WebSocket], object],
-    ) -> None:
-        super().__init__()
-        self._options = options
-        self._pool = pool
-        self._admission = admission
-        self._came = came
-        self._left = left
-        self._over = over
-        self._forget = lost
+    options: Options
+    pool: DeflatePool
+    admission: Admission
+    came: Callable[[WebSocket], Refusal | None]
+    left: Callable[[WebSocket], object]
+    over: Callable[[WebSocket], object]
+    lost: Callable[[WebSocket], object]
+
+
+class Accepting(Driver, Opening):
+    """The server's side: the driver of a `ServerOpening`."""
+
+    __slots__ = ("_entrance", "_settled", "_thinking", "_ws")
+
+    def __init__(self, entrance: Entrance) -> None:
+        Driver.__init__(self)
+        self._entrance = entrance
         self._ws: WebSocket | None = None  # while the handshake is under way
         self._settled: Settled | None = None
         self._thinking: asyncio.Task[Answer] | None = None
@@ -110,16 +111,17 @@ class Accepting(Driver, Opening):
 
     def begin(self, ws: WebSocket) -> None:
         """Begin to listen. With TLS its handshake is over by now; if it fails, nobody is told."""
-        verdict, transport = self._came(ws), ws.transport
+        entrance, transport = self._entrance, ws.transport
+        verdict = entrance.came(ws)
         if transport is None or transport.is_closing():
             return
-        limit_unsent(transport)
         self._ws = ws
-        tls = transport.get_extra_info("ssl_object") is not None
-        addresses = ws.local_address, ws.remote_address
+        admission = entrance.admission
+        local = None if admission.sites_at is None else ws.local_address
+        tls, context = ws._is_encrypted, ws._context
         # The clock is the endpoint's.
         self.start(
-            ServerOpening(self._admission, *addresses, 0.0, is_encrypted=tls, verdict=verdict, context=ws._context)
+            ServerOpening(admission, local, ws.remote_address, 0.0, is_encrypted=tls, verdict=verdict, context=context)
         )
 
     def receive(self, ws: WebSocket, data: bytes) -> None:
@@ -136,14 +138,14 @@ class Accepting(Driver, Opening):
 
     def over(self, ws: WebSocket) -> None:
         """Count it, and say why, if it was lost."""
-        self._over(ws)
+        self._entrance.over(ws)
 
     def lost(self, ws: WebSocket, error: Exception | None) -> None:
         """Forget it."""
         self.gone()
         self._ws = None
-        self._left(ws)
-        self._forget(ws)
+        self._entrance.left(ws)
+        self._entrance.lost(ws)
 
     # What is to be done
 
@@ -151,14 +153,17 @@ class Accepting(Driver, Opening):
         assert opening.opened is not None
         ws = self._leave(opening.output())
         self._settled = opening.opened.without_rest()
-        self._admission.tally.accepted += 1
+        self._entrance.admission.tally.accepted += 1
         ws.user, ws.subprotocol = self._settled.user, self._settled.subprotocol
-        ws.opened(self._options.new_connection(SERVER, self._pool, opening.deflate), opening.opened.rest)
+        options, pool = self._entrance.options, self._entrance.pool
+        ws.opened(options.new_connection(SERVER, pool, opening.deflate), opening.opened.rest)
 
     def say_last(self, output: bytes) -> None:
+        watch_repeats()
         self._leave(output).not_opened()
 
     def close(self, output: bytes) -> None:
+        watch_repeats()
         self._leave(output).abort()
 
     def reset(self) -> None:
@@ -170,8 +175,7 @@ class Accepting(Driver, Opening):
         assert ws is not None
         assert ws.transport is not None
         ws.transport.write(output)
-        self._left(ws)
-        watch_repeats()
+        self._entrance.left(ws)
         return ws
 
     def start_tls(self, rest: bytes) -> None:

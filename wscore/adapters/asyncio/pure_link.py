@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from wscore.codec import Stop
-from wscore.session import EMPTY, ConnectionEnded, Phase
+from wscore.session import EMPTY, Phase
 from wscore.session.queue import size_of
 from wscore.session.receiving import TURN_BUDGET
 from wscore.session.sending import FRAME_HEADER
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Link"]
 
+_OPEN = Phase.OPEN  # members of an enumeration are slow to find by name
 # Output is handed on in the middle of a turn once so much has gathered.
 GATHERED = 1 << 16
 
@@ -197,20 +198,22 @@ class Link:
     def _wake_receiver(self) -> None:
         if self._receiver is not None and not self._receiver.done():
             self._receiver.set_result(None)
-            self._look_soon()  # what it sends in its next step leaves right after it
+            if self._is_plain or self._life.phase is _OPEN:
+                self._look_soon()  # what it sends in its next step leaves right after it
 
     def _hand_over(self) -> None:
         """Call `on_message` with what has come, unless that has to wait: until asked for, or for room for an answer."""
         session = self._session
         assert session is not None
-        while not self._is_held and (session.phase is not Phase.OPEN or session.has_room_for_answer()):
-            try:
-                message = session.receive()
-            except ConnectionEnded:
-                return
+        while not self._is_held and self._may_receive(session):
+            message = session.receive()
             if message is EMPTY:
                 return
             self._call(message)
+
+    def _may_receive(self, session: PassingSession) -> bool:
+        """Whether there is room for an answer; after the end, whether there is anything left."""
+        return session.has_room_for_answer() if session.phase is _OPEN else session.receive_queue[0] > 0
 
     def _call(self, message: Any) -> None:
         self._context.run(_call_in_context, self, message)
@@ -293,6 +296,14 @@ class Link:
             if left:
                 self._fell_behind(min(left, len(data)))
 
+    def _flush_session(self) -> None:
+        session = self._life
+        if session is not None and not session.in_flight:
+            data = session.output()
+            if data:
+                self._give(data)
+                session.sent(self._waiting(session), self._now())
+
     def _fell_behind(self, left: int) -> None:
         self._sent -= left
         self._session.fell_behind(left, self._now())  # type: ignore[union-attr]
@@ -315,8 +326,8 @@ class Link:
         def _in_transport(self) -> int:
             """How many bytes have not left yet that the transport was given."""
 
-        def _flush_session(self) -> None:
-            """Hand over the output of a session that is not plain."""
+        def _waiting(self, session: PassingSession) -> int:
+            """How many bytes of the session's output have not left yet, as far as the transport tells."""
 
         def _receive_from_session(self) -> Any:
             """What `_next_message` does where the session is not plain."""

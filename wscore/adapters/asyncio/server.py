@@ -24,9 +24,10 @@ from wscore.session.site.logs import log_loss
 from wscore.session.site.refusals import Refusal
 from wscore.session.site.statistics import ServerStatistics, Tally
 
+from .delivery import limit_accepted, limit_unsent
 from .listening import listen
 from .logs import log_error, watch_repeats
-from .opening import Accepting
+from .opening import Accepting, Entrance
 from .options import Options
 from .websocket import WebSocket
 
@@ -105,22 +106,29 @@ class Server:
             tally=Tally(),
             date=partial(formatdate, usegmt=True),
         )
-        self._pool = DeflatePool()
         self._listening: asyncio.Server | None = None
+        self._is_limited = False  # by the socket that listens, what is accepted may leave unsent
         self._everybody: set[WebSocket] = set()
         self._shaking_hands: set[WebSocket] = set()
         self._over: set[WebSocket] = set()  # those of everybody that were counted, and have not left yet
         self._tasks: set[asyncio.Task[None]] = set()
         self._closers: set[asyncio.Task[None]] = set()  # those of the tasks that wait in `aclose`
+        self._entrance = Entrance(
+            self._options,
+            DeflatePool(),
+            self._admission,
+            came=self._count,
+            left=self._shaking_hands.discard,
+            over=self._ended,
+            lost=self._forget,
+        )
         self._closing = asyncio.Event()
         self._somebody_left = asyncio.Event()
 
     def __call__(self) -> WebSocket:
         """Make the protocol of one more connection."""
-        hooks = {"came": self._count, "left": self._shaking_hands.discard, "over": self._ended, "lost": self._forget}
-        opening = Accepting(self._options, self._pool, self._admission, **hooks)
         return WebSocket(
-            opening,
+            Accepting(self._entrance),
             self._options,
             self._context.copy(),
             start=self._start,
@@ -214,15 +222,15 @@ class Server:
         )
         self._everybody.add(ws)
         self._shaking_hands.add(ws)
+        if not self._is_limited and ws.transport is not None:
+            limit_unsent(ws.transport.get_extra_info("socket"))
         if excess > MAX_TURNED_AWAY:
             ws.abort()
         return _FULL if excess > 0 else None
 
     def _policy_at(self, local: object) -> SitePolicy:
-        """That of a server that `serve` started knows its addresses. Of others only those are known to which
-        connections come.
-        """
-        if self._listening is not None or not is_loopback(local):
+        """Of a server that `serve` did not start, only those addresses are known to which connections come."""
+        if not is_loopback(local):
             return self._policy
         policy = self._new_policy()
         policy.bind([local])
@@ -296,8 +304,10 @@ async def serve(
         reuse_port=reuse_port,
         start_serving=False,
     )
+    server._is_limited = limit_accepted(listening.sockets)
     try:
         server._policy.bind(server.addresses, host if isinstance(host, str) else None)
+        server._admission.sites_at = None
         await listening.start_serving()
     except BaseException:
         listening.close()

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from math import inf
-from time import monotonic
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from wscore.codec import IMPLEMENTATION
 from wscore.session import Phase
 
-from .delivery import Delivery, is_unread, reset
+from .alarms import NEVER, alarms_of
+from .delivery import Delivery, reset
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,8 @@ else:
 
 __all__ = ["Wire", "plain_socket_of"]
 
-# How often in a time in which something must leave it is looked whether it does: a transport does not tell.
+_OPEN, _CLOSED = Phase.OPEN, Phase.CLOSED  # members of an enumeration are slow to find by name
+# How often in a time in which something must leave it is looked whether it does.
 LOOKS = 4
 
 # TLS is given so much at a time.
@@ -47,58 +48,58 @@ _PLAIN = {
 
 
 class Wire(Link):
-    """The part of a `WebSocket` that drives its transport. Times are seconds of one clock, `inf` is never."""
+    """The part of a `WebSocket` that drives its transport. Times are seconds of one clock."""
 
     __slots__ = (
         "_alarm",
-        "_alarm_at",
+        "_alarms",
+        "_asked_system",
         "_at_eof",
-        "_delivery",
-        "_give_up_at",
         "_has_shut",
+        "_is_encrypted",
         "_is_paused",
         "_options",
         "_unwritten",
     )
 
     def __init__(self, options: Options, on_message: Callable[[Any, Any], object] | None, context: Context) -> None:
-        super().__init__(asyncio.get_running_loop(), on_message, context)
+        Link.__init__(self, asyncio.get_running_loop(), on_message, context)
         self._options = options
         self._at_eof = False
         self._is_paused = False
+        self._is_encrypted = False  # by asyncio
         self._has_shut = False  # our side of the transport is ended
         self._unwritten = NOTHING  # what TLS was not given yet
-        self._delivery: Delivery | None = None
-        self._give_up_at = inf  # while there is no session
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = inf
+        self._asked_system: Delivery | None = None
+        self._alarms = alarms_of(self._loop)
+        self._alarm = NEVER
 
     def _now(self) -> float:
-        # libuv's time stands still within a turn, and is counted in milliseconds.
-        return self._loop.time() if isinstance(self._loop, asyncio.BaseEventLoop) else monotonic()
+        return self._alarms.now()
 
     def _take_transport(self, transport: asyncio.Transport) -> None:
         """There is a connection."""
         self._transport = transport
+        self._is_encrypted = transport.get_extra_info("ssl_object") is not None
         # It tells when all has left; below TLS "no more than 0 bytes" would be more than there may be.
-        transport.set_write_buffer_limits(0 if transport.get_extra_info("ssl_object") is None else 1, 0)
+        transport.set_write_buffer_limits(int(self._is_encrypted), 0)
 
     def _leave_transport(self) -> None:
         """There is none any more."""
         self._detach()
         self._unwritten = NOTHING
-        self._stop_the_clock()
+        self._alarms.stop(self)
 
     # What leaves
 
     def _give(self, data: bytes) -> None:
         if self._transport is None:
             return
-        if self._transport.get_extra_info("ssl_object") is None:
-            self._transport.write(data)
-        else:
+        if self._is_encrypted:
             self._unwritten = memoryview(data)
             self._push()
+        else:
+            self._transport.write(data)
 
     def _push(self) -> None:
         """Give TLS a part of what there is to send, as long as it keeps nothing. Below it is another transport, which
@@ -109,14 +110,6 @@ class Wire(Link):
             self._transport.write(part)
         if not self._unwritten:
             self._unwritten = NOTHING  # what is empty would keep all that it was a part of
-
-    def _flush_session(self) -> None:
-        session = self._session
-        if session is not None and not session.in_flight:
-            data = session.output()
-            if data:
-                self._give(data)
-                session.sent(self._waiting(session), self._now())
 
     def _in_transport(self) -> int:
         in_transport: int = 0 if self._transport is None else self._transport.get_write_buffer_size()
@@ -129,15 +122,13 @@ class Wire(Link):
     def _left_by_now(self, session: PassingSession) -> int:
         """How many bytes wait, if some have left at all: below TLS, that is what the system says."""
         waiting = self._waiting(session)
-        if self._transport is None or self._transport.get_extra_info("ssl_object") is None:
+        if self._transport is None or not self._is_encrypted:
             return waiting
-        if self._delivery is None:
-            self._delivery = Delivery()
-        return min(waiting, session.in_flight - self._delivery.has_moved(self._transport))
+        return min(waiting, session.in_flight - self._delivery.has_moved())
 
     def _is_leaving(self) -> bool:
         """Whether something that was said has not arrived, as far as is known."""
-        return bool(self._in_transport() or Delivery().unacknowledged(self._transport))
+        return bool(self._in_transport() or self._delivery.unacknowledged())
 
     # What the session says
 
@@ -146,7 +137,7 @@ class Wire(Link):
         transport = self._transport
         if transport is None:
             return
-        if session.phase is not Phase.CLOSED:
+        if session.phase is not _CLOSED:
             if session.shuts_sending and not self._has_shut:
                 self._end_sending()
             if session.wants_read == self._is_paused and not self._at_eof and not transport.is_closing():
@@ -154,7 +145,7 @@ class Wire(Link):
                 transport.pause_reading() if self._is_paused else transport.resume_reading()
             if session.wants_acknowledged:
                 self._tell_acknowledged(session)
-        if session.phase is Phase.CLOSED:
+        if session.phase is _CLOSED:
             self._close_transport(session)
 
     def _end_sending(self) -> None:
@@ -175,53 +166,44 @@ class Wire(Link):
             self._transport.abort()
 
     def _tell_acknowledged(self, session: PassingSession) -> None:
-        transport = self._transport
-        if is_unread(transport) and not self._is_paused:
-            self._look_soon()  # what has come is told first
-            return
-        if self._delivery is None:
-            self._delivery = Delivery()
-        session.acknowledged(self._delivery.unacknowledged(transport), self._now())
+        now, delivery = self._now(), self._delivery
+        if now >= session.deadline and delivery.is_unread and not self._is_paused:
+            self._look_soon()  # what has come is told before somebody is late
+        else:
+            session.acknowledged(delivery.unacknowledged(), now)
+
+    @property
+    def _delivery(self) -> Delivery:
+        """What the system tells of the transport; made when it is first asked."""
+        if self._asked_system is None:
+            self._asked_system = Delivery(self._transport, is_encrypted=self._is_encrypted)
+        return self._asked_system
 
     # The alarm
 
-    def _set_alarm(self) -> None:
-        """Be called at the next deadline. An alarm that comes too early sets the next one."""
-        at = self._give_up_at if self._session is None else self._deadline(self._session)
-        if at == inf:
-            return
-        if self._alarm is not None:
-            if self._alarm_at <= at:
-                return
-            self._alarm.cancel()
-        self._alarm_at = at
-        self._alarm = self._loop.call_at(at, self._look_at_the_clock)
-
-    def _deadline(self, session: PassingSession) -> float:
-        """When to tell the time, or how much has left, which else is only told when nothing waits any more."""
+    def _set_alarm(self, session: PassingSession, deadline: float) -> None:
+        """Be called at the session's deadline, and to see whether something has left: a transport does not tell."""
         if not session.in_flight:
-            return session.deadline
-        options = self._options
-        least = (
-            options.send_timeout if session.phase is Phase.OPEN else min(options.send_timeout, options.close_timeout)
-        )
-        return min(session.deadline, self._now() + least / LOOKS)
-
-    def _stop_the_clock(self) -> None:
-        if self._alarm is not None:
-            self._alarm.cancel()
-            self._alarm = None
+            self._alarms.set(self, deadline)
+        else:
+            options = self._options
+            is_open = session.phase is _OPEN
+            least = options.send_timeout if is_open else min(options.send_timeout, options.close_timeout)
+            self._alarms.set(self, min(deadline, self._now() + least / LOOKS), or_before=True)
 
     if TYPE_CHECKING:
 
-        def _look_at_the_clock(self) -> None:
+        def _time_is(self) -> None:
             """The alarm goes."""
 
 
 def plain_socket_of(transport: asyncio.Transport) -> int:
     """The descriptor of the socket that a transport writes to as it is; -1 for any other transport."""
-    kind = type(transport)
-    if (kind.__module__, kind.__qualname__) not in _PLAIN:
-        return -1
-    fd: int = transport.get_extra_info("socket").fileno()
+    is_plain = _is_plain(type(transport))  # type: ignore[arg-type]
+    fd: int = transport.get_extra_info("socket").fileno() if is_plain else -1
     return fd
+
+
+@cache
+def _is_plain(kind: type[object]) -> bool:
+    return (kind.__module__, kind.__qualname__) in _PLAIN
