@@ -90,11 +90,12 @@ def step(result: Any) -> None:
 async def arguments_of_the_reactor() -> list[tuple[Any, ...]]:
     from wscore.session.options import Options
     from wscore.transport.reactor.link import Terms
+    from wscore.transport.records import Opening
     from wscore.transport.trio_glue import pace_of_this_run
 
-    terms = Terms(pace_of_this_run(), copy_context(), lambda *_: None, Options())
-    native = [(Connection(role), terms) for role in (SERVER, CLIENT)]
-    return [*native, (lambda: None, lambda: None, 0.0), (None, terms), (Connection(SERVER), None)]
+    terms = Terms(pace_of_this_run(), copy_context(), lambda *_: None, Options(), None, lambda *_: None)
+    native = [(Connection(role), terms, Opening()) for role in (SERVER, CLIENT)]
+    return [*native, (lambda: None, lambda: None, 0.0), (None, terms, None), (Connection(SERVER), None, None)]
 
 
 async def misuse_all(modules: Iterable[str], proper: Callable[[], Any]) -> None:

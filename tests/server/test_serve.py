@@ -21,9 +21,9 @@ import trio.lowlevel
 import trio.testing
 
 import wscore
+from wscore.session import Session
 from wscore.session.options import Options
 from wscore.transport import reactor
-from wscore.transport.linger import linger
 
 from ..listening import listens_on
 from ..raw import Raw, dial, echo, serve, serving, status_of, url_of
@@ -878,9 +878,7 @@ async def test_a_peer_that_vanishes_is_cut_off_though_its_handler_closes_after_i
     monkeypatch: pytest.MonkeyPatch, each_transport: str
 ) -> None:
     """It neither answers nor ends; what the handler does when it hears of that begins no other wait."""
-    monkeypatch.setitem(linger.__kwdefaults__, "timeout", 0.1)
-    if each_transport == "auto":
-        monkeypatch.setattr("wscore.transport.reactor.deadlines.LINGER_TIME", 0.1)
+    monkeypatch.setattr(inspect.getmodule(Session.__base__), "LINGER_TIME", 0.1)
     async with serving(ping_interval=0.05, ping_timeout=0.05, close_timeout=0.1) as server, dial(server) as raw:
         await raw.upgrade()
         with trio.fail_after(30):

@@ -165,6 +165,21 @@ def test_where_nobody_knows_what_was_acknowledged_all_was():
     assert life.session.end.cause is Cause.SILENT
 
 
+def test_a_pong_is_not_due_while_there_is_always_more_to_send():
+    """A peer that takes all we have as fast as it can need not answer in time: that it takes it shows that it lives."""
+    life = Wire(ping_interval=20.0, ping_timeout=7.0, send_timeout=30.0, blocks=True)
+    life.wait(20.0)
+    for _ in range(5):
+        life.session.send("more")  # before what was taken last has left
+        life._push(len(life.pump))
+        life.look()
+        life.wait(6.9)
+    assert life.session.end is None
+    life.write()
+    assert comes_at(life, 7.0, lambda: life.session.end is not None)
+    assert life.session.end.cause is Cause.SILENT
+
+
 def test_what_is_acknowledged_when_nothing_is_owed_means_nothing():
     life = Wire(ping_interval=20.0)
     life.session.acknowledged(0, life.now)

@@ -200,3 +200,34 @@ async def test_if_nothing_can_be_encrypted_any_more_sending_is_broken(link) -> N
         with pytest.raises(ConnectionLost):
             await ws.send("x")
         await ws.wait_closed()
+
+
+@pytest.mark.parametrize("transport", [pytest.param("reactor", marks=pytest.mark.native)], indirect=True)
+async def test_what_tls_says_by_itself_can_be_stuck_too(link) -> None:
+    """New keys that the peer has asked for, say: Python's ssl cannot ask for them, so this writes in their place."""
+    async with link(lockstep=True, send_timeout=0.1, ping_interval=None) as (ws, peer):
+        ws_tls[ws].ssl_object.write(b"by itself")
+        await peer.send("it leaves with the next turn")
+        await ws.receive()
+        with pytest.raises(ConnectionLost):
+            await ws.receive()
+        assert ws.statistics().reset
+
+
+async def test_a_peer_that_ends_first_gets_close_notify_behind_what_it_has_not_read(link) -> None:
+    async with link(lockstep=True) as (ws, peer):
+        peer.stream._https_compatible = False
+        await ws.send("not read yet")
+        peer.connection.close()
+        await peer.flush()
+        with suppress(ssl.SSLWantReadError):
+            peer.stream._ssl_object.unwrap()
+        await peer.stream.transport_stream.send_all(peer.stream._outgoing.read())
+        await trio.testing.wait_all_tasks_blocked()
+        await peer.until_close()
+        end = None
+        try:
+            await peer.until_eof()
+        except trio.BrokenResourceError as error:
+            end = error.__cause__
+        assert not isinstance(end, ssl.SSLEOFError)

@@ -7,7 +7,6 @@ import trio.testing
 from wscore.codec import LocalProtocolError
 from wscore.protocol.events import Close, Ping
 from wscore.transport.errors import ConnectionLost
-from wscore.transport.pings import Pings
 
 
 async def settled() -> None:
@@ -43,11 +42,6 @@ async def test_ping_sends_the_payload_it_is_given(link) -> None:
             nursery.start_soon(ws.ping, payload)
             assert await peer.next() == Ping(bytes(payload))
             await settled()
-
-
-async def test_payloads_of_our_own_cannot_be_foreseen(link) -> None:
-    pings = Pings()
-    assert len({pings.new_payload() for _ in range(100)}) == 100
 
 
 async def test_a_payload_too_long_or_under_way_is_refused(link) -> None:
@@ -90,13 +84,6 @@ async def test_pongs_that_nobody_asked_for_mean_nothing(link) -> None:
         await peer.send("x")
         assert await ws.receive() == "x"
         assert ws.latency is None
-
-
-async def test_of_a_pong_that_overtakes_the_news_that_its_ping_has_left_the_time_since_the_call_counts() -> None:
-    pings = Pings()
-    ping = pings.add(b"x", 3.0)
-    assert pings.answered(b"x", 5.0) == [ping]
-    assert ping.seconds == pings.latency == 2.0
 
 
 async def test_a_cancelled_ping_leaves_nothing_behind_and_its_pong_is_ignored(link) -> None:

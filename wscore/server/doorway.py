@@ -58,7 +58,8 @@ class Doorway:
         self.guests: set[Guest] = set()
         self._running = reactor_of_this_run()
         self._context = copy_context()
-        self._terms = Terms(self._running.pace, self._context, self._leave, options)
+        hooks = conversations.on_message, conversations.report, conversations.reserve
+        self._terms = Terms(self._running.pace, self._context, self._leave, options, *hooks)
         self._exhaustion = Exhaustion()
         self._listening: list[Listening] = []
         self._listeners: list[trio.SocketListener] = []
@@ -212,8 +213,7 @@ class Doorway:
         conversations = self.conversations
         assert opening.opened is not None
         connection = new_connection(SERVER, self.options, opening.deflate)
-        hooks = conversations.on_message, conversations.report, conversations.reserve
-        ws = ReactorWebSocket(connection, self._terms, self.options, opening.opened, *hooks)
+        ws = ReactorWebSocket(connection, self._terms, opening.opened)
         ws.start(guest.arrival, guest.place.settled(), opening.context)
         conversations.enter(ws)
         self.leave(guest)

@@ -1,6 +1,6 @@
 """One life of a connection, for every transport: what needs time, queues or limits, and no I/O.
 
-`Session` decides how a connection lives and ends (`_core` has the table of its phases); beside it stand its options,
+`Session` decides how a connection lives and ends (`life` has the table of its phases); beside it stand its options,
 rates, and the errors that an end becomes. It refuses to know sockets, tasks, event loops and clocks: a time is a number
 that is handed in.
 

@@ -1,32 +1,8 @@
 """`Session`: one life of a connection after its opening handshake, without I/O; every transport is a pump around it.
 
-Decides all about a connection that needs time, queues or limits: who may send, when to ping, which deadline is next,
-how it ends. The rules of RFC 6455 are `Connection`'s. It refuses to know sockets, tasks, event loops and clocks: times
-are seconds of any clock that never goes back.
-
-The phases, and what leads from one to the next:
-
-    phase     what happens                            next      output       then waits for             wakes
-    OPEN      close                                   CLOSING   Close frame  -                          all
-              the peer's Close frame, once what came  DRAINING  its answer   -                          all
-              before could be answered
-              the end of its bytes, once what came    DRAINING  -            -                          all
-              before could be answered
-              a broken rule, a limit, silence, fail   DRAINING  Close frame  -                          all
-              cannot_send                             BROKEN    -            close, for close_timeout   SEND, PING
-    BROKEN    close                                   CLOSING   -            close, for close_timeout   all
-              any end                                 CLOSED    -            -                          all
-    CLOSING   all has left                            -         -            close, for close_timeout   -
-              the peer's Close frame, or its bytes    DRAINING  -            -                          all
-              end without one
-              nothing in time                         CLOSED    resets       -                          all
-    DRAINING  all has left: a server shuts sending    -         -            end, for LINGER_TIME,      -
-                                                                             a client for close_timeout
-              the peer's end, nothing in time, or     CLOSED    -            -                          OVER
-              DISCARD_LIMIT bytes for nobody
-    any       broken, abort                           CLOSED    -            -                          all
-              nothing leaves for send_timeout, from   CLOSED    resets       -                          all
-              CLOSING on for close_timeout at most
+Decides what comes of each call, of the pump's and of the user's: who may send, what is received, when to ping. The
+phases and the end are `life`'s, the rules of RFC 6455 `Connection`'s. It refuses to know sockets, tasks, event loops
+and clocks: times are seconds of any clock that never goes back.
 """
 
 from __future__ import annotations
@@ -34,19 +10,15 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING
 
-from wscore.codec import SERVER, CloseCode, LocalProtocolError, Piece, new_mask_key
+from wscore.codec import CloseCode, Piece, new_mask_key
 from wscore.protocol.connection import Connection
 from wscore.protocol.events import Close, Event, Pong
-from wscore.session.ending import Ending
-from wscore.session.ends import EMPTY, WAKEUPS, Awaits, Cause, Empty, End, Phase, Wakeup
+from wscore.session.ends import EMPTY, WAKEUPS, Awaits, Cause, Empty, Phase, Wakeup
 from wscore.session.options import Options
 
-from .answer import Answer
-from .keepalive import Keepalive
-from .pings import Pings
+from .life import DISCARD_LIMIT, LINGER_TIME, Life
 from .queue import size_of
-from .receiving import Receiving
-from .sending import FRAME_HEADER, Sending
+from .sending import FRAME_HEADER
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -55,18 +27,13 @@ if TYPE_CHECKING:
 
 __all__ = ["DISCARD_LIMIT", "LINGER_TIME", "Session"]
 
-# Once our last byte has arrived, the peer has so long, and so many bytes, to end its side (RFC 9112 section 9.6).
-LINGER_TIME = 2.0
-DISCARD_LIMIT = 32 << 20
-
 OPEN, BROKEN, CLOSING, DRAINING, CLOSED = Phase
-_NOTHING, _PONG, _CLOSE, _END = Awaits  # members of an enumeration are slow to find by name
-_WAITS_FOR = (_NOTHING, _CLOSE, _CLOSE, _END, _NOTHING)  # by phase, once all has left
+NOTHING, PONG, CLOSE, END = Awaits
 # As plain numbers, since joining flags costs thousands of instructions.
-_RECEIVE, _SEND, _PING, _OVER = map(int, (Wakeup.RECEIVE, Wakeup.SEND, Wakeup.PING, Wakeup.OVER))
+_RECEIVE, _SEND, _PING = map(int, (Wakeup.RECEIVE, Wakeup.SEND, Wakeup.PING))
 
 
-class Session:
+class Session(Life):
     """One life of a connection: `connection` after its opening handshake, under `options`, from the time `now` on.
 
     A pump tells it what happened (`received`, `received_eof`, `broken`, `sent`, `cannot_send`, `time_is`,
@@ -80,37 +47,15 @@ class Session:
     LocalProtocolError for a connection without `auto_pong` or `auto_close`.
     """
 
-    __slots__ = (
-        "_answer", "_discarded", "_ending", "_keepalive", "_receiving", "_sending", "_wakeups",
-        "bytes_received", "connection", "held_below", "messages_dropped", "messages_sent", "options", "phase",
-        "pings", "resets", "senders_waiting", "shuts_sending", "wants_acknowledged",
-    )  # fmt: skip
+    __slots__ = ("bytes_received", "held_below", "messages_dropped", "messages_sent", "senders_waiting")
 
     def __init__(self, connection: Connection, options: Options, now: float, *, answers_at_once: bool = False) -> None:
-        self.connection = connection
-        self.options = options
-        self.phase = OPEN
-        self.resets = False
-        """Whether the transport is to be closed with a reset: what waits in it is for a peer that takes nothing."""
-        self.shuts_sending = False
-        """Whether our side of the transport is to be ended, once all was written."""
-        self.wants_acknowledged = False
-        """Whether `acknowledged` is to be called."""
-        self.pings = Pings()
-        connection.expect_pongs(self.pings)
-        if not connection.auto_close:
-            raise LocalProtocolError("a session needs auto_close: it says when the peer's Close frame is answered")
+        super().__init__(connection, options, now, answers_at_once=answers_at_once)
         self.senders_waiting = 0
         """How many callers wait until there is room to send: the pump's to count."""
         self.held_below = 0
         """Bytes that have come and were not told yet, undecrypted ones say: the pump's to tell, for `held`."""
         self.messages_sent = self.messages_dropped = self.bytes_received = 0
-        self._sending = Sending(options.send_timeout)
-        self._receiving = Receiving(connection, options, answers_at_once=answers_at_once)
-        self._keepalive = Keepalive(options.ping_interval, now)
-        self._answer, self._ending = Answer(), Ending()
-        self._wakeups = 0
-        self._discarded = 0
 
     # What happened
 
@@ -118,14 +63,22 @@ class Session:
         """Bytes have come from the peer. They may be told whatever `wants_read` says; none are lost."""
         size = memoryview(data).nbytes
         self.bytes_received += size
-        if size and self._answer.awaits is _PONG:
-            self._answer.restart(now)  # whatever comes shows that the peer lives
-        if self.phase < DRAINING:
+        if size:
+            self._heard(now)  # whatever comes shows that the peer lives
+        if self._phase < DRAINING:
             self._handle(self._receiving.take(data, now, self.unsent), now)
         else:
             self._discarded += size
             if self._discarded >= DISCARD_LIMIT:
                 self._finish()
+        self._settle(now)
+
+    def read_on(self, data: Buffer, budget: int, now: float) -> None:
+        """For a pump that calls the Reader itself, which has stopped, and not for want of data: `data` is what follows,
+        `budget` what it was given.
+        """
+        if self._phase < DRAINING:
+            self._handle(self._receiving.read_on(data, budget, now), now)
         self._settle(now)
 
     def received_eof(self, now: float) -> None:
@@ -139,47 +92,51 @@ class Session:
 
     def sent(self, n_left: int, now: float) -> None:
         """Of all the `output` there was, `n_left` bytes have not been written yet. ValueError if that cannot be."""
-        left = self._sending.sent(n_left, now)
-        if not n_left:
-            self.pings.left(now)
-            if self._answer.awaits is _NOTHING and self.pings.has_left(self._keepalive.payload):
-                self._expect(_PONG, self.options.ping_timeout, now)
+        left = 0 if self.is_broken else self._left(n_left, now)
+        if self._pings is not None and not n_left:
+            self._pings.left(now)
+            # While there always is more to send, its leaving shows that the peer is there.
+            if self._answer is None and not self.unsent and self._pings.has_left(self._ping_sent):
+                self._expect(PONG, self.options.ping_timeout, now)
         if left and self.senders_waiting:
             self._wakeups |= _SEND
-        if left and self._receiving.answers_at_once and self._receiving.queue:
+        if left and self._receiving.answers_at_once and self._receiving.size:
             self._wakeups |= _RECEIVE
         self._settle(now)
 
     def cannot_send(self, now: float) -> None:
         """Nothing leaves any more. The peer may have said why before it went: what comes is still read."""
-        self._sending.breaks()
+        self._break_off()
         self._receiving.expect_no_answer()
         if not self._receiving.at_eof:
-            self._ending.losing = Cause.RESET
+            self.ending.losing = Cause.RESET
         self.connection.data_to_send()
-        if self.phase is OPEN:
+        if self._phase == OPEN:
             self._enter(BROKEN, _SEND | _PING)
         self._settle(now)
 
     def acknowledged(self, n_unacknowledged: int | None, now: float) -> None:
         """So many of the bytes that were `sent` the system still has; None if nobody knows."""
         self.wants_acknowledged = False
-        if self._answer.acknowledged(self.bytes_sent - (n_unacknowledged or 0), now):
-            self._overdue(now)
+        answer = self._answer
+        if answer is not None and answer.acknowledged(self.bytes_sent - (n_unacknowledged or 0), now):
+            self._overdue(answer, now)
+            self._settle(now)
 
     def time_is(self, now: float) -> None:
         """Do what is due."""
-        if self.phase is CLOSED:
+        if self._phase == CLOSED:
             return
-        if self._sending.is_over(now):
-            self._ending.was_late(self._sending, now)
+        if self._sending is not None and self._sending.is_over(now):
+            self.ending.was_late(self._sending, now)
             self._finish(Cause.STUCK, resets=True)
             return
         self._receiving.time_is(now)
-        if now >= self._keepalive.due:
-            self._keepalive.pinged(self.ping(), now)
+        if now >= self._next_ping():
+            self._ping_sent = self.ping()
+            self._ping_at = self._next_ping_after(now)
         self._settle(now)
-        if now >= self._next_answer() and self._answer.is_over(now):
+        if self._answer is not None and now >= self._next_answer() and self._answer.is_over(now):
             self.wants_acknowledged = True
 
     def hold_back(self, is_held_back: bool, now: float) -> None:
@@ -195,9 +152,10 @@ class Session:
         Raises `ConnectionClosed` after the peer's Close frame or our own, `ConnectionLost` after any other end, once
         all that came before was received, and `ConnectionEnded` after `forget` and `abort`.
         """
-        if self._receiving.queue:
-            return self._receiving.queue.get()
-        error = self._ending.receiving_error()
+        if self._receiving.size:
+            message: str | bytes | Piece = self._receiving.get()
+            return message
+        error = None if self._ending is None else self._ending.receiving_error()
         if error is not None:
             raise error
         self._receiving.is_answered = True
@@ -205,7 +163,7 @@ class Session:
 
     def has_room_for_answer(self) -> bool:
         """Whether an answer as large as the next message would fit: who calls a hook with each message asks before."""
-        return not self._receiving.queue or self.fits(size_of(self._receiving.queue.first()))
+        return not self._receiving.size or self.fits(size_of(self._receiving.first()))
 
     def fits(self, size: int) -> bool:
         """Whether a message of `size` bytes may be sent now: it fits below `max_send_buffer`, or nothing waits."""
@@ -251,42 +209,31 @@ class Session:
         """Begin the closing handshake, as `Connection.close`; what has come is still received, what comes is not.
         False, and nothing has happened, if the connection is closing or has ended already.
         """
-        if self.phase > BROKEN:
+        if self._phase > BROKEN:
             return False
         self.connection.close(code, reason)
-        self._ending.say(CloseCode.NO_STATUS if code is None else code, reason, Cause.CLOSE)
+        self.ending.say(CloseCode.NO_STATUS if code is None else code, reason, Cause.CLOSE)
         self._enter(CLOSING)
         return True
 
     def forget(self) -> None:
         """Nothing is wanted any more: what was not received is thrown away. To be called after `close`."""
-        self._ending.forgot = True
-        self._receiving.queue.clear()
-
-    def fail(self, code: int, reason: str = "", cause: Cause = Cause.FAILED) -> None:
-        """Give the connection up with `code`, for what only the caller knows. No effect if it is closing already."""
-        if self.phase <= BROKEN:
-            events = self.connection.fail(code, reason)
-            self._ending.failing = cause
-            self._conclude(events)
+        self.ending.forgot = True
+        self._receiving.clear()
 
     def abort(self) -> None:
         """End at once, without a closing handshake. No effect after the end."""
-        if self.phase is not CLOSED:
-            self._ending.say(CloseCode.ABNORMAL, "", Cause.ABORT)
+        if self._phase != CLOSED:
+            self.ending.say(CloseCode.ABNORMAL, "", Cause.ABORT)
             self.forget()
             self._finish(Cause.ABORT)
 
-    def give_up(self) -> None:
-        """End at once, with a reset. No effect after the end."""
-        self._finish(Cause.LIMIT, resets=True)
-
     def run_short(self) -> None:
         """Memory is short: close with 1013, at once where what waits to be sent would stay, and forget what came."""
-        stays = self.phase > BROKEN or self.unsent > self.held // 2
+        stays = self._phase > BROKEN or self.unsent > self.held // 2
         self.fail(CloseCode.TRY_AGAIN_LATER, "the server is short of memory", Cause.LIMIT)
-        self._receiving.queue.clear()
-        if stays and (self.phase < DRAINING or self.unsent):
+        self._receiving.clear()
+        if stays and (self._phase < DRAINING or self.unsent):
             self.give_up()
 
     # What the pump is to do
@@ -296,32 +243,38 @@ class Session:
         could be written.
         """
         data = self.connection.data_to_send()
-        if not data or self._sending.is_broken:
+        if not data or self.is_broken:
             return b""
-        self.pings.taken()
-        self._sending.taken(len(data))
+        self.taken(len(data))
         return data
+
+    def taken(self, size: int) -> None:
+        """All that there was to be written was taken: so many bytes more than `sent` knows of."""
+        if self._pings is not None:
+            self._pings.taken()
+        self.in_flight += size
 
     @property
     def wants_read(self) -> bool:
         """Whether the pump is to read."""
-        return not (self._receiving.is_paused or self._receiving.at_eof or self.phase is CLOSED)
+        return not (self._receiving.is_paused or self._receiving.at_eof or self._phase == CLOSED)
 
     @property
     def wants_write(self) -> bool:
         """Whether there is output, and nothing is on its way out after which the pump will fetch it anyway."""
-        return self.connection.bytes_to_send > 0 and not self._sending.in_flight
+        return not self.in_flight and self.connection.bytes_to_send > 0
 
     @property
     def deadline(self) -> float:
         """When to call `time_is` next, unless something else happens before; what has come is told first. inf for
         never, -inf for at once: also while it `wants_write`, so that nobody sleeps who has overlooked that.
         """
-        if self.phase is CLOSED:
+        if self._phase == CLOSED:
             return inf
         if self.wants_write or self._may_go_on(-inf) or self._is_to_wait() or self._is_to_hurry():
             return -inf
-        return min(self._sending.due, self._receiving.deadline, self._next_answer(), self._keepalive.due)
+        stuck = inf if self._sending is None else self._sending.due
+        return min(stuck, self._receiving.deadline, self._next_answer(), self._next_ping())
 
     def wakeups(self) -> Wakeup:
         """Whom to wake since this was asked last."""
@@ -331,21 +284,6 @@ class Session:
     # How it is
 
     @property
-    def end(self) -> End | None:
-        """How it ended; None before the end."""
-        return self._ending.end
-
-    @property
-    def unsent(self) -> int:
-        """How many bytes have not left yet."""
-        return self._sending.in_flight + self.connection.bytes_to_send
-
-    @property
-    def bytes_sent(self) -> int:
-        """How many have left."""
-        return self._sending.bytes_sent
-
-    @property
     def messages_received(self) -> int:
         """How many have come, whether or not they were fetched."""
         return self._receiving.messages
@@ -353,17 +291,17 @@ class Session:
     @property
     def receive_queue(self) -> tuple[int, int]:
         """How many messages or pieces wait to be received, and what they weigh in bytes."""
-        return len(self._receiving.queue), self._receiving.queue.size
+        return len(self._receiving), self._receiving.size
 
     @property
     def held(self) -> int:
         """How many bytes wait to be received, to be complete, and to be sent."""
-        return self._receiving.queue.size + self._receiving.bytes_kept + self.unsent + self.held_below
+        return self._receiving.size + self._receiving.bytes_kept + self.unsent + self.held_below
 
     # Inside
 
     def _handle(self, events: list[Event], now: float) -> None:
-        if self._receiving.queue:
+        if self._receiving.size:
             self._wakeups |= _RECEIVE
         for event in events:
             if isinstance(event, Close):
@@ -375,20 +313,35 @@ class Session:
             self.fail(CloseCode.POLICY_VIOLATION, "too much was sent in too short a time", Cause.LIMIT)
 
     def _ponged(self, now: float) -> None:
-        payload = self._keepalive.payload
-        if payload is not None and payload not in self.pings:
-            self.pings.forget(payload)
-            self._keepalive.answered(now)
-            self._answer.stop()
-            self.wants_acknowledged = False
+        pings, ours = self.pings, self._ping_sent
+        self.latency = pings.latency
+        if ours is not None and ours not in pings:
+            pings.forget(ours)
+            self._ping_sent = None
+            if self._ping_at <= now:  # it has come so late that the next would have been due already
+                self._ping_at = self._next_ping_after(now)
+            self._owe_nothing()
+        if pings.are_done:
+            self._pings = None
+            self.connection.expect_pongs(())
+
+    def _next_ping(self) -> float:
+        """When a Ping is due, so that a peer that has gone is noticed (RFC 6455 section 5.5.2): one in each interval,
+        unless one is unanswered.
+        """
+        return inf if self._ping_sent is not None else self._ping_at
+
+    def _next_ping_after(self, now: float) -> float:
+        assert self.options.ping_interval is not None
+        return now + self.options.ping_interval
 
     def _settle(self, now: float) -> None:
         """Do what no other call will come for."""
         if self._may_go_on(now):
             self._go_on(now)
-        if self._is_to_hurry():
+        if self._sending is not None and self._is_to_hurry():
             self._sending.hurry(self.options.close_timeout, now)
-        if self.phase is DRAINING and not self.unsent and (self._receiving.at_eof or self._sending.is_broken):
+        if self._phase == DRAINING and not self.unsent and (self._receiving.at_eof or self.is_broken):
             self._finish()
         elif self._is_to_wait():
             self._wait_for_the_end(now)
@@ -400,56 +353,10 @@ class Session:
         """Take what was left of what was read before, as far as there is room; then let the pump read on, or end."""
         had_rest = self._receiving.has_rest
         self._handle(self._receiving.go_on(now, self.unsent), now)
-        if self._receiving.at_eof and self.phase < DRAINING and not (had_rest and self._receiving.is_paused):
+        if self._receiving.at_eof and self._phase < DRAINING and not (had_rest and self._receiving.is_paused):
             self._lose(Cause.EOF)
-        if not self._receiving.is_paused and self._answer.awaits is _PONG:
-            self._answer.restart(now)  # it may stand behind much else that comes only now
-
-    def _is_to_hurry(self) -> bool:
-        """Whether bytes may be stuck for longer than they may from now on."""
-        return self.phase >= CLOSING and self._sending.timeout > self.options.close_timeout
-
-    def _is_to_wait(self) -> bool:
-        """Whether all has left, and what this phase waits for is not waited for yet."""
-        return self._answer.awaits < _WAITS_FOR[self.phase] and not self.unsent
-
-    def _wait_for_the_end(self, now: float) -> None:
-        if self.phase is not DRAINING:
-            self._expect(_CLOSE, self.options.close_timeout, now)
-        elif self.connection.role is SERVER:
-            self.shuts_sending = True
-            self._expect(_END, LINGER_TIME, now)
-        else:
-            # The server ends TCP first: its port is not the one that is short (RFC 6455 section 7.1.1).
-            self._expect(_END, self.options.close_timeout, now)
-
-    def _expect(self, awaits: Awaits, timeout: float | None, now: float) -> None:
-        """From now on the peer owes us this."""
-        patience = self.options.close_timeout if awaits is _END else 0.0
-        self._answer.expect(
-            awaits, inf if timeout is None else timeout, now, position=self.bytes_sent, patience=patience
-        )
-
-    def _next_answer(self) -> float:
-        is_suspended = self._receiving.is_paused and self._answer.awaits is _PONG  # none can come
-        return inf if is_suspended else self._answer.due
-
-    def _overdue(self, now: float) -> None:
-        """What the peer owes us has not come in time."""
-        if self._answer.awaits is _END:
-            self._finish(resets=not self._answer.has_arrived)
-            return
-        self._ending.was_late(self._answer, now)
-        if self._answer.awaits is _PONG:
-            self.fail(CloseCode.INTERNAL_ERROR, "a Ping was not answered in time", Cause.SILENT)
-            self._settle(now)
-        else:
-            self._finish(Cause.UNCLOSED, resets=True)
-
-    def check_sending(self) -> None:
-        """Raise why nothing can be sent, if nothing can: as `send` does."""
-        if self.phase is not OPEN:
-            raise self._ending.sending_error()
+        if not self._receiving.is_paused:
+            self._heard(now)  # a Pong may stand behind much else that comes only now
 
     def refuse(self) -> None:
         """There is no room for a message: do as `slow_consumer` says. Raises as `send`."""
@@ -458,42 +365,3 @@ class Session:
         elif self.options.slow_consumer == "close":
             self.fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly", Cause.LIMIT)
             self.check_sending()
-
-    # Ends
-
-    def _lose(self, cause: Cause) -> None:
-        """No byte will come any more: unless the connection has ended, that is how it ends."""
-        if not self._sending.is_broken:
-            self._ending.losing = cause
-        self._conclude(self.connection.receive_eof())
-
-    def _conclude(self, events: list[Event]) -> None:
-        """The `Connection` has come to its one end, if there is an event."""
-        for event in events:
-            assert isinstance(event, Close)
-            self._ending.conclude(event, has_failed=self.connection.defect is not None)
-            self._enter(CLOSED if self._sending.is_broken else DRAINING)
-
-    def _finish(self, cause: Cause | None = None, *, resets: bool = False) -> None:
-        """The transport is to be closed; that is how the connection ends, unless it has ended."""
-        if self.phase is CLOSED:
-            return
-        self.resets = resets
-        if cause is not None:
-            self._lose(cause)
-        self._enter(CLOSED)
-
-    def _enter(self, phase: Phase, wakeups: int = _RECEIVE | _SEND | _PING) -> None:
-        self.phase = phase
-        if phase > BROKEN:
-            self._receiving.discard()
-        self._keepalive.stop()
-        self._answer.stop()
-        self.wants_acknowledged = False
-        self.pings.clear()
-        self._wakeups |= wakeups
-        if phase is CLOSED:
-            self._sending.breaks()
-            self._wakeups |= _OVER
-        if self._sending.is_broken:
-            self.connection.data_to_send()

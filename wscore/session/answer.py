@@ -9,39 +9,32 @@ takes those for a program that has stopped. Knows neither frames nor a clock.
 
 from __future__ import annotations
 
-from wscore.session.ends import Awaits
-
 from .deadline import Deadline
 
 __all__ = ["Answer"]
 
-_NOTHING = Awaits.NOTHING  # members of an enumeration are slow to find by name
 _UNKNOWN = -1 << 62  # nobody was asked
 # After so small a part of the time it is asked first.
 FIRST_LOOK = 1 / 64
 
 
 class Answer(Deadline):
-    """One answer at a time, that `awaits` names. Once `is_over`, ask, and tell `acknowledged`."""
+    """The one that `awaits` names (`Awaits`), owed from `now` on, for what ends with byte `position` of all that was
+    sent. As long as some of that has not arrived, the peer has `patience` seconds, if that is more than `timeout`.
+
+    Once `is_over`, ask, and tell `acknowledged`.
+    """
 
     __slots__ = ("_acked", "_look", "_patience", "_position", "awaits")
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.awaits = _NOTHING
-        self._patience = self._look = self._timeout
-        self._position, self._acked = 0, _UNKNOWN
-
-    def expect(self, awaits: Awaits, timeout: float, now: float, *, position: int, patience: float = 0.0) -> None:
-        """It is owed from now on, for what ends with byte `position` of all that was sent. As long as some of that has
-        not arrived, the peer has `patience` seconds, if that is more.
-        """
+    def __init__(self, awaits: int, timeout: float, now: float, *, position: int, patience: float) -> None:
+        super().__init__(timeout, now)
         self.awaits = awaits
-        self._timeout = timeout
+        self._look = timeout * FIRST_LOOK
+        self.due = now + self._look
         self._patience = max(timeout, patience)
         self._position = position
         self._acked = _UNKNOWN
-        self.restart(now)
 
     def restart(self, now: float) -> None:
         """The peer has its time anew."""
@@ -50,19 +43,12 @@ class Answer(Deadline):
         if self._acked == _UNKNOWN:
             self.due = now + self._look
 
-    def stop(self) -> None:
-        """Nothing is owed."""
-        Deadline.stop(self)
-        self.awaits = _NOTHING
-
     def is_over(self, now: float) -> bool:
         """Whether to ask the system: the time is over, or something may have arrived."""
         return now >= self.due if self.due < self._limit() else Deadline.is_over(self, now)
 
     def acknowledged(self, acked: int, now: float) -> bool:
         """So many bytes of all that was sent have arrived. Whether the answer is overdue."""
-        if self.awaits is _NOTHING:
-            return False
         before, self._acked = self._acked, min(acked, self._position)
         if self._acked > before != _UNKNOWN:
             self.restart(now)

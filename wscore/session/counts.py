@@ -52,7 +52,7 @@ def statistics_of(
         receive_queue=receive_queue,
         send_buffer=session.unsent,
         senders_waiting=senders_waiting,
-        latency=session.pings.latency,
+        latency=session.latency,
         reset=session.resets,
         failed=failed,
     )

@@ -6,8 +6,6 @@ told yet. Knows neither what is waited for nor a clock.
 
 from __future__ import annotations
 
-from math import inf
-
 __all__ = ["Deadline"]
 
 # A deadline that we come to so much too late tells of our own loop, not of the peer.
@@ -15,29 +13,25 @@ STANDSTILL = 0.5
 
 
 class Deadline:
-    """One at a time. Times and time-outs are in seconds."""
+    """From `now` on, for `timeout` seconds; inf for any time."""
 
     __slots__ = ("_is_excused", "_since", "_timeout", "due", "standstill")
 
-    def __init__(self, timeout: float = inf) -> None:
-        self.due = inf
+    def __init__(self, timeout: float, now: float) -> None:
+        self._timeout = timeout
+        self._since = now
+        self.due = now + timeout
         """When to look whether it `is_over`; inf for never."""
         self.standstill = 0.0
         """For how long our own loop stood still."""
-        self._timeout = timeout
-        self._since = 0.0
         self._is_excused = False
 
     def restart(self, now: float) -> None:
-        """The time starts now, or starts anew: something has happened."""
+        """The time starts anew: something has happened."""
         self._since = now
         self.due = now + self._timeout
         self.standstill = 0.0
         self._is_excused = False
-
-    def stop(self) -> None:
-        """Nothing has to happen."""
-        self.due = inf
 
     def is_over(self, now: float) -> bool:
         """Whether the time is over. If we come so late that our own loop stood still, there is some more, once."""

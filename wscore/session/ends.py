@@ -12,7 +12,7 @@ __all__ = ["EMPTY", "WAKEUPS", "Awaits", "Cause", "Empty", "End", "Phase", "Wake
 
 
 class Phase(enum.IntEnum):
-    """Where a connection is in its life; `session._core` has the table."""
+    """Where a connection is in its life; `session.life` has the table."""
 
     OPEN = 0
     """Messages go both ways."""

@@ -7,19 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from wscore.session.ends import Awaits, Phase
+from wscore.session.ends import Phase
 
 from ._core import Session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from typing_extensions import Buffer
-
 __all__ = ["PassingSession"]
 
-# Members of an enumeration are slow to find by name.
-_OPEN, _DRAINING, _NOTHING = Phase.OPEN, Phase.DRAINING, Awaits.NOTHING
+OPEN = Phase.OPEN
 
 
 class PassingSession(Session):
@@ -33,16 +30,11 @@ class PassingSession(Session):
     def is_plain(self) -> bool:
         """Whether nothing is under way but messages."""
         return (
-            self.phase is _OPEN
+            self._phase == OPEN
             and self._receiving.is_plain
-            and self._answer.awaits is _NOTHING
-            and not (self.in_flight or self._wakeups or self.senders_waiting or self.pings.are_under_way)
+            and self._answer is None
+            and not (self.in_flight or self._wakeups or self.senders_waiting or self.pings_under_way)
         )
-
-    @property
-    def in_flight(self) -> int:
-        """How many bytes were taken as `output` and have not left yet."""
-        return self._sending.in_flight
 
     def passed(
         self,
@@ -60,16 +52,11 @@ class PassingSession(Session):
         """
         self.bytes_received += received
         self.messages_sent += said
-        self._sending.bytes_sent += sent
-        self._receiving.passed(came, () if self._ending.forgot else waiting, is_answered)
-
-    def read_on(self, data: Buffer, budget: int, now: float) -> None:
-        """The Reader has stopped, and not for want of data: `data` is what follows, `budget` what it was given."""
-        if self.phase < _DRAINING:
-            self._handle(self._receiving.read_on(data, budget, now), now)
-        self._settle(now)
+        self.bytes_sent += sent
+        is_forgotten = self._ending is not None and self._ending.forgot
+        self._receiving.passed(came, () if is_forgotten else waiting, is_answered)
 
     def fell_behind(self, size: int, now: float) -> None:
         """Of what was written so many bytes have not left: as if they had been `output`."""
-        self._sending.taken(size)
+        self.taken(size)
         self.sent(size, now)

@@ -35,6 +35,11 @@ class Pings:
         """Whether any Pong is still to come."""
         return bool(self._pending)
 
+    @property
+    def are_done(self) -> bool:
+        """Whether no Pong is to come, and no answer is left to be taken."""
+        return not (self._pending or self.answered)
+
     def check_new(self, payload: bytes) -> None:
         """Raise LocalProtocolError if a Ping with the same payload is under way."""
         if payload in self._pending:

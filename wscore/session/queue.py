@@ -5,8 +5,7 @@ Decides when it is full, and when it has room again. What a message weighs is th
 
 from __future__ import annotations
 
-from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wscore.codec import PIECE_WEIGHT, Piece, weight
 from wscore.protocol.prepared import PreparedMessage
@@ -36,44 +35,59 @@ def weight_of(item: str | bytes | Piece) -> int:
 class ReceiveQueue:
     """Messages or pieces in the order they came; full once they weigh `limit` bytes, so that one always fits."""
 
-    __slots__ = ("_items", "_limit", "size")
+    __slots__ = ("_items", "_limit", "_start", "size")
 
     def __init__(self, limit: int) -> None:
         self.size = 0
         """What they weigh together."""
         self._limit = limit
-        self._items: deque[str | bytes | Piece] | None = None  # it takes much while it is empty, too
+        # Those that were taken leave their places free at the start; None if there is nothing.
+        self._items: list[str | bytes | Piece | None] | None = None
+        self._start = 0
 
     def __len__(self) -> int:
-        return 0 if self._items is None else len(self._items)
+        return 0 if self._items is None else len(self._items) - self._start
 
     def put(self, item: str | bytes | Piece) -> None:
         """Add what has come."""
-        if self._items is None:
-            self._items = deque()
-        self._items.append(item)
-        self.size += weight_of(item)
+        self.put_all([item], weight_of(item))
 
-    def first(self) -> str | bytes | Piece:
+    def put_all(self, items: list[Any], size: int) -> None:
+        """Add these, which weigh `size` together, and are the queue's from now on: a list, at least one."""
+        if self._items is None:
+            self._items = items
+        else:
+            if self._start > len(self._items) >> 1:  # a queue need never be empty
+                del self._items[: self._start]
+                self._start = 0
+            self._items.extend(items)
+        self.size += size
+
+    def first(self) -> Any:
         """What came first, left where it is; IndexError if there is nothing."""
         if self._items is None:
             raise IndexError
-        return self._items[0]
+        return self._items[self._start]
 
-    def get(self) -> str | bytes | Piece:
+    def get(self) -> Any:
         """Take what came first; IndexError if there is nothing."""
-        if self._items is None:
-            raise IndexError
-        item = self._items.popleft()
-        self.size -= weight_of(item)
-        if not self._items:
-            self._items = None
+        item = self.first()
+        self.drop_first(weight_of(item))
         return item
+
+    def drop_first(self, size: int) -> None:
+        """Throw away what came first, which there is, and weighs `size`."""
+        assert self._items is not None
+        self._items[self._start] = None
+        self._start += 1
+        self.size -= size
+        if self._start == len(self._items):
+            self.clear()
 
     def clear(self) -> None:
         """Throw everything away."""
         self._items = None
-        self.size = 0
+        self._start = self.size = 0
 
     @property
     def budget(self) -> int:

@@ -33,17 +33,15 @@ TURN_BUDGET = 1 << 18
 PATIENCE = 0.5
 
 
-class Receiving:
-    """The receiving side of a session; see the module."""
+class Receiving(ReceiveQueue):
+    """The receiving side of a session; see the module. It is the queue, too: there may be very many of them."""
 
     __slots__ = (
         "_connection",
-        "_controls",
         "_is_held_back",
         "_max_unsent",
         "_patience",
         "_patience_by",
-        "_slow_until",
         "_throttle",
         "_unread",
         "answers_at_once",
@@ -52,12 +50,11 @@ class Receiving:
         "is_answered",
         "is_paused",
         "messages",
-        "queue",
     )
 
     def __init__(self, connection: Connection, options: Options, *, answers_at_once: bool) -> None:
         # Then one message is enough for a pause: those after it, which came with it, have been read already.
-        self.queue = ReceiveQueue(1 if answers_at_once else options.max_receive_queue)
+        super().__init__(1 if answers_at_once else options.max_receive_queue)
         self.answers_at_once = answers_at_once
         self._max_unsent = options.max_send_buffer
         self.messages = 0
@@ -71,12 +68,10 @@ class Receiving:
         """Whether nobody owes an answer: no message has come since somebody asked for one and there was none."""
         self._connection = connection
         self._throttle = options.new_throttle()
-        self._controls = 0  # Pings and Pongs that were charged
         self._is_held_back = False
         self._unread = b""
         self._patience = options.close_timeout * PATIENCE
         self._patience_by = inf
-        self._slow_until = -inf
 
     def take(self, data: Buffer, now: float, unsent: int) -> list[Event]:
         """Read bytes that have come, as far as there is room; what is no message is returned. `unsent` bytes are still
@@ -125,13 +120,13 @@ class Receiving:
     @property
     def is_plain(self) -> bool:
         """Whether messages may be read, received and answered by somebody else."""
-        return not (self.is_paused or self.discards or self.queue) and self._throttle is None
+        return not (self.is_paused or self.discards or self.size) and self._throttle is None
 
     def passed(self, count: int, waiting: Sequence[str | bytes], is_answered: bool | None) -> None:
         """So many messages have come, of which these are still to be received."""
         self.messages += count
         for message in waiting:
-            self.queue.put(message)
+            self.put(message)
         self.is_paused = self._must_pause()
         if is_answered is not None:
             self.is_answered = is_answered
@@ -153,10 +148,10 @@ class Receiving:
         if self.discards or now >= self._patience_by:
             return True
         if self._is_at_end:
-            return self.is_answered and not self.queue and not is_answering
-        if self._is_held_back or self._slow_until != -inf:
+            return self.is_answered and not self.size and not is_answering
+        if self._is_held_back or self._is_slowed_down():
             return False
-        return self.queue.has_room
+        return self.has_room
 
     def discard(self) -> None:
         """From now on messages that come are for nobody, and passed over."""
@@ -177,23 +172,27 @@ class Receiving:
     @property
     def deadline(self) -> float:
         """When `may_go_on` will be true by itself; inf for never."""
-        return min(self._patience_by, inf if self._slow_until == -inf else self._slow_until)
+        return self._patience_by if self._throttle is None else min(self._patience_by, self._throttle.slow_until)
 
     def time_is(self, now: float) -> None:
         """A rate may allow more by now."""
-        if now >= self._slow_until:
-            self._slow_until = -inf
+        if self._throttle is not None and now >= self._throttle.slow_until:
+            self._throttle.slow_until = inf
 
     @property
     def is_too_fast(self) -> bool:
         """Whether the peer has exceeded a rate that it must not."""
-        return self._throttle is not None and self._throttle.is_strict and self._slow_until != -inf
+        return self._throttle is not None and self._throttle.is_strict and self._is_slowed_down()
+
+    def _is_slowed_down(self) -> bool:
+        """Whether nothing more is taken for a while."""
+        return self._throttle is not None and self._throttle.slow_until != inf
 
     def _budget(self, now: float, unsent: int) -> int:
         if self.discards:
             return TURN_BUDGET
         allowance = None if self._throttle is None else self._throttle.allowance(now)
-        room = self._max_unsent - unsent if self.answers_at_once else self.queue.budget
+        room = self._max_unsent - unsent if self.answers_at_once else self.budget
         budget = min(max(room, 1), TURN_BUDGET)
         return budget if allowance is None else min(budget, allowance * weight(0))
 
@@ -203,15 +202,16 @@ class Receiving:
         for event in events:
             if isinstance(event, str | bytes | Piece):
                 self.messages += not isinstance(event, Piece) or event.last
-                self.queue.put(event)
+                self.put(event)
                 self.is_answered = False
             else:
                 others.append(event)
-        if self._throttle is not None and not self.discards:
-            before, self._controls = self._controls, self._connection.reader.controls
-            debt = self._throttle.charge(now, self._controls - before + self.messages - messages, size)
-            wait = debt if self._throttle.is_strict else self._throttle.wait(now)
-            self._slow_until = now + wait if wait else -inf
+        throttle = self._throttle
+        if throttle is not None and not self.discards:
+            before, throttle.controls = throttle.controls, self._connection.reader.controls
+            debt = throttle.charge(now, throttle.controls - before + self.messages - messages, size)
+            wait = debt if throttle.is_strict else throttle.wait(now)
+            throttle.slow_until = now + wait if wait else inf
         return others
 
     @property
@@ -222,7 +222,7 @@ class Receiving:
     def _must_pause(self) -> bool:
         if self.discards:
             return False
-        return self.queue.is_full or self._is_held_back or self._slow_until != -inf or self.at_eof
+        return self.is_full or self._is_held_back or self._is_slowed_down() or self.at_eof
 
     def _pause(self, now: float) -> None:
         if not self.is_paused:

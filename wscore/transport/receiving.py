@@ -14,10 +14,10 @@ from trio.lowlevel import enable_ki_protection
 
 from ..codec import LocalProtocolError, Piece
 from ..session import EMPTY, Empty
-from ..session.queue import ReceiveQueue, size_of
+from ..session.queue import size_of
 from .trio_glue import Manners, Signal
 
-__all__ = ["Inbox", "Joiner", "Pieces", "Receiver"]
+__all__ = ["Joiner", "Pieces", "Receiver"]
 
 
 class Joiner:
@@ -136,49 +136,6 @@ class Receiver:
                 item = self._fetch()
         finally:
             self._is_waiting = False
-        return item
-
-
-class Inbox(Receiver):
-    """A queue of its own, and the calls that take from it.
-
-    `check` raises once nothing will come any more, `has_room` is called when paused reading may go on.
-    """
-
-    __slots__ = ("_check", "_has_room", "queue")
-
-    def __init__(
-        self,
-        limit: int,
-        max_message_size: int,
-        manners: Manners,
-        *,
-        check: Callable[[], None],
-        has_room: Callable[[], None],
-        too_big: Callable[[], None],
-    ) -> None:
-        super().__init__(max_message_size, manners, fetch=self._get, too_big=too_big)
-        self.queue = ReceiveQueue(limit)
-        self._check = check
-        self._has_room = has_room
-
-    def put(self, item: str | bytes | Piece) -> None:
-        """Add what has come, and wake who waits for it."""
-        self.queue.put(item)
-        self.wake()
-
-    def clear(self) -> None:
-        """Throw everything away."""
-        self.queue.clear()
-        self.forget()
-
-    def _get(self) -> str | bytes | Piece | Empty:
-        if not self.queue:
-            self._check()
-            return EMPTY
-        item = self.queue.get()
-        if self.queue.has_room:
-            self._has_room()
         return item
 
 

@@ -1,8 +1,8 @@
 """`SessionWebSocket`: the calls of a `WebSocket` over a `Session`.
 
-Decides what waits and for how long it counts, when a call gives way to other tasks, who may send, and which of Trio's
-errors an end becomes. Everything about a connection's life is the session's; what is promised to callers stands in
-`websocket`. It refuses to know how bytes move: whoever moves them implements the hooks at the end.
+Decides what waits, when a call gives way to other tasks, who may send, and which of Trio's errors an end becomes.
+Everything about a connection's life is the session's; what is promised to callers stands in `websocket`. It refuses to
+know how bytes move: whoever moves them implements the hooks at the end.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from trio.lowlevel import enable_ki_protection
 
 from ..codec import CloseCode, Piece
 from ..codec.errors import MESSAGE_TOO_BIG
-from ..protocol.connection import Connection
 from ..protocol.prepared import PreparedMessage
-from ..session import Empty, Options, Phase, Session, Wakeup
+from ..session import Empty, Phase, Session, Wakeup
 from ..session import errors as ends
 from ..session.counts import Statistics, statistics_of
 from ..session.ends import Cause, End
@@ -28,8 +28,7 @@ from .receiving import Receiver
 from .records import Incoming, Opening
 from .reserve import QUANTUM, Reserve
 from .sending import Sendable, SendLine, weight_of
-from .trio_glue import Manners, manners_of_this_run
-from .websocket import ErrorHook, MessageHook, WebSocket
+from .websocket import ErrorHook, WebSocket
 
 __all__ = ["SessionWebSocket"]
 
@@ -48,70 +47,76 @@ def error_of(error: ends.ConnectionEnded) -> Exception:
 
 
 class SessionWebSocket(WebSocket):
-    """A `WebSocket` whose state is a `Session`'s."""
+    """A `WebSocket` whose state is a `Session`'s. What it has beside that is in `STATE`, and where it is stored is the
+    transport's to say; what is for those who wait is made when somebody does.
+    """
 
-    __slots__ = (
-        "__weakref__",
+    if not TYPE_CHECKING:  # mypy does not know attributes that a subclass stores
+        __slots__ = ()
+
+    STATE = (
+        "_ended",
         "_failed",
         "_handed_over",
         "_held",
-        "_inbox",
-        "_line",
-        "_manners",
-        "_on_error",
-        "_on_message",
+        "_is_held_back",
         "_opening",
-        "_options",
-        "_over",
-        "_pings",
+        "_pingers",
+        "_receiver",
         "_reserve",
         "_room_to_ping",
+        "_senders",
         "_session",
     )
+    _session: Session
+    _opening: Opening
+    _failed: bool
+    _handed_over: int
+    """How many messages `on_message` got."""
+    _reserve: Reserve | None
     _held: int
-    _inbox: Receiver
-    _line: SendLine
-    _over: trio.Event
+    """Of what it holds, how much the reserve was told."""
+    _is_held_back: bool
+    """Whether it does not read since the connections of the server hold too much."""
+    _receiver: Receiver | None
+    _senders: SendLine | None
+    _pingers: dict[bytes, _Ping] | None
+    _room_to_ping: trio.lowlevel.ParkingLot | None
+    _ended: trio.Event | None
+    # Beside that; each connection has its own, or not.
+    _on_error: ErrorHook
+    _is_over: bool
 
-    def __init__(
-        self,
-        connection: Connection,
-        options: Options,
-        opening: Opening,
-        on_message: MessageHook | None,
-        on_error: ErrorHook,
-        reserve: Reserve | None,
-    ) -> None:
-        answers_at_once = on_message is not None
-        self._session = Session(connection, options, trio.current_time(), answers_at_once=answers_at_once)
-        self._options = options
-        self._opening = opening
-        self._on_message = on_message
-        self._on_error = on_error
-        self._manners: Manners = manners_of_this_run(options.strict_checkpoints)
-        self._inbox = Receiver(
-            options.max_message_size,
-            self._manners,
-            fetch=self._fetch,
-            too_big=partial(self._fail, *MESSAGE_TOO_BIG, Cause.LIMIT),
-        )
-        self._line = SendLine(self._unsent, options.max_send_buffer)
-        self._pings: dict[bytes, _Ping] = {}  # those that somebody waits for
-        self._room_to_ping = trio.lowlevel.ParkingLot()
-        self._over = trio.Event()
-        self._failed = False
-        self._handed_over = 0
-        """How many messages `on_message` got."""
-        self._reserve = reserve
-        self._held = 0
-        if reserve is not None:
-            reserve.join()
+    @property
+    def _inbox(self) -> Receiver:
+        if self._receiver is None:
+            self._receiver = Receiver(
+                self._options.max_message_size,
+                self._manners,
+                fetch=self._fetch,
+                too_big=partial(self._fail, *MESSAGE_TOO_BIG, Cause.LIMIT),
+            )
+        return self._receiver
+
+    @property
+    def _line(self) -> SendLine:
+        if self._senders is None:
+            self._senders = SendLine(self._unsent, self._options.max_send_buffer)
+        return self._senders
+
+    @property
+    def _over(self) -> trio.Event:
+        if self._ended is None:
+            self._ended = trio.Event()
+            if self._is_over:
+                self._ended.set()
+        return self._ended
 
     # What is known
 
     @property
     def latency(self) -> float | None:
-        return self._session.pings.latency
+        return self._session.latency
 
     @property
     def end(self) -> End | None:
@@ -121,7 +126,7 @@ class SessionWebSocket(WebSocket):
         return statistics_of(
             self._session,
             failed=self._failed,
-            senders_waiting=len(self._line),
+            senders_waiting=0 if self._senders is None else len(self._senders),
             messages_received=None if self._on_message is None else self._handed_over,
         )
 
@@ -165,7 +170,7 @@ class SessionWebSocket(WebSocket):
         """Send it if nobody is before it and there is room; else `slow_consumer` decides, unless a message in fragments
         is what it waits for.
         """
-        if self._line.is_idle:
+        if self._senders is None or self._senders.is_idle:
             return self._add(message, compress)
         self._check_sending()
         weight_of(message)
@@ -233,18 +238,25 @@ class SessionWebSocket(WebSocket):
         given = None if payload is None else memoryview(payload).tobytes()
         self._check_sending()
         while self._session.unsent > self._options.max_send_buffer:
+            if self._room_to_ping is None:
+                self._room_to_ping = trio.lowlevel.ParkingLot()
             with self._waiting():
                 await self._room_to_ping.park()
             self._check_sending()
         key = self._session.ping(given)
-        ping = self._pings[key] = _Ping()
+        if self._pingers is None:
+            self._pingers = {}
+        pingers = self._pingers
+        ping = pingers[key] = _Ping()
         self._output_waits()
         try:
             await ping.done.wait()
         finally:
-            if self._pings.get(key) is ping:
-                del self._pings[key]
+            if pingers.get(key) is ping:
+                del pingers[key]
                 self._session.pings.forget(key)
+            if not pingers:
+                self._pingers = None
         if ping.seconds is None:
             raise self._why_shut()
         return ping.seconds
@@ -256,7 +268,7 @@ class SessionWebSocket(WebSocket):
         self._manners.stay_in_thread()
         self._session.close(code, reason)
         self._session.forget()
-        self._inbox.forget()
+        self._forget_pieces()
         self._look()
         try:
             await self._over.wait()
@@ -297,7 +309,7 @@ class SessionWebSocket(WebSocket):
 
     def _run_short(self) -> None:
         self._session.run_short()
-        self._inbox.forget()
+        self._forget_pieces()
         self._account()
         self._look()
 
@@ -315,23 +327,29 @@ class SessionWebSocket(WebSocket):
 
     def _wake(self, wakeups: int) -> None:
         """Wake who waits for what has happened."""
-        if wakeups & _RECEIVE:
-            self._inbox.wake()
+        if wakeups & _RECEIVE and self._receiver is not None:
+            self._receiver.wake()
         if wakeups & _SEND:
-            if self._is_shut:
-                self._line.fail(self._why_shut)
-            else:
-                self._line.advance()
-            self._room_to_ping.unpark_all()
-        if wakeups & _PING:
-            self._answer_pings()
+            if self._senders is not None:
+                if self._is_shut:
+                    self._senders.fail(self._why_shut)
+                else:
+                    self._senders.advance()
+            if self._room_to_ping is not None:
+                self._room_to_ping.unpark_all()
+        if wakeups & _PING and self._pingers is not None:
+            self._answer_pings(self._pingers)
 
-    def _answer_pings(self) -> None:
+    def _answer_pings(self, pingers: dict[bytes, _Ping]) -> None:
         answered = self._session.pings.answered
-        for key in [key for key in self._pings if key in answered or self._is_shut]:
-            ping = self._pings.pop(key)
+        for key in [key for key in pingers if key in answered or self._is_shut]:
+            ping = pingers.pop(key)
             ping.seconds = answered.pop(key, None)
             ping.done.set()
+
+    def _forget_pieces(self) -> None:
+        if self._receiver is not None:
+            self._receiver.forget()
 
     def _account(self) -> None:
         """Tell the reserve what this connection holds, if that has changed by much."""
@@ -342,9 +360,13 @@ class SessionWebSocket(WebSocket):
                 change, self._held = held - self._held, held
                 self._reserve.change(change)
 
-    def _is_short(self) -> bool:
-        """Whether nothing may be read because the connections of the server hold too much together."""
-        return self._held >= QUANTUM and self._reserve is not None and self._reserve.must_wait(self, self._held)
+    def _mind_the_reserve(self) -> None:
+        """Do not read while the connections of the server hold too much together."""
+        is_short = self._held >= QUANTUM and self._reserve is not None and self._reserve.must_wait(self, self._held)
+        if is_short is not self._is_held_back:
+            self._is_held_back = is_short
+            self._session.hold_back(is_short, trio.current_time())
+            self._look()
 
     def _leave_reserve(self) -> None:
         if self._reserve is not None:

@@ -23,7 +23,7 @@ from trio.lowlevel import RunVar, checkpoint, current_task, enable_ki_protection
 from ..codec import CloseCode, DeflatePool, Piece, Role
 from ..protocol.connection import Connection
 from ..protocol.extensions import DeflateParameters
-from ..session import EMPTY, LINGER_TIME, Cause, Options, Phase, Wakeup
+from ..session import EMPTY, LINGER_TIME, Cause, Options, Phase, Session, Wakeup
 from ..session.logs import of_peer, repeats
 from .linger import close_now, end_sending, reset
 from .records import Opening, Statistics
@@ -31,7 +31,7 @@ from .reserve import Reserve
 from .session_face import SessionWebSocket
 from .sockets import transport_of, unacknowledged
 from .timers import Timer, timers_of_this_run
-from .trio_glue import Signal, undecrypted, unwrapped
+from .trio_glue import Signal, manners_of_this_run, undecrypted, unwrapped
 from .websocket import ErrorHook, MessageHook, WebSocket
 
 __all__ = ["StreamWebSocket", "new_connection", "open_websocket", "run_websocket"]
@@ -151,8 +151,24 @@ class StreamWebSocket(SessionWebSocket):
     """A `WebSocket` whose bytes two tasks move over a stream."""
 
     __slots__ = (
-        "_below", "_context", "_held_back", "_output", "_reading", "_room", "_scope", "_stream", "_timer", "crash",
-    )  # fmt: skip
+        *SessionWebSocket.STATE,
+        "__weakref__",
+        "_below",
+        "_context",
+        "_is_over",
+        "_manners",
+        "_on_error",
+        "_on_message",
+        "_options",
+        "_output",
+        "_peer_has_ended",
+        "_reading",
+        "_room",
+        "_scope",
+        "_stream",
+        "_timer",
+        "crash",
+    )
 
     def __init__(
         self,
@@ -164,7 +180,19 @@ class StreamWebSocket(SessionWebSocket):
         on_error: ErrorHook,
         reserve: Reserve | None = None,
     ) -> None:
-        super().__init__(connection, options, opening, on_message, on_error, reserve)
+        answers_at_once = on_message is not None
+        self._session = Session(connection, options, trio.current_time(), answers_at_once=answers_at_once)
+        self._opening = opening
+        self._options = options
+        self._manners = manners_of_this_run(options.strict_checkpoints)
+        self._on_message = on_message
+        self._on_error = on_error
+        self._reserve = reserve
+        if reserve is not None:
+            reserve.join()
+        self._receiver = self._senders = self._pingers = self._room_to_ping = self._ended = None
+        self._handed_over = self._held = 0
+        self._failed = self._is_over = self._is_held_back = self._peer_has_ended = False
         self.crash: BaseException | None = None
         self._stream = stream
         self._below = transport_of(stream)
@@ -174,7 +202,6 @@ class StreamWebSocket(SessionWebSocket):
         self._room = Signal()  # wakes the reader
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
-        self._held_back = False
 
     @enable_ki_protection
     async def run(self, around: trio.CancelScope) -> None:
@@ -184,6 +211,7 @@ class StreamWebSocket(SessionWebSocket):
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     await self._read()
+            await self._end_in_turn()
         except BaseException as error:
             cause = unwrapped(error)
             if isinstance(cause, trio.Cancelled):
@@ -199,6 +227,7 @@ class StreamWebSocket(SessionWebSocket):
             self._look()
             self._timer.stop()
             self._leave_reserve()
+            self._is_over = True
             self._over.set()
 
     # Reading
@@ -226,7 +255,8 @@ class StreamWebSocket(SessionWebSocket):
             if self._may_read():
                 data = await self._stream.receive_some(RECEIVE_SIZE)
                 if not data:
-                    await self._end_reading()
+                    self._peer_has_ended = True
+                    session.received_eof(trio.current_time())
             elif session.deadline == -inf:
                 # There is more of what was read before. Others have their turn first.
                 await checkpoint()
@@ -240,19 +270,12 @@ class StreamWebSocket(SessionWebSocket):
         return rest
 
     def _may_read(self) -> bool:
-        if self._reserve is not None:
-            is_short = self._is_short()
-            if is_short is not self._held_back:
-                self._held_back = is_short
-                self._session.hold_back(is_short, trio.current_time())
-                self._look()
+        self._mind_the_reserve()
         return self._session.wants_read
 
-    async def _end_reading(self) -> None:
-        session = self._session
-        session.received_eof(trio.current_time())
-        if session.phase is _CLOSED and self.close_code != CloseCode.ABNORMAL:
-            # Under TLS the peer is to know that it has all, even if it has ended first.
+    async def _end_in_turn(self) -> None:
+        """The peer is to know that it has all, even if it has ended first: under TLS nothing else tells."""
+        if self._peer_has_ended and self.close_code != CloseCode.ABNORMAL and not self._session.resets:
             with trio.move_on_after(LINGER_TIME), suppress(*_GONE):
                 await end_sending(self._stream)
 

@@ -1,7 +1,7 @@
 """`WebSocket`: what a Trio program holds of one connection, whichever transport moves its bytes.
 
 Decides what a caller sees, and what that costs who is cancelled; it says so, and does what is the same everywhere:
-`session_face` does the rest over a `Session`, `endpoint_face` over what the reactor still has in its place.
+`session_face` does the rest over a `Session`.
 
 A WebSocket belongs to the thread of its Trio run: a call from another raises `RuntimeError`, and does nothing.
 

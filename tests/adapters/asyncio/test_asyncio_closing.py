@@ -1,12 +1,13 @@
 """How connections end, from either side, and what users are told."""
 
 import asyncio
+import inspect
 import socket
 from contextlib import suppress
 
 import pytest
 
-from wscore.session import _core as session
+from wscore.session import Session
 
 from ...wire import BINARY, CLOSE, PING, PONG, TEXT, close_payload, decode, from_client
 from .peers import Raw, answer_upgrade, feed, tls_contexts, turns, until
@@ -184,7 +185,7 @@ async def test_a_peer_that_does_not_answer_our_close_is_given_up_in_time(aio):
 
 
 async def test_a_peer_that_answers_but_does_not_end_has_two_seconds(aio, monkeypatch):
-    monkeypatch.setattr(session, "LINGER_TIME", 0.1)
+    monkeypatch.setattr(inspect.getmodule(Session.__base__), "LINGER_TIME", 0.1)
     keeper = Keeper()
     async with aio.serving(keeper) as server, aio.dialled(server) as raw:
         await raw.upgrade()
@@ -196,7 +197,7 @@ async def test_a_peer_that_answers_but_does_not_end_has_two_seconds(aio, monkeyp
 
 async def test_what_still_comes_after_the_end_is_read_up_to_a_limit(aio, monkeypatch):
     """Else our last frame is lost in a reset (RFC 9112 section 9.6)."""
-    monkeypatch.setattr(session, "DISCARD_LIMIT", 1 << 20)
+    monkeypatch.setattr(inspect.getmodule(Session), "DISCARD_LIMIT", 1 << 20)
     keeper = Keeper()
     async with aio.serving(keeper) as server, aio.dialled(server) as raw:
         await raw.upgrade()

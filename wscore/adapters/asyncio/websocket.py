@@ -78,7 +78,7 @@ class WebSocket(Endpoint):
     @property
     def latency(self) -> float | None:
         """Seconds between the last answered Ping and its Pong; None before the first."""
-        return None if self._life is None else self._life.pings.latency
+        return None if self._life is None else self._life.latency
 
     @property
     def end(self) -> End | None:

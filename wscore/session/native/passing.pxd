@@ -1,4 +1,6 @@
 from wscore.session.native._core cimport Session
 
+cdef int OPEN
+
 cdef class PassingSession(Session):
     pass

@@ -10,7 +10,7 @@ cimport cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EPROTO, errno
 from libc.math cimport INFINITY
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 import os
 import socket
@@ -18,7 +18,7 @@ import socket
 from trio import current_time
 
 from wscore.transport.addresses import limit_unsent
-from wscore.transport.linger import LINGER_TIME
+from wscore.transport.linger import DISCARD_LIMIT, LINGER_TIME
 
 from wscore.transport.reactor.engine cimport WSCORE_EXCLUSIVE, WSCORE_READ, Reactor, Source
 from wscore.transport.reactor.wire cimport Tls, Wire
@@ -99,6 +99,8 @@ cdef extern from *:
 cdef enum:
     ACCEPTED_AT_ONCE = 64
 
+cdef int64_t MOST_DISCARDED = DISCARD_LIMIT
+
 
 @cython.auto_pickle(False)
 cdef class Listening(Source):
@@ -175,6 +177,8 @@ cdef class Arrival(Wire):
     """A connected socket that nobody knows much of yet. Without a guest, it only carries the socket to a `Link`."""
 
     cdef object guest
+    cdef bint lingers
+    cdef int64_t discarded
 
     def __cinit__(self, Reactor reactor not None, int fd, Tls tls=None, guest=None):
         self.tls = tls
@@ -209,10 +213,9 @@ cdef class Arrival(Wire):
         """Send `data`, then close, patiently."""
         if self.fd < 0:
             return
-        self.set_deadline(current_time() + LINGER_TIME)
         self.push_all([data])
         if self.fd >= 0:
-            self.linger()
+            _linger(self)
 
     def close(self):
         """Close now."""
@@ -226,7 +229,19 @@ cdef class Arrival(Wire):
         self.guest.received(PyBytes_FromStringAndSize(<const char*>data, size))
         return 0
 
+    cdef int passed_over(self, const uint8_t* data, Py_ssize_t size) except -1:
+        self.discarded += size
+        return self.finish() if self.discarded >= MOST_DISCARDED else 0
+
+    cdef int wrote(self, Py_ssize_t size) except -1:
+        if self.lingers and self.at_end and self.backlog is None:
+            self.finish()
+        return 0
+
     cdef int ended(self) except -1:
+        if self.lingers:
+            # What was said last may still be on its way out.
+            return self.finish() if self.backlog is None else 0
         if self.tls is None or self.tls.is_up:
             self.guest.received(b"")
             return 0
@@ -242,8 +257,7 @@ cdef class Arrival(Wire):
 
     cdef int tls_failed(self, object error) except -1:
         self.guest.tls_failed(error)
-        self.set_deadline(current_time() + LINGER_TIME)
-        return self.linger()
+        return _linger(self)
 
     cdef int expired(self, double now) except -1:
         if self.lingers:
@@ -265,3 +279,13 @@ cdef class Arrival(Wire):
         finally:
             self.finish()
         return 0
+
+
+cdef int _linger(Arrival self) except -1:
+    """End sending, and discard what still comes, until the peer has ended or its time is over."""
+    self.lingers = True
+    self.set_deadline(current_time() + LINGER_TIME)
+    self.end_sending(True)
+    if self.fd < 0 or self.at_end and self.backlog is None:
+        return self.finish()
+    return self.set_reading(not self.at_end)

@@ -46,6 +46,7 @@ cdef extern from *:
     void wscore_set_am_send(type a_type, sendfunc function)
     PySendResult PyIter_Send(object iterator, object sent, PyObject** result) except PYGEN_ERROR
     bint Py_IS_TYPE(PyObject* an_object, type a_type)
+    int PyObject_GenericSetAttr(object an_object, object name, object value) except -1
     void Py_INCREF(object an_object)
     void Py_DECREF(object an_object)
 
@@ -93,6 +94,7 @@ cdef class Awaited:
         if type(sent) is not Value:
             if stage == ASLEEP:
                 self.link.stop_waiting()
+                self.link = None
             sent.unwrap()
         if stage == GIVING_WAY:
             self.result, self.inner = self.inner, None
@@ -131,6 +133,7 @@ cdef class Awaited:
         elif self.stage == PASSING_ON:
             inner.close()
         self.stage = OVER
+        self.link = None
 
 
 cdef PySendResult _am_send(PyObject* self, PyObject* sent, PyObject** result) except PYGEN_ERROR:
@@ -194,7 +197,14 @@ cdef class Receive(Awaited):
         if not self.link.has_message():
             return _sleep(self)
         self.result = self.link.take()
+        self.link = None  # the trap may know this call for long
         return False
+
+    def __call__(self, _raise_cancel):
+        """Trio's abort function for the task that waits."""
+        if self.stage == ASLEEP:
+            self.link.receiver = None
+        return SUCCEEDED
 
     cdef int passed(self) except -1:
         """The checkpoint has not raised: somebody has shielded this task meanwhile."""
@@ -204,23 +214,27 @@ cdef class Receive(Awaited):
 cdef int _sleep(Receive self) except -1:
     cdef Link link = self.link
     self.stage = OVER
-    if link._on_message is not None:
+    if link.terms.on_message is not None:
         raise BusyResourceError("the messages of this WebSocket go to on_message")
-    try:
-        link._check_receiving()
-    except EndOfChannel:
-        if self.iterating:
-            raise StopAsyncIteration from None
-        raise
+    if link.session._ending is not None:
+        try:
+            link._fetch()
+        except EndOfChannel:
+            if self.iterating:
+                raise StopAsyncIteration from None
+            raise
+    link.session._receiving.is_answered = True
+    if link.session._receiving.is_paused:
+        link.reactor.attend_to(link)
     if link.is_dirty and link.reactor.is_calm:
         # Whoever waits for more has said what there was to say; the peer may have waited for it.
         link.flush()
-    if link.receive_trap is None:
-        link.receive_trap = trap_of(link.abort_receive)
     link.receiver = link.terms.pace.current_task()
     link.is_receiving = True
     self.stage = ASLEEP
-    self.result = link.receive_trap
+    # One for all, which Trio asks at once what to call: else each idle connection had one of its own.
+    PyObject_GenericSetAttr(link.terms.receive_trap, "abort_func", self)
+    self.result = link.terms.receive_trap
     return True
 
 
@@ -232,10 +246,10 @@ cdef class Send(Awaited):
 
     cdef int begin(self) except -1:
         cdef Link link = self.link
-        if not link.terms.pace.cancelled() and link.inbox is None and link.goes_at_once(self.message):
+        if not link.terms.pace.cancelled() and link.terms.is_plain and link.goes_at_once(self.message):
             link.add(self.message)
             return _leave(self, None)
-        return _delegate(self, EndpointWebSocket.send(link, self.message))
+        return _delegate(self, SessionWebSocket.send(link, self.message))
 
 
 cdef Receive _new_receive(Link link, bint iterating):

@@ -2,10 +2,10 @@
 """A connected socket on the reactor, with TLS where there is TLS.
 
 Decides how bytes move: what the system does not take at once waits in a backlog, in the order of the calls; reading can
-pause; a close lets the peer read what was sent last (RFC 9112 section 9.6, as in `transport.linger`); a peer that ends
-TLS without close_notify has ended, no more (as in `transport.tls`). What is encrypted goes through the standard
-library's `SSLObject`, on two `MemoryBIO`s, to the end of what has come: bytes inside of them wake no poller. It refuses
-to know what the bytes mean, and when anything is due.
+pause; our side can end before the peer's (RFC 9112 section 9.6, as in `transport.linger`), and what still comes is
+passed over then; a peer that ends TLS without close_notify has ended, no more (as in `transport.tls`). What is
+encrypted goes through the standard library's `SSLObject`, on two `MemoryBIO`s, to the end of what has come: bytes
+inside of them wake no poller. It refuses to know what the bytes mean, and when anything is due.
 """
 
 cimport cython
@@ -13,12 +13,10 @@ from cpython.buffer cimport PyBUF_READ, PyBUF_WRITE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdint cimport int64_t, uint8_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memset
 
 import ssl
-
-from wscore.transport.linger import DISCARD_LIMIT
 
 from wscore.transport.reactor.engine cimport RECEIVE_SIZE, WSCORE_BROKEN, WSCORE_READ, WSCORE_WRITE, Source
 
@@ -76,7 +74,6 @@ cdef extern from *:
 cdef enum:
     BUFFERS_AT_ONCE = 64
 
-cdef int64_t MOST_DISCARDED = DISCARD_LIMIT
 cdef object WANTS_MORE = ssl.SSLWantReadError
 cdef tuple TLS_ENDS = (ssl.SSLZeroReturnError, ssl.SSLEOFError)
 
@@ -142,6 +139,12 @@ cdef class Wire(Source):
 
     cdef int ended(self) except -1:
         raise NotImplementedError
+
+    cdef int broken(self) except -1:
+        return self.ended()
+
+    cdef int passed_over(self, const uint8_t* data, Py_ssize_t size) except -1:
+        return 0
 
     cdef int cannot_send(self) except -1:
         raise NotImplementedError
@@ -226,22 +229,16 @@ cdef class Wire(Source):
 
     # Ends
 
-    cdef int linger(self) except -1:
-        """End sending, and discard what still comes; the caller keeps the time, and calls `finish`.
-
-        With `peer_first` sending ends when the peer has ended; close_notify goes out at once all the same, since there
-        are servers that end TCP only when they have that.
+    cdef int end_sending(self, bint shuts) except -1:
+        """End TLS on our side at once, since there are peers that end TCP only when they have close_notify; what comes
+        from now on is passed over. With `shuts` our side of the socket ends, too, as soon as all has left.
         """
-        self.lingers = True
-        self.discards = True
-        if self.tls is not None and self.tls.is_up:
-            _say_goodbye(self)
-        if self.fd >= 0:
-            _shut_when_sent(self)
-            self.set_reading(not self.at_end)
-            if self.at_end and self.has_shut:
-                self.finish()
-        return 0
+        self.shuts = shuts
+        if not self.discards:
+            self.discards = True
+            if self.tls is not None and self.tls.is_up:
+                _say_goodbye(self)
+        return _shut_when_sent(self) if self.fd >= 0 else 0
 
     cdef int reset(self) except -1:
         """Close so that the peer gets a reset, and what the system still has to send is forgotten."""
@@ -266,27 +263,36 @@ cdef class Wire(Source):
 
     cdef int drain_tls(self) except -1:
         """Decrypt what has come, as long as somebody wants it."""
-        cdef Tls tls = self.tls
-        cdef Py_ssize_t count
-        while self.reading and not self.discards and self.fd >= 0:
-            if not tls.incoming.pending and not tls.ssl_object.pending():
-                break
-            try:
-                count = tls.ssl_object.read(
-                    RECEIVE_SIZE, PyMemoryView_FromMemory(<char*>self.reactor.plain, RECEIVE_SIZE, PyBUF_WRITE)
-                )
-            except WANTS_MORE:
-                break
-            except TLS_ENDS:
-                count = 0
-            except ssl.SSLError:
-                return _break_tls(self)
-            if count == 0:
-                return _end(self)
-            self.received(self.reactor.plain, count)
-            if count < RECEIVE_SIZE and not tls.incoming.pending:
-                break  # a record never has more: there is none inside
-        return _push_waiting_tls(self)
+        if self.drains:
+            return 0  # whoever does goes on
+        self.drains = True
+        try:
+            return _drain(self, self.tls)
+        finally:
+            self.drains = False
+
+
+cdef int _drain(Wire self, Tls tls) except -1:
+    cdef Py_ssize_t count
+    while self.reading and not self.discards and self.fd >= 0:
+        if not tls.incoming.pending and not tls.ssl_object.pending():
+            break
+        try:
+            count = tls.ssl_object.read(
+                RECEIVE_SIZE, PyMemoryView_FromMemory(<char*>self.reactor.plain, RECEIVE_SIZE, PyBUF_WRITE)
+            )
+        except WANTS_MORE:
+            break
+        except TLS_ENDS:
+            count = 0
+        except ssl.SSLError:
+            return _break_tls(self)
+        if count == 0:
+            return _end(self)
+        self.received(self.reactor.plain, count)
+        if count < RECEIVE_SIZE and not tls.incoming.pending:
+            break  # a record never has more: there is none inside
+    return _push_waiting_tls(self)
 
 
 cdef int _ask_again(Wire self) except -1:
@@ -302,32 +308,23 @@ cdef int _receive(Wire self) except -1:
     cdef ssize_t count = recv(self.fd, self.reactor.buffer, RECEIVE_SIZE, 0)
     if count > 0:
         if self.discards:
-            return _discard(self, count)
+            return self.passed_over(self.reactor.buffer, count)
         if self.tls is None:
             return self.received(self.reactor.buffer, count)
         return _receive_encrypted(self, count)
-    if count < 0 and (errno == EAGAIN or errno == EINTR):
+    if count == 0:
+        return _end(self)
+    if errno == EAGAIN or errno == EINTR:
         return 0
-    return _end(self)
-
-
-cdef int _discard(Wire self, Py_ssize_t count) except -1:
-    self.discarded += count
-    if self.discarded < MOST_DISCARDED:
-        return 0
-    if self.lingers:
-        return self.finish()
-    return _end(self)
+    self.at_end = True
+    self.set_reading(False)
+    return self.broken()
 
 
 cdef int _end(Wire self) except -1:
     self.at_end = True
     self.set_reading(False)
-    if not self.lingers:
-        return self.ended()
-    # What was said last may still be on its way out.
-    _shut_when_sent(self)
-    return self.finish() if self.has_shut else 0
+    return self.ended()
 
 
 cdef int _receive_encrypted(Wire self, Py_ssize_t count) except -1:
@@ -393,18 +390,15 @@ cdef int _write_backlog(Wire self) except -1:
             if errno == EINTR:
                 continue
             if errno == EAGAIN:
-                return _ask_again(self)
+                _ask_again(self)
+                return self.wrote(0)
             return _cannot_send(self)
         _drop_sent(self, count)
         self.wrote(count)
         if self.fd < 0:
             return 0
     _ask_again(self)
-    if self.lingers:
-        _shut_when_sent(self)
-        if self.at_end:
-            self.finish()
-    return 0
+    return _shut_when_sent(self)
 
 
 cdef ssize_t _send_some(Wire self) except? -1:
@@ -443,14 +437,12 @@ cdef int _drop_sent(Wire self, Py_ssize_t count) except -1:
 cdef int _cannot_send(Wire self) except -1:
     self.backlog = None
     self.backlog_size = 0
-    if self.lingers:
-        return self.finish()
     _ask_again(self)
     return self.cannot_send()
 
 
 cdef int _shut_when_sent(Wire self) except -1:
-    if self.backlog is None and not self.has_shut and (self.at_end or not self.peer_first):
+    if self.shuts and self.backlog is None and not self.has_shut:
         self.has_shut = True
         shutdown(self.fd, SHUT_WR)
     return 0
