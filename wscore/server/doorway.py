@@ -30,6 +30,7 @@ from wscore.transport.reactor.running import reactor_of_this_run
 from wscore.transport.reactor.websocket import ReactorWebSocket
 from wscore.transport.reactor.wire import Tls
 from wscore.transport.stream import new_connection
+from wscore.transport.tls import peer_has_gone
 from wscore.transport.trio_glue import unwrapped
 
 __all__ = ["Doorway"]
@@ -335,7 +336,7 @@ class Guest(Driver):
     def tls_failed(self, error: OSError) -> None:
         """There is no way to say anything; the arrival lingers."""
         assert self.opening is not None
-        self.opening.tls_failed(error, at_end=isinstance(error, ConnectionError | ssl.SSLEOFError))
+        self.opening.tls_failed(error, at_end=peer_has_gone(error))
 
     def expired(self) -> None:
         """The deadline has come."""

@@ -16,7 +16,7 @@ from wscore.session.site.application import Answer
 from wscore.session.site.limits import Place
 from wscore.transport.addresses import addresses_of
 from wscore.transport.linger import LINGER_TIME
-from wscore.transport.tls import start_tls
+from wscore.transport.tls import peer_has_gone, start_tls
 from wscore.transport.trio_glue import unwrapped
 
 __all__ = ["Entrance"]
@@ -107,7 +107,7 @@ class Newcomer:
         try:
             self.stream = await start_tls(self.stream, self._ssl_context, server_side=True)
         except OSError as error:
-            self.opening.tls_failed(error, at_end=isinstance(error, ConnectionError | ssl.SSLEOFError))
+            self.opening.tls_failed(error, at_end=peer_has_gone(error))
         else:
             self.opening.tls_is_up()
 

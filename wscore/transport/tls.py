@@ -10,7 +10,16 @@ import ssl
 
 import trio
 
-__all__ = ["start_tls"]
+__all__ = ["peer_has_gone", "start_tls"]
+
+_ENDS = (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+
+def peer_has_gone(error: OSError) -> bool:
+    """Whether a TLS handshake has failed because the peer's bytes ended. Which error that is differs by version: an end
+    before the first byte is an `SSLZeroReturnError` in Python 3.11.2.
+    """
+    return isinstance(error, _ENDS)
 
 
 async def start_tls(
