@@ -129,6 +129,25 @@ async def test_answers_of_on_message_leave_before_others_have_their_turn() -> No
             theirs.close()
 
 
+async def test_what_a_hook_does_to_another_connection_has_its_turn_after_it(pair) -> None:
+    """Else that connection's own hooks could be called inside of this one."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    seen = []
+    with theirs:
+        async with opened(ours) as other:
+
+            def cut(ws, message) -> None:
+                other.abort()
+                seen.append((other.close_code, other._is_over))
+
+            async with opened(pair[0], cut):
+                pair[1].send(frames("?"))
+                await other.wait_closed()
+                assert seen == [(1006, False)]
+                pair[1].close()
+
+
 def is_readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 

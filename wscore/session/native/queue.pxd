@@ -43,5 +43,7 @@ cdef inline int drop_quickly(ReceiveQueue queue, Py_ssize_t size) except -1:
         queue._items = None
         queue._start = queue.size = 0
     else:
-        queue.drop_first(size)
+        queue._items[queue._start] = None
+        queue._start += 1
+        queue.size -= size
     return 0

@@ -350,7 +350,12 @@ cdef class Link(Wire):
         return self.terms.on_error
 
     def _look(self):
-        _look(self)
+        if self.fd >= 0 and self.reactor.in_turn:
+            # From inside of a hook: all that is to be called comes after it.
+            self._output_waits()
+            self.reactor.attend_to(self)
+        else:
+            _look(self)
 
     def _output_waits(self):
         self.says_more = True

@@ -79,8 +79,8 @@ cdef int _mind_the_backlog(Link self, Py_ssize_t count) except -1:
         return 0
     session.in_flight = count + self.backlog_size  # TLS says something by itself, too
     session.sent(self.backlog_size, current_time())
-    if session.wants_acknowledged or session._wakeups or not self.reading:
-        return self.reactor.attend_to(self)  # it may be time to read on
+    if session._phase != OPEN or session._wakeups or not self.reading:
+        return self.reactor.attend_to(self)  # it may be time to read on, or to end our side
     return _set_alarm(self)
 
 
