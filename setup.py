@@ -64,7 +64,8 @@ def native_modules() -> list[Extension]:
         return []
     # Windows has no poller for the reactor.
     folders = [CODEC, ADAPTER] if sys.platform == "win32" else [CODEC, ADAPTER, REACTOR]
-    headers = [path for folder in [*folders, KERNELS] for path in folder.glob("*") if path.suffix in HEADERS]
+    places = [*folders, KERNELS, SESSION / "native"]
+    headers = [path for folder in places for path in folder.glob("*") if path.suffix in HEADERS]
     modules = [
         Extension(
             ".".join(source.with_suffix("").parts),

@@ -14,12 +14,12 @@ import trio
 from trio.lowlevel import Abort, current_task
 
 from ..protocol.prepared import PreparedMessage
+from ..session.queue import size_of
+from ..session.sending import FRAME_HEADER
 
 __all__ = ["SendLine", "Sendable", "weight_of"]
 
 Sendable = str | bytes | bytearray | memoryview | PreparedMessage
-
-FRAME_HEADER = 14
 
 
 def weight_of(message: Sendable) -> int:
@@ -27,11 +27,7 @@ def weight_of(message: Sendable) -> int:
 
     Raises TypeError for what is no message, UnicodeEncodeError for lone surrogates.
     """
-    if isinstance(message, str):
-        return FRAME_HEADER + (len(message) if message.isascii() else len(message.encode()))
-    if isinstance(message, PreparedMessage):
-        return FRAME_HEADER + len(message.payload)
-    return FRAME_HEADER + memoryview(message).nbytes
+    return FRAME_HEADER + size_of(message)
 
 
 class _Waiting:
