@@ -201,9 +201,16 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         session = self._session
         if session is None or self._is_inside:
             return
+        woken = int(session.wakeups())
+        if session.is_plain and not (self._is_paused or self._answers or woken & ~_PING):
+            # A Pong, say: there is nothing to look at but the time.
+            deadline = session.deadline
+            if deadline != -inf:
+                self._set_alarm(session, deadline)
+                self._is_plain = True
+                return
         self._is_inside = True
         try:
-            woken = int(session.wakeups())
             if self._on_message is not None and (woken & _RECEIVE or session.receive_queue[0]):
                 self._hand_over()
             if session.phase is not _CLOSED:

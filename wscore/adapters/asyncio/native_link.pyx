@@ -54,6 +54,7 @@ cdef enum:
     FRAME_HEADER = 14
     # What is passed for `compress` where Python passes None: the threshold decides.
     BY_DEFAULT = -1
+    NOBODY_ASKED = -1
 
 cdef const Kernels* kernels = kernels_in_use()
 cdef object OPEN = Phase.OPEN
@@ -81,7 +82,7 @@ cdef class Link:
     cdef long long said
     cdef list read  # messages, of which those from `at` on nobody has received yet
     cdef Py_ssize_t at
-    cdef object asked  # whether somebody has, and there was none
+    cdef int asked  # whether somebody has, and there was none; or NOBODY_ASKED
     # Of the session.
     cdef Reader reader
     cdef Writer writer
@@ -102,6 +103,7 @@ cdef class Link:
         self.long_read = long_read(loop)
         self._on_message = on_message
         self.read = nothing
+        self.asked = NOBODY_ASKED
         self.fd = -1
 
     def _attach(self, session, int fd):
@@ -242,10 +244,10 @@ cdef int _tell(Link self) except -1:
         sent=self.sent,
         said=self.said,
         waiting=waiting,
-        is_answered=self.asked,
+        is_answered=None if self.asked == NOBODY_ASKED else self.asked == 1,
     )
     self.received = self.came = self.sent = self.said = 0
-    self.read, self.at, self.asked = nothing, 0, None
+    self.read, self.at, self.asked = nothing, 0, NOBODY_ASKED
     return 0
 
 
@@ -307,16 +309,35 @@ cdef int _deliver(Link self, list messages) except -1:
         return _wake_receiver(self)
     self._is_inside = True
     try:
-        for message in messages:
-            if self._is_held or not self.is_plain or not _fits(self, message):
-                break
-            self.at += 1
-            _call(self, message)
+        while _call_some(self, messages):
+            _flush(self)
     finally:
         self._is_inside = False
     if self.is_plain:
         _has_handed_over(self)
     return 0
+
+
+@cython.boundscheck(False)
+@cython.wraparound(False)
+cdef bint _call_some(Link self, list messages) except -1:
+    """Call `on_message` for one after the other; whether so much output has gathered that it should leave meanwhile."""
+    cdef Py_ssize_t count = len(messages)
+    cdef Py_ssize_t waits = self.writer.pending_bytes()
+    PyContext_Enter(self._context)
+    try:
+        while self.at < count and waits < GATHERED and self.is_plain and not self._is_held:
+            message = messages[self.at]
+            if waits and waits + _size_of(message) + FRAME_HEADER > self.max_unsent:
+                return False
+            self.at += 1
+            self._on_message(self, message)
+            waits = self.writer.pending_bytes()
+    except Exception as error:
+        self._handler_failed(error)  # after that nothing is plain
+    finally:
+        PyContext_Exit(self._context)
+    return self.is_plain and waits >= GATHERED
 
 
 cdef inline int _has_handed_over(Link self) except -1:
