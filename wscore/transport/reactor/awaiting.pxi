@@ -197,7 +197,7 @@ cdef class Receive(Awaited):
         if not self.link.has_message():
             return _sleep(self)
         self.result = self.link.take()
-        self.link = None  # the trap may know this call for long
+        self.link = None
         return False
 
     def __call__(self, _raise_cancel):
@@ -214,6 +214,7 @@ cdef class Receive(Awaited):
 cdef int _sleep(Receive self) except -1:
     cdef Link link = self.link
     self.stage = OVER
+    self.link = None  # the trap may know this call for long, whatever becomes of it
     if link.terms.on_message is not None:
         raise BusyResourceError("the messages of this WebSocket go to on_message")
     if link.session._ending is not None:
@@ -231,6 +232,7 @@ cdef int _sleep(Receive self) except -1:
         link.flush()
     link.receiver = link.terms.pace.current_task()
     link.is_receiving = True
+    self.link = link
     self.stage = ASLEEP
     # One for all, which Trio asks at once what to call: else each idle connection had one of its own.
     PyObject_GenericSetAttr(link.terms.receive_trap, "abort_func", self)
