@@ -589,3 +589,14 @@ def test_two_sessions_talk_and_close():
     theirs.received_eof(1.0)
     ours.received_eof(1.0)
     assert (ours.phase, theirs.phase) == (Phase.CLOSED, Phase.CLOSED)
+
+
+def test_a_queue_that_is_never_empty_keeps_no_places_of_what_was_taken():
+    queue = ReceiveQueue(1 << 20)
+    for number in range(3):
+        queue.put(str(number))
+    for number in range(1000):
+        queue.put(str(number + 3))
+        assert queue.get() == str(number)
+    assert len(queue) == 3
+    assert len(queue._items) < 10
