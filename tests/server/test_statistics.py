@@ -3,7 +3,6 @@
 import socket
 import ssl
 import struct
-from dataclasses import replace
 from math import inf
 from types import SimpleNamespace
 
@@ -144,7 +143,7 @@ async def test_a_latency_belongs_to_the_least_bound_that_it_does_not_exceed(
         while not server.connections:
             await trio.lowlevel.checkpoint()
         (theirs,) = server.connections
-        pinged = SimpleNamespace(statistics=lambda: replace(theirs.statistics(), latency=latency))
+        pinged = SimpleNamespace(statistics=lambda: theirs.statistics()._replace(latency=latency))
         statistics = Tally().snapshot([pinged], 0)
         assert {least for least, count in statistics.latencies.items() if count} == ({bound} if bound else set())
         assert statistics.latency == (latency or 0)

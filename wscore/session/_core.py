@@ -83,7 +83,10 @@ class Session(Life):
 
     def received_eof(self, now: float) -> None:
         """The peer sends no more."""
-        self._receiving.end(now)
+        if self._phase < DRAINING:
+            self._receiving.end(now)
+        else:
+            self._receiving.at_eof = True
         self._settle(now)
 
     def broken(self, now: float, cause: Cause = Cause.RESET) -> None:

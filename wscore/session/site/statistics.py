@@ -99,13 +99,13 @@ class Tally:
 
     def ended(self, ws: Open) -> None:
         """A WebSocket is over: keep what it has counted."""
-        statistics = ws.statistics()
+        statistics, end = ws.statistics(), ws.end
         self._traffic = list(map(add, self._traffic, _traffic_of(statistics)))
         self.resets += statistics.reset
         self.errors += statistics.failed
-        if ws.end is not None:
-            self.close_codes[ws.end.code] += 1
-            self.causes[ws.end.cause.value] += 1
+        if end is not None:
+            self.close_codes[end.code] += 1
+            self.causes[end.cause.value] += 1
 
     def snapshot(self, open_now: Iterable[Open], handshakes: int) -> ServerStatistics:
         """All of it, and what those have counted that are still open."""
