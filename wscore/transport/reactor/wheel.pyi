@@ -1,4 +1,4 @@
-from typing import Self
+from typing import Self, final
 
 from typing_extensions import disjoint_base
 
@@ -9,6 +9,7 @@ class Timed:
     @property
     def deadline(self) -> float: ...
 
+@final
 class Wheel:
     def __new__(cls, now: float) -> Self: ...
     def put(self, each: Timed, when: float) -> None: ...
