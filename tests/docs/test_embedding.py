@@ -1,5 +1,6 @@
 """The examples of docs/embedding run, each against a peer that is not ours; the one in Cython is built."""
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -112,6 +113,28 @@ def test_a_server_refuses_what_is_no_websocket(example: str) -> None:
     with started(example) as port, socket.create_connection(("127.0.0.1", port), timeout=HANGING) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert all_of(sock).startswith(b"HTTP/1.1 426 ")
+
+
+def test_a_loop_of_ones_own_answers_whom_it_had_to_wait_for() -> None:
+    """A peer that reads only when nothing moves any more: what waited in the queue was forgotten then."""
+    frame = from_client(BINARY, bytes(5000))
+    with started("own_loop.py") as port, socket.create_connection(("127.0.0.1", port), timeout=5) as sock:
+        sock.sendall(request(port))
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += sock.recv(1)
+        count = 0
+        with contextlib.suppress(TimeoutError):
+            sock.settimeout(1)
+            while True:
+                sock.sendall(frame)
+                count += 1
+        sock.settimeout(HANGING / 6)  # a Ping, after 20 seconds, would get it going again
+        left = (count - 1) * (4 + 5000)
+        while left > 0:
+            data = sock.recv(1 << 16)
+            assert data
+            left -= len(data)
 
 
 def request(port: int) -> bytes:

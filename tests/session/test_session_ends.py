@@ -466,6 +466,18 @@ def test_who_waits_for_room_is_waited_for_after_the_end_of_the_bytes():
     assert (life.session.phase, life.seen) == (Phase.CLOSED, ["answer", "and more"])
 
 
+def test_who_was_refused_has_the_time_until_there_is_room_after_the_end_of_the_bytes():
+    life = asked_and_ended(blocks=True, max_send_buffer=10)
+    life.session.receive()
+    assert life.session.send("answer")
+    assert not life.session.send("and more")
+    assert life.session.receive() is EMPTY
+    life.look()
+    assert life.session.phase is Phase.OPEN
+    life.write()
+    assert (life.session.phase, life.seen) == (Phase.CLOSED, ["answer"])
+
+
 def test_a_hook_answers_what_came_before_the_end_of_the_bytes():
     life = wire(hook=lambda message: life.session.send(message))
     life.peer_sends("one", "two")

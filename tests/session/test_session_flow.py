@@ -305,6 +305,21 @@ def test_those_who_wait_for_room_are_woken_by_each_part_that_leaves():
     assert life.woken == Wakeup.SEND
 
 
+@pytest.mark.parametrize("fragment", [False, True])
+def test_who_was_refused_for_want_of_room_is_woken_once_something_has_left(fragment):
+    life = wire(max_send_buffer=1, blocks=True)
+    life.session.send("x")
+    life.look()
+    assert not (life.session.send_fragment("y", fin=True) if fragment else life.session.send("y"))
+    life.look()
+    assert not life.woken
+    life.write(1)
+    assert life.woken == Wakeup.SEND
+    life.woken = Wakeup.NOBODY
+    life.write()
+    assert not life.woken
+
+
 def test_nobody_is_woken_who_does_not_wait():
     life = wire()
     life.session.send("x")

@@ -47,12 +47,13 @@ class Session(Life):
     LocalProtocolError for a connection without `auto_pong` or `auto_close`.
     """
 
-    __slots__ = ("bytes_received", "held_below", "messages_dropped", "messages_sent", "senders_waiting")
+    __slots__ = ("_has_refused", "bytes_received", "held_below", "messages_dropped", "messages_sent", "senders_waiting")
 
     def __init__(self, connection: Connection, options: Options, now: float, *, answers_at_once: bool = False) -> None:
         super().__init__(connection, options, now, answers_at_once=answers_at_once)
         self.senders_waiting = 0
-        """How many callers wait until there is room to send: the pump's to count."""
+        """How many callers wait in line until there is room to send: for a pump that has a line, to count."""
+        self._has_refused = False  # for want of room, and has not said since that there is some
         self.held_below = 0
         """Bytes that have come and were not told yet, undecrypted ones say: the pump's to tell, for `held`."""
         self.messages_sent = self.messages_dropped = self.bytes_received = 0
@@ -101,7 +102,8 @@ class Session(Life):
             # While there always is more to send, its leaving shows that the peer is there.
             if self._answer is None and not self.unsent and self._pings.has_left(self._ping_sent):
                 self._expect(PONG, self.options.ping_timeout, now)
-        if left and self.senders_waiting:
+        if left and (self.senders_waiting or self._has_refused):
+            self._has_refused = False
             self._wakeups |= _SEND
         if left and self._receiving.answers_at_once and self._receiving.size:
             self._wakeups |= _RECEIVE
@@ -192,6 +194,7 @@ class Session(Life):
         """The next fragment of a message (RFC 6455 section 5.4); whether there was room. Raises as `send`."""
         self.check_sending()
         if self.unsent and not self.fits(size_of(data)):
+            self._has_refused = True
             return False
         self.connection.send_fragment(data, fin=fin, compress=compress)
         self.messages_sent += fin
@@ -350,7 +353,9 @@ class Session(Life):
             self._wait_for_the_end(now)
 
     def _may_go_on(self, now: float) -> bool:
-        return self._receiving.is_paused and self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0)
+        if not self._receiving.is_paused:
+            return False
+        return self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0 or self._has_refused)
 
     def _go_on(self, now: float) -> None:
         """Take what was left of what was read before, as far as there is room; then let the pump read on, or end."""
@@ -368,3 +373,5 @@ class Session(Life):
         elif self.options.slow_consumer == "close":
             self.fail(CloseCode.TRY_AGAIN_LATER, "the peer receives too slowly", Cause.LIMIT)
             self.check_sending()
+        else:
+            self._has_refused = True

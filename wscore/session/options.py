@@ -85,8 +85,12 @@ class Options:
         for field in fields(self):
             _check(field.name, getattr(self, field.name))
 
-    def new_connection(self, role: Role, pool: DeflatePool, deflate: DeflateParameters | None = None) -> Connection:
-        """A `Connection` with these options, whose compressors live in `pool`; `deflate` is what was agreed on."""
+    def new_connection(
+        self, role: Role, pool: DeflatePool | None = None, deflate: DeflateParameters | None = None
+    ) -> Connection:
+        """A `Connection` with these options, whose compressors live in `pool`, or in one of its own; `deflate` is what
+        was agreed on.
+        """
         return Connection(
             role,
             max_message_size=self.max_message_size,

@@ -11,7 +11,7 @@ from contextlib import suppress
 from time import monotonic
 
 import wscore
-from wscore.session import EMPTY, ConnectionEnded, Options, Phase, Session
+from wscore.session import EMPTY, ConnectionEnded, Options, Phase, Session, Wakeup
 
 
 def main(port: int) -> None:
@@ -28,8 +28,8 @@ def serve(sock: socket.socket, address: object) -> None:
         except OSError:
             return
         if rest is not None:
-            connection = wscore.Connection(wscore.SERVER, max_message_size=options.max_message_size)
-            session = Session(connection, options, monotonic())
+            connection = options.new_connection(wscore.SERVER)
+            session = Session(connection, options, monotonic(), answers_at_once=True)
             session.received(rest, monotonic())
             sock.setblocking(False)
             pump(sock, session)
@@ -71,9 +71,13 @@ def pump(sock: socket.socket, session: Session) -> None:
             end_sending(sock)
         if session.wants_acknowledged:
             session.acknowledged(unacknowledged(sock), monotonic())
+        if session.wakeups() & Wakeup.RECEIVE:
+            continue  # there is another message, or room for its answer
         if wait(sock, session.wants_read, bool(out), session.deadline):
             take_in(sock, session)
         session.time_is(monotonic())
+    if session.resets:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
 def wait(sock: socket.socket, wants_read: bool, wants_write: bool, deadline: float) -> bool:

@@ -10,6 +10,7 @@ cdef class Session(Life):
     cdef public long long messages_sent
     cdef readonly long long messages_dropped
     cdef public int senders_waiting
+    cdef readonly bint _has_refused
 
     cpdef bint fits(self, long long size) except -1
     cpdef taken(self, Py_ssize_t size)
