@@ -18,7 +18,7 @@ import trustme
 import wscore
 
 from ..raw import UPGRADE, dial, serving, url_of
-from ..wire import BINARY, TEXT, from_client
+from ..wire import BINARY, CLOSE, TEXT, from_client
 
 pytestmark = pytest.mark.usefixtures("each_transport")
 
@@ -202,3 +202,18 @@ async def test_a_peer_that_wants_to_renegotiate_disturbs_nobody(certified: ssl.S
             await trio.lowlevel.checkpoint()
         assert server.statistics().errors == 0
         assert sum(server.statistics().close_codes.values()) == 2
+
+
+async def test_a_refused_answer_does_not_keep_the_peers_close_waiting() -> None:
+    async def handler(ws: wscore.WebSocket) -> None:
+        async for message in ws:
+            ws.send_nowait(message)
+
+    message = from_client(BINARY, bytes(200))
+    async with serving(handler, max_send_buffer=300, close_timeout=80) as server, dial(server) as raw:
+        await raw.upgrade()
+        await raw.send(message + message)
+        await trio.testing.wait_all_tasks_blocked(0.02)
+        await raw.say(CLOSE, b"\x03\xe8")
+        with trio.fail_after(20):  # half of `close_timeout` would be more
+            assert (await raw.rest()).endswith(b"\x88\x02\x03\xe8")

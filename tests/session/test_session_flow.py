@@ -525,6 +525,22 @@ def test_a_payload_is_under_way_once():
     assert life.session.ping(b"x") == b"x"
 
 
+def test_answers_that_nobody_waits_for_are_forgotten():
+    life = wire(blocks=True)
+    for payload in (b"x", b"y"):
+        life.session.ping(payload)
+    life.look()
+    life.peer.pong(b"x")
+    life.peer_says()
+    life.session.forget_answers()
+    assert (life.session.pings.answered, life.session.pings_under_way) == ({}, True)
+    life.peer.pong(b"y")
+    life.peer_says()
+    for _ in range(2):  # then there are none, and nothing to forget
+        life.session.forget_answers()
+        assert not life.session.pings_under_way
+
+
 def test_no_pong_comes_any_more_after_the_end():
     life = wire()
     life.session.ping(b"x")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from wscore.protocol.prepared import PreparedMessage
 
+    from .pings import Pings
+
 __all__ = ["DISCARD_LIMIT", "LINGER_TIME", "Session"]
 
 OPEN, BROKEN, CLOSING, DRAINING, CLOSED = Phase
@@ -211,6 +213,12 @@ class Session(Life):
         self.pings.add(key)
         return key
 
+    def forget_answers(self) -> None:
+        """Nobody waits for the Pongs that have come."""
+        if self._pings is not None:
+            self._pings.answered.clear()
+            self._leave_pings(self._pings)
+
     def close(self, code: int | None = CloseCode.NORMAL, reason: str = "") -> bool:
         """Begin the closing handshake, as `Connection.close`; what has come is still received, what comes is not.
         False, and nothing has happened, if the connection is closing or has ended already.
@@ -327,6 +335,10 @@ class Session(Life):
             if self._ping_at <= now:  # it has come so late that the next would have been due already
                 self._ping_at = self._next_ping_after(now)
             self._owe_nothing()
+        self._leave_pings(pings)
+
+    def _leave_pings(self, pings: Pings) -> None:
+        """Hold no memory for them, if there is nothing to be known any more."""
         if pings.are_done:
             self._pings = None
             self.connection.expect_pongs(())
@@ -355,7 +367,9 @@ class Session(Life):
     def _may_go_on(self, now: float) -> bool:
         if not self._receiving.is_paused:
             return False
-        return self._receiving.may_go_on(now, is_answering=self.senders_waiting > 0 or self._has_refused)
+        # What was refused has had its chance once nothing is in its way: some pumps send it without a word to us.
+        is_answering = self.senders_waiting > 0 or (self._has_refused and self.unsent > 0)
+        return self._receiving.may_go_on(now, is_answering=is_answering)
 
     def _go_on(self, now: float) -> None:
         """Take what was left of what was read before, as far as there is room; then let the pump read on, or end."""

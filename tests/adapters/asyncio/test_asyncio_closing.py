@@ -493,3 +493,43 @@ async def test_after_abort_nothing_more_is_received(aio):
         await until(lambda: keeper.error)
     assert keeper.messages == []
     assert isinstance(keeper.error, aio.ConnectionClosed)
+
+
+@pytest.mark.parametrize("way", ["aclose", "wait_closed"])
+async def test_an_end_is_seen_though_the_transport_went_while_reading_was_paused(aio, way):
+    """The session has still to hear that nothing arrives any more; it was called all the time, and was not told."""
+    ended = asyncio.get_running_loop().create_future()
+
+    async def handler(ws):
+        await ws.receive()
+        await until(lambda: not ws.transport.is_reading())
+        ws.transport.abort()
+        await asyncio.sleep(0)
+        await getattr(ws, way)()
+        ended.set_result(ws.end)
+
+    limits = {"max_receive_queue": 300, "close_timeout": 0.3}
+    async with aio.serving(handler, **limits) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        raw.send(from_client(TEXT, b"x" * 100) * 20)
+        async with asyncio.timeout(HANGING):
+            assert await ended is not None
+
+
+async def test_pings_that_nobody_waits_for_any_more_leave_nothing(aio):
+    kept = asyncio.get_running_loop().create_future()
+
+    async def handler(ws):
+        for _ in range(3):
+            task = asyncio.create_task(ws.ping())
+            await turns(2)
+            task.cancel()
+        await ws.receive()
+        kept.set_result(ws._session.pings.answered)
+        await ws.wait_closed()
+
+    async with aio.serving(handler, ping_interval=None) as server, aio.dialled(server) as raw:
+        await raw.upgrade()
+        pings = [await raw.frame() for _ in range(3)]
+        raw.send(b"".join(from_client(PONG, ping.payload) for ping in pings) + from_client(TEXT, b"now"))
+        assert await kept == {}

@@ -153,8 +153,8 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         if self._session is not None:
             self._tell_lost(self._session, exc)
         self._opening.lost(self._face, exc)
-        if self._over is not None and not self._over.done():
-            self._over.set_result(None)
+        if self._session is None or self._session.phase is _CLOSED:
+            self._tell_over()
 
     def _tell_lost(self, session: PassingSession, exc: Exception | None) -> None:
         if session.phase is _CLOSED and not (self._is_held or self._look_is_due):
@@ -202,6 +202,8 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
         if session is None or self._is_inside:
             return
         woken = int(session.wakeups())
+        if woken & _PING and not self._answers:
+            session.forget_answers()
         if session.is_plain and not (self._is_paused or self._answers or woken & ~_PING):
             # A Pong, say: there is nothing to look at but the time.
             deadline = session.deadline
@@ -254,6 +256,13 @@ class Endpoint(Wire, asyncio.BufferedProtocol):
             self._tell_answers(session)
         if wakeups & _OVER:
             self._opening.over(self._face)
+            if self._transport is None:
+                self._tell_over()
+
+    def _tell_over(self) -> None:
+        """The transport is gone, and the session knows how it has ended."""
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
 
     def _next_turn(self) -> None:
         """Let the first in line look whether there is room, or learn that there is nothing to wait for."""

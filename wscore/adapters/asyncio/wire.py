@@ -136,6 +136,8 @@ class Wire(Link):
         """What has to do with the transport."""
         transport = self._transport
         if transport is None:
+            if session.wants_acknowledged:
+                session.acknowledged(None, self._now())  # nobody knows any more
             return
         if session.phase is not _CLOSED:
             if session.shuts_sending and not self._has_shut:
