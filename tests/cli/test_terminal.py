@@ -112,8 +112,7 @@ async def test_writing_to_a_full_pipe_waits_and_can_be_cancelled() -> None:
     with trio.move_on_after(0.01) as scope:
         await write_line(write, "x" * 1_000_000)
     assert scope.cancelled_caught
-    os.close(read)  # the thread that was left behind gets a broken pipe
-    os.close(write)
+    os.close(read)  # the thread that was left behind gets a broken pipe, from a descriptor that is nobody else's yet
 
 
 async def test_writing_when_nobody_reads_raises() -> None:
@@ -178,4 +177,4 @@ async def test_writing_to_a_full_pipe_that_is_not_to_block_can_be_cancelled() ->
     with trio.move_on_after(0.05) as scope:
         await write_line(write, "x" * 1_000_000)
     assert scope.cancelled_caught
-    os.close(read)  # which lets the thread go
+    os.close(read)  # the same
