@@ -24,8 +24,8 @@ import wscore
 from ..raw import UPGRADE
 
 ROOT = Path(__file__).parent.parent.parent
-# Every honest client is answered within so many seconds, whatever the others do; mostly it takes one at most.
-ANSWERED_WITHIN = 10.0
+# Every honest client is answered within so many seconds, whatever the others do.
+ANSWERED_WITHIN = 5.0
 # And whatever becomes of attackers has become of them within so many.
 SETTLED_WITHIN = 60.0
 _AT_ONCE = 8
